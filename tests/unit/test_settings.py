@@ -1,0 +1,243 @@
+"""Settings: what an operator sees of a right and of a wrong .env."""
+
+from pathlib import Path
+
+import pytest
+import trustme
+
+from webmon import settings
+from webmon.settings import AgentSettings, InitSettings, ReportSettings, SinkSettings, UserError, load
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests see the variables that they set and no others."""
+    for name in [settings.WORKSPACE, *settings.variables()]:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A directory as an operator has it: certificates that fit, a list of targets."""
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    issued = ca.issue_cert("agent")
+    issued.private_key_pem.write_to_path(tmp_path / "service.key")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "service.cert")
+    (tmp_path / "service.key").chmod(0o600)
+    (tmp_path / "targets.txt").write_text("https://example.org/\n")
+    return tmp_path
+
+
+KAFKA = """\
+KAFKA_HOST=kafka.example.org
+KAFKA_PORT=9093
+KAFKA_CA_CERTIFICATE=${_WORKSPACE_PATH}/ca.pem
+KAFKA_ACCESS_CERTIFICATE=${_WORKSPACE_PATH}/service.cert
+KAFKA_ACCESS_KEY=service.key
+"""
+AGENT = KAFKA + "MONITORING_TARGETS_PATH=targets.txt\n"
+POSTGRES = "POSTGRES_HOST=db\nPOSTGRES_USER=webmon\nPOSTGRES_PASSWORD=secret-word\n"
+
+
+def write(workspace: Path, text: str, mode: int = 0o600) -> Path:
+    """Put a .env into the workspace."""
+    file = workspace / ".env"
+    file.write_text(text)
+    file.chmod(mode)
+    return file
+
+
+def faults(kind: type[AgentSettings | SinkSettings | InitSettings | ReportSettings], file: Path) -> list[str]:
+    """Give the lines that the user is told."""
+    with pytest.raises(UserError) as caught:
+        load(kind, file)
+    return list(caught.value.lines)
+
+
+def test_paths_start_at_the_workspace_and_expansions_know_it_without_being_told(workspace: Path) -> None:
+    loaded = load(AgentSettings, write(workspace, AGENT))
+    assert loaded.kafka.access_key == workspace / "service.key"
+    assert loaded.kafka.ca_certificate == workspace / "ca.pem"
+    assert loaded.monitoring.outbox_path == workspace / "outbox.sqlite"
+
+
+def test_workspace_named_in_the_file_wins_over_its_directory(
+    workspace: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("etc")
+    file = write(elsewhere, f"_WORKSPACE_PATH={workspace}\n" + AGENT)
+    assert load(AgentSettings, file).monitoring.targets_path == workspace / "targets.txt"
+
+
+def test_defaults_are_those_of_the_table(workspace: Path) -> None:
+    loaded = load(AgentSettings, write(workspace, AGENT))
+    assert loaded.monitoring.retry_secs == 60
+    assert loaded.monitoring.timeout == 15
+    assert loaded.common.log_level == "INFO"
+    assert loaded.kafka.topic == "webmon-results"
+    report = load(ReportSettings, write(workspace, POSTGRES))
+    assert (report.postgres.ssl, report.postgres.table) == ("require", "web_health_metrics")
+    assert report.postgres.autocommit is True
+
+
+def test_process_environment_wins_over_the_file_also_in_expansions(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_PORT", "9999")
+    monkeypatch.setenv("BROKER", "b.example.org")
+    text = AGENT.replace("KAFKA_HOST=kafka.example.org", "BROKER=a.example.org\nKAFKA_HOST=${BROKER}")
+    assert load(AgentSettings, write(workspace, text)).kafka.bootstrap == ["b.example.org:9999"]
+
+
+def test_every_missing_variable_is_told_at_once_with_the_file(workspace: Path) -> None:
+    file = write(workspace, "MONITORING_LOG_LEVEL=INFO\n")
+    lines = faults(SinkSettings, file)
+    assert [line.split(" is missing")[0] for line in lines] == [
+        f"{file}: {name}"
+        for name in (
+            "KAFKA_HOST",
+            "KAFKA_PORT",
+            "KAFKA_ACCESS_CERTIFICATE",
+            "KAFKA_ACCESS_KEY",
+            "KAFKA_CA_CERTIFICATE",
+            "POSTGRES_HOST",
+            "POSTGRES_USER",
+            "POSTGRES_PASSWORD",
+        )
+    ]
+
+
+def test_a_misspelt_variable_is_named_beside_the_missing_one(workspace: Path) -> None:
+    file = write(workspace, AGENT.replace("KAFKA_HOST", "KAFKA_HSOT"))
+    assert faults(AgentSettings, file) == [
+        f"{file}: KAFKA_HOST is missing (line 1 sets KAFKA_HSOT: is that it?); right would be a host name or address"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "right"),
+    [
+        ("KAFKA_PORT", "9o92", "a port from 1 to 65535"),
+        ("KAFKA_PORT", "70000", "a port from 1 to 65535"),
+        ("MONITORING_RETRY_SECS", "soon", "a number of seconds from 1 to 86400"),
+        ("MONITORING_LOG_LEVEL", "loud", "DEBUG, INFO, WARNING, ERROR or FATAL"),
+        ("KAFKA_TOPIC_NAME", "a topic", "1 to 230 letters, digits, dots, dashes and underscores"),
+        ("MONITORING_OUTBOX_BYTES", "1MB", "a whole number from 1000000"),
+    ],
+)
+def test_a_malformed_value_is_told_with_file_line_value_and_what_is_right(
+    workspace: Path, variable: str, value: str, right: str
+) -> None:
+    lines = [line for line in AGENT.splitlines() if not line.startswith(variable + "=")] + [f"{variable}={value}"]
+    file = write(workspace, "\n".join(lines))
+    assert faults(AgentSettings, file) == [f"{file}:{len(lines)}: {variable} is {value!r}; right would be {right}"]
+
+
+def test_a_wrong_value_of_postgres_is_told_without_the_password(workspace: Path) -> None:
+    file = write(workspace, POSTGRES + "POSTGRES_SSL=yes\nPOSTGRES_AUTOCOMMIT=perhaps\n")
+    lines = faults(ReportSettings, file)
+    assert lines == [
+        f"{file}:4: POSTGRES_SSL is 'yes'; right would be disable, allow, prefer, require, verify-ca, verify-full",
+        f"{file}:5: POSTGRES_AUTOCOMMIT is 'perhaps'; right would be True or False",
+    ]
+    assert "secret-word" not in repr(load(ReportSettings, write(workspace, POSTGRES)))
+
+
+@pytest.mark.parametrize("mode", ["disable", "allow", "prefer", "require"])
+def test_every_mode_of_libpq_is_taken(workspace: Path, mode: str) -> None:
+    assert load(ReportSettings, write(workspace, POSTGRES + f"POSTGRES_SSL={mode}\n")).postgres.ssl == mode
+
+
+@pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
+def test_a_verifying_mode_asks_for_an_authority(workspace: Path, mode: str) -> None:
+    text = POSTGRES + f"POSTGRES_SSL={mode}\n"
+    assert "POSTGRES_CA_CERTIFICATE: is missing" in faults(ReportSettings, write(workspace, text))[0]
+    loaded = load(ReportSettings, write(workspace, text + "POSTGRES_CA_CERTIFICATE=ca.pem\n"))
+    assert loaded.postgres.ca_certificate == workspace / "ca.pem"
+
+
+def test_a_file_that_others_can_read_is_refused_with_the_command_that_mends_it(workspace: Path) -> None:
+    file = write(workspace, AGENT, mode=0o640)
+    assert faults(AgentSettings, file) == [
+        f"{file}: others may read it (mode 0640); right would be 0600: chmod 600 {file}"
+    ]
+
+
+def test_a_key_that_others_can_read_is_refused(workspace: Path) -> None:
+    file = write(workspace, AGENT)
+    key = workspace / "service.key"
+    key.chmod(0o644)
+    assert faults(AgentSettings, file) == [
+        f"{file}:5: KAFKA_ACCESS_KEY: others may read {key} (mode 0644); right would be 0600: chmod 600 {key}"
+    ]
+
+
+def test_a_certificate_that_does_not_fit_its_key_is_told_with_both_files(workspace: Path) -> None:
+    trustme.CA().issue_cert("other").private_key_pem.write_to_path(workspace / "service.key")
+    file = write(workspace, AGENT)
+    key, certificate = workspace / "service.key", workspace / "service.cert"
+    assert faults(AgentSettings, file) == [f"{file}:5: KAFKA_ACCESS_KEY: {key} is not the key of {certificate}"]
+
+
+def test_a_certificate_file_without_a_certificate_is_told(workspace: Path) -> None:
+    (workspace / "ca.pem").write_text("nothing\n")
+    file = write(workspace, AGENT)
+    assert faults(AgentSettings, file) == [
+        f"{file}:3: KAFKA_CA_CERTIFICATE: {workspace / 'ca.pem'} holds no PEM certificate"
+    ]
+
+
+def test_files_that_are_not_there_are_all_told(workspace: Path) -> None:
+    file = write(workspace, AGENT.replace("ca.pem", "no.pem").replace("targets.txt", "no.txt"))
+    assert faults(AgentSettings, file) == [
+        f"{file}:3: KAFKA_CA_CERTIFICATE: {workspace / 'no.pem'}: No such file or directory; "
+        "right would be a readable file",
+        f"{file}:6: MONITORING_TARGETS_PATH: {workspace / 'no.txt'}: No such file or directory; "
+        "right would be a readable file",
+    ]
+
+
+def test_a_timeout_longer_than_the_interval_is_refused(workspace: Path) -> None:
+    file = write(workspace, AGENT + "MONITORING_RETRY_SECS=10\nMONITORING_TIMEOUT_SECS=11\n")
+    assert faults(AgentSettings, file) == [
+        f"{file}:8: MONITORING_TIMEOUT_SECS: is 11, longer than MONITORING_RETRY_SECS (10); right would be at most that"
+    ]
+
+
+def test_a_short_interval_alone_shortens_the_default_timeout(workspace: Path) -> None:
+    assert load(AgentSettings, write(workspace, AGENT + "MONITORING_RETRY_SECS=5\n")).monitoring.timeout == 5
+
+
+def test_lines_that_are_no_assignment_are_told_with_their_number(workspace: Path) -> None:
+    file = write(workspace, "KAFKA_HOST='kafka\n" + "MONITORING_LOG_LEVEL=INFO\n")
+    assert faults(AgentSettings, file) == [f"{file}:1: can't be read; right would be NAME=value"]
+
+
+def test_a_file_that_is_not_there_or_not_text_is_one_line(workspace: Path) -> None:
+    missing = workspace / "no.env"
+    assert faults(AgentSettings, missing) == [
+        f"{missing}: No such file or directory; right would be a readable file of NAME=value lines"
+    ]
+    file = write(workspace, "")
+    file.write_bytes(b"KAFKA_HOST=\xff\n")
+    assert faults(AgentSettings, file) == [f"{file}: not UTF-8 at byte 11; right would be UTF-8 text"]
+
+
+def test_without_any_file_the_environment_is_enough(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    for line in POSTGRES.splitlines():
+        monkeypatch.setenv(*line.split("=", 1))
+    assert load(ReportSettings, settings.find_env_file("report")).postgres.host == "db"
+
+
+def test_the_file_is_found_in_the_workspace_then_here(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = write(workspace, AGENT)
+    monkeypatch.chdir(workspace)
+    assert settings.find_env_file("agent") == Path(".env")
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert settings.find_env_file("agent") is None
+    monkeypatch.setenv("_WORKSPACE_PATH", str(workspace))
+    assert settings.find_env_file("agent") == file

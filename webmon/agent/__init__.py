@@ -1,0 +1,1 @@
+"""The agent: schedule, workers, outbox, publisher."""

@@ -1,0 +1,162 @@
+"""CheckResult: the message on the topic, the contract between agent and sink.
+
+One JSON object per check. The key of the record is the target's id, so that one target's results keep their order
+on one partition; the header `schema` carries SCHEMA_VERSION. A reader ignores fields that it does not know and
+accepts every older version.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+
+SCHEMA_VERSION = 1
+SCHEMA_HEADER = "schema"
+ERROR_LIMIT = 500
+"""Characters of CheckResult.error at most."""
+
+
+class Outcome(StrEnum):
+    """What a check found: the closed list that agent, sink and reports share."""
+
+    UP = "up"
+    SLOW = "slow"
+    DNS_ERROR = "dns_error"
+    CONNECT_ERROR = "connect_error"
+    TLS_ERROR = "tls_error"
+    TIMEOUT = "timeout"
+    READ_ERROR = "read_error"
+    TOO_MANY_REDIRECTS = "too_many_redirects"
+    STATUS_MISMATCH = "status_mismatch"
+    BODY_MISMATCH = "body_mismatch"
+    HEADER_MISMATCH = "header_mismatch"
+    CERTIFICATE_EXPIRING = "certificate_expiring"
+    AGENT_ERROR = "agent_error"
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the target answered as expected; a slow answer is still one."""
+        return self in (Outcome.UP, Outcome.SLOW)
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the target failed. An agent_error is our own fault and says nothing of the target."""
+        return not self.is_up and self is not Outcome.AGENT_ERROR
+
+
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Phases(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds that each phase took, summed over redirects; None where it was not reached."""
+
+    dns: Seconds | None = None
+    connect: Seconds | None = None
+    tls: Seconds | None = None
+    first_byte: Seconds | None = None
+    transfer: Seconds | None = None
+
+
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One check of one target by one vantage; made once, at the end of the check.
+
+    Times are UTC with microseconds, durations are seconds.
+    """
+
+    target: Text
+    """The target's stable name; its URL where it was given none."""
+    url: Text
+    """Where the check was sent, without credentials."""
+    labels: dict[str, str] = {}
+    agent: Text
+    """The vantage's id."""
+    scheduled_at: Moment
+    """The slot that the schedule owed."""
+    time: Moment
+    """When the check began."""
+    interval: Annotated[float, msgspec.Meta(gt=0)]
+    """Seconds between two slots of this target, so that a reader can tell coverage from silence."""
+    outcome: Outcome
+    error: Annotated[str, msgspec.Meta(max_length=ERROR_LIMIT)] | None = None
+    """One line for people, without secrets."""
+    http_status: Annotated[int, msgspec.Meta(ge=100, le=999)] | None = None
+    """As received; None where no response came."""
+    response_time: Seconds | None = None
+    """From the request sent to the headers of the last response, redirects included; None where none came."""
+    total_time: Seconds
+    """The whole check."""
+    phases: Phases = Phases()
+    regex_match: bool | None = None
+    """None where no pattern was asked, or no body came."""
+    body_bytes: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """Bytes of the body that were read, after decompression."""
+    body_truncated: bool = False
+    """Whether the body went on past the limit."""
+    http_version: str | None = None
+    redirects: Annotated[int, msgspec.Meta(ge=0)] = 0
+    remote_ip: str | None = None
+    tls_version: str | None = None
+    tls_not_after: Moment | None = None
+    """When the certificate of the last connection ends."""
+
+
+class UnreadableResultError(ValueError):
+    """A message that is no CheckResult of a schema this reader knows; says why in one line."""
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(CheckResult)
+
+
+def encode(result: CheckResult) -> bytes:
+    """Give the message's value: UTF-8 JSON."""
+    return _encoder.encode(result)
+
+
+def decode(value: bytes, *, schema: int = SCHEMA_VERSION) -> CheckResult:
+    """Read a message's value written under the given schema version.
+
+    Raises:
+        UnreadableResultError: not JSON, a missing or wrong field, or a schema newer than this reader's.
+    """
+    if not 1 <= schema <= SCHEMA_VERSION:
+        raise UnreadableResultError(f"schema {schema} is not known here: this reader knows 1 to {SCHEMA_VERSION}")
+    try:
+        return _decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnreadableResultError(str(error)) from error
+
+
+def headers() -> list[tuple[str, bytes]]:
+    """Give the record headers that go with a message written here."""
+    return [(SCHEMA_HEADER, str(SCHEMA_VERSION).encode())]
+
+
+def schema_of(record_headers: Mapping[str, bytes]) -> int:
+    """Read the schema version from a record's headers; the first version needed none.
+
+    Raises:
+        UnreadableResultError: the header is not a number.
+    """
+    value = record_headers.get(SCHEMA_HEADER, b"1")
+    try:
+        return int(value)
+    except ValueError as error:
+        raise UnreadableResultError(f"header {SCHEMA_HEADER} is {value!r}, not a number") from error
+
+
+def json_schema() -> dict[str, Any]:
+    """Give the JSON Schema of a message; a copy for other readers is checked in as webmon/result.schema.json."""
+    schema = msgspec.json.schema(CheckResult)
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = f"webmon check result, schema {SCHEMA_VERSION}"
+    return schema
+
+
+if __name__ == "__main__":
+    print(json.dumps(json_schema(), indent=2))

@@ -1,0 +1,100 @@
+"""The command line: `webmon agent|sink|init|status|targets`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from webmon import __version__, settings
+
+OK, FAILED, USER_MISTAKE = 0, 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; give its exit status: 0 fine, 2 the user's mistake, 1 anything else."""
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except settings.UserError as error:
+        for line in error.lines:
+            print(f"webmon: {line}", file=sys.stderr)
+        return USER_MISTAKE
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; what is still buffered must not fail at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="webmon", description="Watch websites from many hosts.")
+    parser.add_argument("--version", action="version", version=f"webmon {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def component(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.add_argument(
+            "--env-file",
+            type=Path,
+            metavar="FILE",
+            help="where the settings are (default: $_WORKSPACE_PATH/.env, else ./.env, else /etc/webmon/.../.env)",
+        )
+        added.set_defaults(command=command)
+        return added
+
+    component("agent", _agent, "Check the targets on schedule and publish every result to Kafka.")
+    component("sink", _sink, "Store the results from Kafka in TimescaleDB, once each.")
+    component("init", _init, "Create topics, tables, roles and rights; a second run changes nothing.")
+    status = component("status", _status, "Print a line for each target: its state and what each vantage saw last.")
+    status.add_argument("--json", action="store_true", help="print JSON for programs")
+
+    targets = commands.add_parser("targets", help="Look at targets files.").add_subparsers(
+        title="commands", metavar="COMMAND", required=True
+    )
+    check = targets.add_parser("check", help="Tell every fault of a targets file.")
+    check.add_argument("file", type=Path, metavar="FILE")
+    check.set_defaults(command=_targets_check)
+    return parser
+
+
+def _env_file(arguments: argparse.Namespace, component: settings.Component) -> Path | None:
+    chosen: Path | None = arguments.env_file
+    return chosen or settings.find_env_file(component)
+
+
+# Each command imports its component when it runs: a daemon loads only what it needs.
+
+
+def _agent(arguments: argparse.Namespace) -> int:
+    from webmon.agent.run import run  # noqa: PLC0415
+
+    return run(settings.load(settings.AgentSettings, _env_file(arguments, "agent")))
+
+
+def _sink(arguments: argparse.Namespace) -> int:
+    from webmon.sink.run import run  # noqa: PLC0415
+
+    return run(settings.load(settings.SinkSettings, _env_file(arguments, "sink")))
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from webmon.init.run import run  # noqa: PLC0415
+
+    return run(settings.load(settings.InitSettings, _env_file(arguments, "init")))
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from webmon.report.status import run  # noqa: PLC0415
+
+    return run(settings.load(settings.ReportSettings, _env_file(arguments, "report")), as_json=arguments.json)
+
+
+def _targets_check(arguments: argparse.Namespace) -> int:
+    from webmon.check.target import check_file  # noqa: PLC0415
+
+    count = check_file(arguments.file)
+    print(f"{arguments.file}: {count} targets, no fault")
+    return OK

@@ -1,0 +1,1 @@
+"""The init program: topics, tables, roles and rights, once per environment."""

@@ -1,0 +1,500 @@
+"""Settings: every environment variable of webmon in one table, with its type, default and meaning.
+
+A component reads one .env file, as python-dotenv reads it, with ${NAME} and ${NAME:-default} expanded. The process
+environment wins over the file; an empty value counts as not set. All faults are told at once, each with its file,
+line and variable. Relative paths start at _WORKSPACE_PATH.
+"""
+
+import dataclasses
+import difflib
+import os
+import socket
+import ssl
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_type_hints
+
+from dotenv.parser import parse_stream
+from dotenv.variables import parse_variables
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo
+from pydantic.fields import FieldInfo
+
+Component = Literal["agent", "sink", "init", "report"]
+WORKSPACE = "_WORKSPACE_PATH"
+
+
+class UserError(Exception):
+    """A mistake that the user can mend; each line names the place, the value and what would be right."""
+
+    def __init__(self, *lines: str) -> None:
+        """Take one line a fault."""
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+def _var(name: str, meaning: str, right: str, default: Any = ...) -> Any:
+    """Declare a variable: its name, what it means, and what a right value is (for the message of a wrong one)."""
+    return Field(default, alias=name, description=meaning, json_schema_extra={"right": right})
+
+
+def _comma_list(value: object) -> object:
+    return [part for part in (p.strip() for p in value.split(",")) if part] if isinstance(value, str) else value
+
+
+def _in_workspace(value: str, info: ValidationInfo) -> Path:
+    workspace: Path = (info.context or {})["workspace"]
+    return workspace / Path(value).expanduser()
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+CommaList = Annotated[list[str], BeforeValidator(_comma_list), Field(min_length=1)]
+WorkspacePath = Annotated[Path, BeforeValidator(_in_workspace)]
+"""A path, made absolute from the workspace."""
+Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "FATAL"], BeforeValidator(_upper)]
+SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
+_A_NAME = "a name"
+_A_FILE = "the path of a readable PEM file"
+_SECS = "a number of seconds above 0"
+_COUNT = "a whole number above 0"
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    readable: ClassVar[tuple[str, ...]] = ()
+    """Fields that name a file which must be there and readable."""
+    private: ClassVar[tuple[str, ...]] = ()
+    """Fields that name a file which nobody else may read."""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Give what is wrong beyond one value: (variable, message)."""
+        yield from ()
+
+
+class Common(_Group):
+    """What every component reads."""
+
+    log_level: Level = _var(
+        "MONITORING_LOG_LEVEL",
+        "Least level of what is logged",
+        "DEBUG, INFO, WARNING, ERROR or FATAL",
+        "INFO",
+    )
+
+
+class Kafka(_Group):
+    """How to reach the topic: always TLS with a client certificate."""
+
+    readable = ("access_certificate", "access_key", "ca_certificate")
+    private = ("access_key",)
+
+    hosts: CommaList = _var("KAFKA_HOST", "Broker to start from (or several, with commas)", "a host name or address")
+    port: Port = _var("KAFKA_PORT", "Port of the brokers' TLS listener", "a port from 1 to 65535")
+    topic: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,230}$")] = _var(
+        "KAFKA_TOPIC_NAME",
+        "Topic of the results; `<topic>.dead-letters` stands beside it",
+        "1 to 230 letters, digits, dots, dashes and underscores",
+        "webmon-results",
+    )
+    access_certificate: WorkspacePath = _var("KAFKA_ACCESS_CERTIFICATE", "Our client certificate", _A_FILE)
+    access_key: WorkspacePath = _var("KAFKA_ACCESS_KEY", "Its key, mode 0600", _A_FILE)
+    ca_certificate: WorkspacePath = _var("KAFKA_CA_CERTIFICATE", "Authority of the brokers' certificates", _A_FILE)
+    group: str = _var("KAFKA_GROUP_ID", "Consumer group of the sinks", _A_NAME, "webmon-sink")
+
+    @property
+    def bootstrap(self) -> list[str]:
+        """The brokers to start from, as host:port."""
+        return [f"{host}:{self.port}" for host in self.hosts]
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """Where goes what can't be read."""
+        return f"{self.topic}.dead-letters"
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Tell when certificate and key do not fit, or a file is not PEM."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            context.load_verify_locations(self.ca_certificate)
+        except (ssl.SSLError, OSError):
+            yield "KAFKA_CA_CERTIFICATE", f"{self.ca_certificate} holds no PEM certificate"
+        try:
+            # An empty password, so that an encrypted key fails here and nobody is asked for one on a terminal.
+            context.load_cert_chain(self.access_certificate, self.access_key, password="")
+        except ssl.SSLError as error:
+            if error.reason == "KEY_VALUES_MISMATCH":
+                yield "KAFKA_ACCESS_KEY", f"{self.access_key} is not the key of {self.access_certificate}"
+            else:
+                yield (
+                    "KAFKA_ACCESS_CERTIFICATE",
+                    f"{self.access_certificate} and {self.access_key} can't be used ({error.reason or 'not PEM'}): "
+                    "they must be a PEM certificate and its PEM key without a passphrase",
+                )
+
+
+class Monitoring(_Group):
+    """What an agent checks, how often, and where it keeps what Kafka has not acknowledged."""
+
+    readable = ("targets_path", "ca_certificates")
+
+    retry_secs: Annotated[float, Field(ge=1, le=86400)] = _var(
+        "MONITORING_RETRY_SECS",
+        "Seconds from one check of a target to the next",
+        "a number of seconds from 1 to 86400",
+        60.0,
+    )
+    timeout_secs: Annotated[float, Field(gt=0)] | None = _var(
+        "MONITORING_TIMEOUT_SECS",
+        "Seconds that a whole check may take (default: 15, or the interval where that is shorter)",
+        _SECS,
+        None,
+    )
+    targets_path: WorkspacePath = _var(
+        "MONITORING_TARGETS_PATH", "The targets: a URL a line, or YAML", "the path of a readable file"
+    )
+    targets_regex: str | None = _var(
+        "MONITORING_TARGETS_REGEX",
+        "Pattern (RE2) expected on every page that names none itself",
+        "an RE2 pattern",
+        None,
+    )
+    agent_id: str = _var(
+        "MONITORING_AGENT_ID", "Name of this vantage in every result (default: the host's name)", _A_NAME, ""
+    )
+    ca_certificates: WorkspacePath | None = _var(
+        "MONITORING_CA_CERTIFICATES",
+        "Authorities trusted for https targets beside the system's",
+        _A_FILE,
+        None,
+    )
+    canaries: CommaList | None = _var(
+        "MONITORING_CANARIES",
+        "host:port list: one accepts a connection while this vantage is connected (default: the brokers)",
+        "host:port, several with commas",
+        None,
+    )
+    outbox_path: WorkspacePath = Field(
+        "outbox.sqlite",
+        alias="MONITORING_OUTBOX_PATH",
+        description="Results that Kafka has not acknowledged yet",
+        json_schema_extra={"right": "the path of a file in a writable directory"},
+        validate_default=True,
+    )
+    outbox_bytes: Annotated[int, Field(ge=1_000_000)] = _var(
+        "MONITORING_OUTBOX_BYTES",
+        "Bound of that file in bytes; past it the oldest results go first",
+        "a whole number from 1000000",
+        1_073_741_824,
+    )
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Tell when a check may outlast its interval."""
+        if self.timeout > self.retry_secs:
+            yield (
+                "MONITORING_TIMEOUT_SECS",
+                f"is {self.timeout:g}, longer than MONITORING_RETRY_SECS ({self.retry_secs:g}); "
+                "right would be at most that",
+            )
+        for canary in self.canaries or ():
+            host, _, port = canary.rpartition(":")
+            if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
+                yield (
+                    "MONITORING_CANARIES",
+                    f"names {canary!r}; right would be host:port, several with commas",
+                )
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a whole check may take."""
+        return self.timeout_secs if self.timeout_secs is not None else min(15.0, self.retry_secs)
+
+    @property
+    def vantage(self) -> str:
+        """The id of this vantage."""
+        return self.agent_id or socket.gethostname()
+
+
+class Postgres(_Group):
+    """How to reach the store."""
+
+    readable = ("ca_certificate",)
+
+    host: str = _var("POSTGRES_HOST", "Host of the database", "a host name or address")
+    port: Port = _var("POSTGRES_PORT", "Its port", "a port from 1 to 65535", 5432)
+    user: str = _var("POSTGRES_USER", "Role to log in as", _A_NAME)
+    password: SecretStr = _var("POSTGRES_PASSWORD", "Its password", "a password")
+    database: str | None = _var(
+        "POSTGRES_DATABASE", "Database (default: the role's name, as libpq has it)", _A_NAME, None
+    )
+    ssl: SslMode = _var("POSTGRES_SSL", "libpq's sslmode", ", ".join(get_args(SslMode)), "require")
+    ca_certificate: WorkspacePath | None = _var(
+        "POSTGRES_CA_CERTIFICATE",
+        "Authority of the server's certificate, for verify-ca and verify-full",
+        _A_FILE,
+        None,
+    )
+    autocommit: bool = _var(
+        "POSTGRES_AUTOCOMMIT",
+        "Whether each statement commits by itself; a batch is atomic either way",
+        "True or False",
+        True,
+    )
+    table: Annotated[str, Field(min_length=1, max_length=48)] = _var(
+        "POSTGRES_TABLE",
+        "The table of the results; `<table>_view` stands beside it",
+        "a name of 1 to 48 letters",
+        "web_health_metrics",
+    )
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Tell when the server's certificate can't be verified for want of an authority."""
+        if self.ssl in ("verify-ca", "verify-full") and self.ca_certificate is None:
+            yield (
+                "POSTGRES_CA_CERTIFICATE",
+                f"is missing, but POSTGRES_SSL is {self.ssl}; right would be {_A_FILE}",
+            )
+
+
+class Sink(_Group):
+    """How the sink cuts its batches."""
+
+    batch_size: Annotated[int, Field(ge=1, le=100_000)] = _var(
+        "SINK_BATCH_SIZE", "Messages that close a batch", "a whole number from 1 to 100000", 5000
+    )
+    batch_secs: Annotated[float, Field(gt=0, le=60)] = _var(
+        "SINK_BATCH_SECS",
+        "Seconds after which a batch closes",
+        "a number of seconds above 0, at most 60",
+        1.0,
+    )
+
+
+class Init(_Group):
+    """What init creates."""
+
+    partitions: Annotated[int, Field(ge=1)] = _var("KAFKA_TOPIC_PARTITIONS", "Partitions of the topic", _COUNT, 6)
+    replication: Annotated[int, Field(ge=1)] | None = _var(
+        "KAFKA_TOPIC_REPLICATION", "Copies of each partition (default: as the brokers have it)", _COUNT, None
+    )
+    retention_hours: Annotated[int, Field(ge=1)] = _var(
+        "KAFKA_TOPIC_RETENTION_HOURS",
+        "Hours that Kafka keeps results: a sink may be away as long",
+        _COUNT,
+        168,
+    )
+    agent_principals: CommaList | None = _var(
+        "KAFKA_AGENT_PRINCIPALS",
+        "Principals that may write results (`User:...`, with commas)",
+        "User:name",
+        None,
+    )
+    sink_principals: CommaList | None = _var(
+        "KAFKA_SINK_PRINCIPALS", "Principals that may read them and write dead letters", "User:name", None
+    )
+    sink_user: str | None = _var("POSTGRES_SINK_USER", "Database role of the sinks, to be created", _A_NAME, None)
+    sink_password: SecretStr | None = _var("POSTGRES_SINK_PASSWORD", "Its password", "a password", None)
+    reader_user: str | None = _var("POSTGRES_READER_USER", "Database role of readers, to be created", _A_NAME, None)
+    reader_password: SecretStr | None = _var("POSTGRES_READER_PASSWORD", "Its password", "a password", None)
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentSettings:
+    """What `webmon agent` reads."""
+
+    common: Common
+    kafka: Kafka
+    monitoring: Monitoring
+
+
+@dataclasses.dataclass(frozen=True)
+class SinkSettings:
+    """What `webmon sink` reads."""
+
+    common: Common
+    kafka: Kafka
+    postgres: Postgres
+    sink: Sink
+
+
+@dataclasses.dataclass(frozen=True)
+class InitSettings:
+    """What `webmon init` reads."""
+
+    common: Common
+    kafka: Kafka
+    postgres: Postgres
+    init: Init
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportSettings:
+    """What `webmon status` reads."""
+
+    common: Common
+    postgres: Postgres
+
+
+T = TypeVar("T", AgentSettings, SinkSettings, InitSettings, ReportSettings)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """The variables as found, and where."""
+
+    file: Path | None
+    values: Mapping[str, str]
+    lines: Mapping[str, int]
+
+    def place(self, variable: str) -> str:
+        if variable in os.environ or self.file is None:
+            return "environment"
+        return f"{self.file}:{self.lines[variable]}" if variable in self.lines else str(self.file)
+
+
+def find_env_file(component: Component) -> Path | None:
+    """Give the .env that a component reads when it is told none, or None where there is none.
+
+    It is $_WORKSPACE_PATH/.env where that variable is set, else ./.env, else /etc/webmon/<component>/.env.
+    """
+    if workspace := os.environ.get(WORKSPACE):
+        candidates = [Path(workspace) / ".env"]
+    else:
+        candidates = [Path(".env"), Path("/etc/webmon") / component / ".env"]
+    return next((path for path in candidates if path.exists()), None)
+
+
+def load(kind: type[T], env_file: Path | None) -> T:
+    """Read what a component needs from the .env file and the process environment.
+
+    Raises:
+        UserError: one line for each fault of the file and of the values.
+    """
+    source = _read(env_file)
+    faults: list[str] = []
+    groups: dict[str, _Group] = {}
+    for field, group in get_type_hints(kind).items():
+        loaded = _load_group(group, source, faults)
+        if loaded is not None:
+            groups[field] = loaded
+    if faults:
+        raise UserError(*faults)
+    return kind(**groups)  # type: ignore[arg-type]
+
+
+def _read(env_file: Path | None) -> _Source:
+    """Read and expand the file; process environment first, in values and in expansions alike."""
+    base = Path.cwd()
+    if env_file is None:
+        return _Source(None, {WORKSPACE: str(base), **os.environ}, {})
+    env_file = env_file.absolute()
+    try:
+        mode = env_file.stat().st_mode
+        with env_file.open(encoding="utf-8") as stream:
+            bindings = list(parse_stream(stream))
+    except OSError as error:
+        raise UserError(f"{env_file}: {error.strerror}; right would be a readable file of NAME=value lines") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{env_file}: not UTF-8 at byte {error.start}; right would be UTF-8 text") from error
+    faults = [f"{env_file}:{b.original.line}: can't be read; right would be NAME=value" for b in bindings if b.error]
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        faults.append(
+            f"{env_file}: others may read it (mode {mode & 0o777:04o}); right would be 0600: chmod 600 {env_file}"
+        )
+    if faults:
+        raise UserError(*faults)
+    values: dict[str, str] = {}
+    lines: dict[str, int] = {}
+    for binding in bindings:
+        if binding.key is None or binding.value is None:
+            continue
+        known = {WORKSPACE: str(env_file.parent), **values, **os.environ}
+        values[binding.key] = "".join(atom.resolve(known) for atom in parse_variables(binding.value))
+        lines[binding.key] = binding.original.line
+    values = {WORKSPACE: str(env_file.parent), **values, **os.environ}
+    return _Source(env_file, {name: value for name, value in values.items() if value}, lines)
+
+
+def _load_group(group: type[_Group], source: _Source, faults: list[str]) -> _Group | None:
+    before = len(faults)
+    by_alias = {str(field.alias): (name, field) for name, field in group.model_fields.items()}
+    base = source.file.parent if source.file else Path.cwd()
+    workspace = base / source.values.get(WORKSPACE, "")
+    try:
+        loaded = group.model_validate(dict(source.values), context={"workspace": workspace})
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            variable = str(fault["loc"][0])
+            faults.append(_describe(variable, by_alias[variable][1], source, missing=fault["type"] == "missing"))
+        return None
+    for variable, (name, _) in by_alias.items():
+        path = getattr(loaded, name)
+        if name in group.readable and path is not None:
+            fault_text = _file_fault(path, private=name in group.private)
+            if fault_text:
+                faults.append(f"{source.place(variable)}: {variable}: {fault_text}")
+    if len(faults) == before:
+        faults.extend(f"{source.place(variable)}: {variable}: {text}" for variable, text in loaded.faults())
+    return loaded if len(faults) == before else None
+
+
+def _describe(variable: str, field: FieldInfo, source: _Source, *, missing: bool) -> str:
+    extra = field.json_schema_extra
+    right = extra["right"] if isinstance(extra, dict) else ""
+    if not missing:
+        shown = "is not right" if _is_secret(field) else f"is {source.values[variable]!r}"
+        return f"{source.place(variable)}: {variable} {shown}; right would be {right}"
+    near = difflib.get_close_matches(variable, source.lines.keys() - set(variables()), n=1, cutoff=0.8)
+    hint = f" (line {source.lines[near[0]]} sets {near[0]}: is that it?)" if near else ""
+    return f"{source.file or 'environment (no .env found)'}: {variable} is missing{hint}; right would be {right}"
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+def _file_fault(path: Path, *, private: bool) -> str | None:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+    except OSError as error:
+        return f"{path}: {error.strerror}; right would be a readable file"
+    if private and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return f"others may read {path} (mode {mode & 0o777:04o}); right would be 0600: chmod 600 {path}"
+    return None
+
+
+def variables() -> dict[str, FieldInfo]:
+    """Give every variable by its name, in the order of the table."""
+    groups = (Common, Kafka, Monitoring, Postgres, Sink, Init)
+    return {str(field.alias): field for group in groups for field in group.model_fields.values()}
+
+
+def table() -> Iterator[tuple[str, str, str, str]]:
+    """Give the rows of the documentation: variable, who reads it, default, meaning."""
+    readers: dict[str, list[str]] = {}
+    for kind in (AgentSettings, SinkSettings, InitSettings, ReportSettings):
+        component = kind.__name__.removesuffix("Settings").lower()
+        for group in get_type_hints(kind).values():
+            for field in group.model_fields.values():
+                readers.setdefault(str(field.alias), []).append(component)
+    yield WORKSPACE, "all", "the directory of the .env", "Where relative paths start"
+    for name, field in variables().items():
+        shown = "" if field.default in (None, "") else f"`{field.default}`"
+        who = readers[name]
+        yield (
+            name,
+            "all" if len(who) == 4 else ", ".join(who),
+            "required" if field.is_required() else shown,
+            str(field.description),
+        )
+
+
+if __name__ == "__main__":
+    print("| Variable | Read by | Default | Meaning |\n|---|---|---|---|")
+    for row in table():
+        print("| `{}` | {} | {} | {} |".format(*row))

@@ -1,0 +1,1 @@
+"""The sink: from the topic to TimescaleDB, once each."""
