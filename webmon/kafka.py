@@ -1,0 +1,246 @@
+"""Kafka's side: arguments of the clients, and what is wrong with the way to the brokers, in one line each.
+
+kafka-python says the same "Unable to bootstrap" after 30 s for an unknown host, a closed port and every fault of TLS;
+so `check_reachable` goes before it and names the cause.
+"""
+
+import socket
+import ssl
+import struct
+from typing import Any, Final
+
+from kafka import errors as kafka_errors
+
+from webmon.settings import Kafka, UserError
+
+CONNECT_SECS: Final = 5.0
+"""Seconds to wait for one address: to connect, and for each answer after it."""
+
+_DAY_MS: Final = 86_400_000
+_API_VERSIONS_REQUEST: Final = struct.pack(">hhih", 18, 0, 1, -1)
+"""ApiVersions, version 0: what every broker answers, whoever asks (https://kafka.apache.org/protocol)."""
+_CERTIFICATE_EXPIRED, _CERTIFICATE_NOT_YET_VALID = 10, 9
+"""OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED and X509_V_ERR_CERT_NOT_YET_VALID."""
+
+
+class KafkaAwayError(Exception):
+    """No broker is there at the moment: waiting may help."""
+
+
+def _client_args(kafka: Kafka) -> dict[str, Any]:
+    return {
+        "bootstrap_servers": kafka.bootstrap,
+        "security_protocol": "SSL",
+        # Files, not a context: kafka-python reads them anew for each connection, so renewed ones need no restart.
+        "ssl_cafile": str(kafka.ca_certificate),
+        "ssl_certfile": str(kafka.access_certificate),
+        "ssl_keyfile": str(kafka.access_key),
+        # Empty, so that OpenSSL never asks for a passphrase on a terminal.
+        "ssl_password": "",
+        "ssl_check_hostname": True,
+        "bootstrap_timeout_ms": 15_000,
+        "reconnect_backoff_max_ms": 5_000,
+    }
+
+
+def producer_args(kafka: Kafka) -> dict[str, Any]:
+    """Give KafkaProducer's arguments: every record acknowledged by all replicas in sync, once.
+
+    A batch that expires in the client leaves an idempotent kafka-python producer dead for good, so delivery never
+    does (a day): who needs a bound closes the producer and makes another.
+    """
+    return _client_args(kafka) | {
+        "acks": "all",
+        "enable_idempotence": True,
+        "delivery_timeout_ms": _DAY_MS,
+        "request_timeout_ms": 15_000,
+        "max_block_ms": 10_000,
+        "linger_ms": 20,
+        "compression_type": "zstd",
+        "allow_auto_create_topics": False,
+        "metrics_enabled": False,
+    }
+
+
+def consumer_args(kafka: Kafka) -> dict[str, Any]:
+    """Give KafkaConsumer's arguments: the sinks' group, from the earliest message, offsets committed by hand."""
+    return _client_args(kafka) | {
+        "group_id": kafka.group,
+        "auto_offset_reset": "earliest",
+        "enable_auto_commit": False,
+        "request_timeout_ms": 15_000,
+        "session_timeout_ms": 30_000,
+        # What one broker may send at once; it bounds memory while a backlog is read.
+        "fetch_max_bytes": 8 * 1024 * 1024,
+        "allow_auto_create_topics": False,
+    }
+
+
+def admin_args(kafka: Kafka) -> dict[str, Any]:
+    """Give KafkaAdminClient's arguments."""
+    return _client_args(kafka) | {"request_timeout_ms": 15_000}
+
+
+def explain(error: kafka_errors.KafkaError, kafka: Kafka, *, wanted: str) -> str:
+    """Say in one line what a client's error means.
+
+    `wanted` is what was tried, as a right: "READ topic webmon-results".
+    """
+    if isinstance(error, kafka_errors.AuthorizationError):
+        return (
+            f"Kafka does not let our certificate ({kafka.access_certificate}) {wanted}: `webmon init` gives that "
+            "right to the principals in KAFKA_AGENT_PRINCIPALS and KAFKA_SINK_PRINCIPALS"
+        )
+    if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
+        return f"Kafka knows no topic {kafka.topic} (KAFKA_TOPIC_NAME): `webmon init` creates it"
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"Kafka at {', '.join(kafka.bootstrap)} could not {wanted}: {text}"
+
+
+def check_reachable(kafka: Kafka, *, timeout: float = CONNECT_SECS) -> None:
+    """Try the way to the brokers as a client takes it: name, TCP, TLS, first answer. One good broker is enough.
+
+    Raises:
+        UserError: a broker that waiting will not mend (unknown name, certificates that do not fit); a line each.
+        KafkaAwayError: none answers now.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(kafka.ca_certificate)
+        context.load_cert_chain(kafka.access_certificate, kafka.access_key, password="")
+    except OSError as error:  # ssl.SSLError is one
+        raise UserError(
+            f"KAFKA_CA_CERTIFICATE {kafka.ca_certificate}, KAFKA_ACCESS_CERTIFICATE {kafka.access_certificate} and "
+            f"KAFKA_ACCESS_KEY {kafka.access_key} can't be used: {_reason(error)}"
+        ) from error
+    refused: list[str] = []
+    away: list[str] = []
+    for host in kafka.hosts:
+        try:
+            _check_broker(kafka, host, context, timeout)
+        except UserError as error:
+            refused += error.lines
+        except KafkaAwayError as error:
+            away.append(str(error))
+        else:
+            return
+    if refused:
+        raise UserError(*refused, *away)
+    raise KafkaAwayError("; ".join(away))
+
+
+def _check_broker(kafka: Kafka, host: str, context: ssl.SSLContext, timeout: float) -> None:
+    place = f"Kafka at {host}:{kafka.port} (KAFKA_HOST, KAFKA_PORT)"
+    try:
+        plain = socket.create_connection((host, kafka.port), timeout)
+    except socket.gaierror as error:
+        if error.errno == socket.EAI_AGAIN:
+            raise KafkaAwayError(f"{place}: the name can't be looked up now ({error.strerror})") from error
+        raise UserError(f"{place}: no host of that name ({error.strerror})") from error
+    except TimeoutError as error:
+        raise KafkaAwayError(f"{place}: no answer within {timeout:g} s; is a firewall between?") from error
+    except ConnectionRefusedError as error:
+        raise KafkaAwayError(f"{place}: connection refused; nothing listens on that port") from error
+    except OSError as error:
+        raise KafkaAwayError(f"{place}: {error.strerror or error}") from error
+    with plain:
+        try:
+            with context.wrap_socket(plain, server_hostname=host) as secure:
+                _first_answer(kafka, place, secure)
+        except ssl.SSLCertVerificationError as error:
+            raise UserError(_broker_certificate_fault(kafka, host, place, error)) from error
+        except TimeoutError as error:
+            raise KafkaAwayError(f"{place}: accepts the connection but is silent for {timeout:g} s") from error
+        except ssl.SSLError as error:
+            raise UserError(_handshake_fault(kafka, place, error)) from error
+        except OSError as error:
+            # A broker that stops closes like this; so does a plain-text listener that was sent TLS.
+            raise KafkaAwayError(
+                f"{place}: closes the connection during the TLS handshake; "
+                "it is starting or stopping, or KAFKA_PORT is a listener without TLS"
+            ) from error
+
+
+def _first_answer(kafka: Kafka, place: str, secure: ssl.SSLSocket) -> None:
+    """Ask for the API versions: under TLS 1.3 a refused client certificate shows at the first read, not before."""
+    try:
+        secure.sendall(struct.pack(">i", len(_API_VERSIONS_REQUEST)) + _API_VERSIONS_REQUEST)
+        answer = secure.recv(8)
+    except ssl.SSLError:
+        raise
+    except (ConnectionResetError, BrokenPipeError):
+        answer = b""
+    if not answer:
+        fault = _own_certificate_fault(kafka)
+        if fault:
+            raise UserError(_refused(kafka, place, fault))
+        raise KafkaAwayError(f"{place}: closes the connection after the TLS handshake; is it a Kafka broker?")
+    if len(answer) == 8 and struct.unpack(">i", answer[4:])[0] != 1:
+        raise UserError(f"{place}: what answers there speaks TLS but not Kafka's protocol; is the port right?")
+
+
+def _broker_certificate_fault(kafka: Kafka, host: str, place: str, error: ssl.SSLCertVerificationError) -> str:
+    if error.verify_code in (62, 64):  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+        return (
+            f"{place}: the broker's certificate is not for the name {host}; KAFKA_HOST must be a name or an address "
+            "that stands in the certificate"
+        )
+    if error.verify_code in (_CERTIFICATE_EXPIRED, _CERTIFICATE_NOT_YET_VALID):
+        return f"{place}: the broker's certificate: {error.verify_message}"
+    return (
+        f"{place}: the broker's certificate is not trusted by KAFKA_CA_CERTIFICATE {kafka.ca_certificate} "
+        f"({error.verify_message}); it must hold the authority that signed the broker's certificate"
+    )
+
+
+def _handshake_fault(kafka: Kafka, place: str, error: ssl.SSLError) -> str:
+    reason = error.reason or ""
+    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_EOF_WHILE_READING", "RECORD_LAYER_FAILURE"):
+        return f"{place}: what answers there does not speak TLS; KAFKA_PORT must be the TLS listener"
+    if "ALERT" in reason:
+        fault = _own_certificate_fault(kafka) or f"it says {_reason(error)}; is it of an authority the broker trusts?"
+        return _refused(kafka, place, fault)
+    return f"{place}: TLS handshake failed: {_reason(error)}"
+
+
+def _refused(kafka: Kafka, place: str, fault: str) -> str:
+    return f"{place}: refuses our certificate KAFKA_ACCESS_CERTIFICATE {kafka.access_certificate}: {fault}"
+
+
+def _own_certificate_fault(kafka: Kafka) -> str | None:
+    """Say what a broker can dislike in our certificate: brokers answer "certificate unknown" to any fault.
+
+    A server in memory that trusts KAFKA_CA_CERTIFICATE stands for the broker.
+    """
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_verify_locations(kafka.ca_certificate)
+    server.load_cert_chain(kafka.access_certificate, kafka.access_key, password="")
+    server.verify_mode = ssl.CERT_REQUIRED
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_mode = ssl.CERT_NONE
+    client.load_cert_chain(kafka.access_certificate, kafka.access_key, password="")
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (
+        client.wrap_bio(to_client, to_server, server_side=False),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    )
+    for _ in range(4):
+        for end in ends:
+            try:
+                end.do_handshake()
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLCertVerificationError as error:
+                if error.verify_code in (_CERTIFICATE_EXPIRED, _CERTIFICATE_NOT_YET_VALID):
+                    return error.verify_message
+                return (
+                    f"it is not signed by the authority in KAFKA_CA_CERTIFICATE {kafka.ca_certificate} "
+                    f"({error.verify_message})"
+                )
+    return None
+
+
+def _reason(error: OSError) -> str:
+    reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+    return (reason or str(error)).lower().replace("_", " ")
