@@ -1,0 +1,88 @@
+"""A running lab as the end-to-end tests see it: hosts, playbooks, the store."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Return once the condition holds; fail with what was awaited when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds:g} s: {what}")
+        time.sleep(0.5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Lab:
+    """A running lab; LAB_NAME names it, as for tests/lab/lab."""
+
+    name: str
+
+    def do(self, *arguments: str) -> str:
+        """Run a verb of tests/lab/lab; give what it printed."""
+        return self._run([str(ROOT / "tests/lab/lab"), *arguments])
+
+    def on(self, host: str, command: str) -> str:
+        """Run a shell command on a host as root; give what it printed."""
+        return self.do("ssh", host, command)
+
+    def try_on(self, host: str, command: str) -> "subprocess.CompletedProcess[str]":
+        """Run a shell command on a host as root, whatever its exit status."""
+        return subprocess.run(
+            [str(ROOT / "tests/lab/lab"), "ssh", host, command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env=self._environment(),
+        )
+
+    def play(self, playbook: str, *arguments: str) -> dict[str, dict[str, int]]:
+        """Run a playbook on the lab; give its recap: host -> {ok, changed, unreachable, failures, ...}."""
+        ansible = Path(sys.executable).with_name("ansible-playbook")
+        out = self._run(
+            [str(ansible), "-i", "inventory/lab", playbook, *arguments],
+            ANSIBLE_STDOUT_CALLBACK="ansible.posix.json",
+            ANSIBLE_CALLBACKS_ENABLED="",
+        )
+        stats: dict[str, dict[str, int]] = json.loads(out[out.index("{") :])["stats"]
+        return stats
+
+    def sql(self, query: str) -> list[list[str]]:
+        """Ask the store as its superuser on db1; give rows of text."""
+        out = self.on("db1", f"runuser -u postgres -- psql -d webmon -XqAtF '|' <<'SQL'\n{query}\nSQL")
+        return [line.split("|") for line in out.splitlines()]
+
+    def status(self) -> Any:
+        """Give what `webmon status --json` says on sink1."""
+        return json.loads(self.on("sink1", "webmon status --json"))
+
+    def _environment(self, **more: str) -> dict[str, str]:
+        # Without the last a play that matches no host is green.
+        return {**os.environ, "LAB_NAME": self.name, "ANSIBLE_HOST_PATTERN_MISMATCH": "error", **more}
+
+    def _run(self, command: list[str], **environment: str) -> str:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            timeout=600,
+            env=self._environment(**environment),
+        )
+        if done.returncode:
+            pytest.fail(f"{' '.join(command)}: exit {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+        return done.stdout
