@@ -1,0 +1,249 @@
+"""The store: extension, schema, roles and their rights, all in one transaction under one lock."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import Final, Literal
+
+import psycopg2
+from psycopg2 import errorcodes, sql
+from psycopg2.extensions import connection as Connection  # noqa: N812
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+from psycopg2.extensions import encrypt_password
+from pydantic import SecretStr
+
+from webmon import postgres
+from webmon.init import migrations
+from webmon.init.step import Step
+from webmon.postgres import DatabaseAwayError
+from webmon.settings import Init, Postgres, UserError
+from webmon.tables import Tables
+
+_LOCK: Final = 7_236_941_385
+"""Of pg_advisory_xact_lock: any number, the same for every init."""
+_FAILING_JOB: Final = 3
+"""TimescaleDB's "Job History Log Retention": under the Apache licence it fails every hour."""
+
+
+def ensure_database(connection: Connection, settings: Postgres, init: Init) -> Iterator[Step]:
+    """See to everything in the database; nothing stays of a run that raises.
+
+    Raises:
+        UserError: what the user must mend.
+        psycopg2.Error: a statement was refused.
+    """
+    tables = Tables(settings.table)
+    with connection, connection.cursor() as cursor:
+        # Held until the commit; another init waits here and then finds everything done.
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        steps = [
+            _extension(cursor, settings),
+            *_schema(cursor, tables),
+            _job(cursor),
+            *_role(cursor, settings, tables, _Role("SINK", init.sink_user, init.sink_password)),
+            *_role(cursor, settings, tables, _Role("READER", init.reader_user, init.reader_password)),
+        ]
+    yield from steps
+
+
+def _extension(cursor: Cursor, settings: Postgres) -> Step:
+    cursor.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
+    found = cursor.fetchone()
+    if found:
+        return Step("unchanged", f"extension timescaledb {found[0]}")
+    cursor.execute("SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'")
+    available = cursor.fetchone()
+    where = postgres.place(settings)
+    if available is None:
+        raise UserError(
+            f"{where}: TimescaleDB is not installed there; on Debian it is the package postgresql-17-timescaledb, "
+            "and a managed service has a switch for it"
+        )
+    try:
+        cursor.execute("CREATE EXTENSION timescaledb")
+    except psycopg2.Error as error:
+        text = " ".join(str(error).split())
+        if "shared_preload_libraries" in text:
+            raise UserError(
+                f"{where}: TimescaleDB is installed but not loaded: right would be shared_preload_libraries = "
+                "'timescaledb' in postgresql.conf, and a restart"
+            ) from error
+        if error.pgcode == errorcodes.INSUFFICIENT_PRIVILEGE:
+            raise UserError(
+                f"{where}: role {settings.user!r} may not create the extension timescaledb in database "
+                f"{postgres.database(settings)!r}: right would be the database's owner, or that an administrator runs "
+                "CREATE EXTENSION timescaledb there"
+            ) from error
+        raise
+    return Step("created", f"extension timescaledb {available[0]}")
+
+
+def _schema(cursor: Cursor, tables: Tables) -> Iterator[Step]:
+    shipped = migrations.shipped()
+    applied = migrations.apply(cursor, tables, shipped)
+    for migration in shipped:
+        new = migration in applied
+        # The first file makes the tables; a later one changes what is there.
+        state = "unchanged" if not new else "created" if migration.version == 1 else "changed"
+        yield Step(state, f"schema {tables.metrics}: {migration.name}")  # type: ignore[arg-type]
+
+
+def _job(cursor: Cursor) -> Step:
+    what = f"TimescaleDB's job {_FAILING_JOB} (its own log's retention)"
+    cursor.execute("SELECT current_setting('timescaledb.license', true)")
+    licence = cursor.fetchone()
+    if licence is None or licence[0] != "apache":
+        return Step("unchanged", f"{what}: works under this licence")
+    cursor.execute("SELECT scheduled, owner FROM timescaledb_information.jobs WHERE job_id = %s", (_FAILING_JOB,))
+    job = cursor.fetchone()
+    if job is None or not job[0]:
+        return Step("unchanged", f"{what}: not scheduled")
+    # The same licence lets nobody call alter_job, so the row itself it is, in whichever catalogue it stands.
+    cursor.execute(
+        "SELECT coalesce(to_regclass('_timescaledb_config.bgw_job'), to_regclass('_timescaledb_catalog.bgw_job'))::text"
+    )
+    catalogue = cursor.fetchone()
+    statement = f"UPDATE {catalogue[0] if catalogue else ''} SET scheduled = false WHERE id = {_FAILING_JOB}"  # noqa: S608
+    with _attempt(cursor) as attempt:
+        cursor.execute(statement)
+    if attempt.refused:
+        return Step(
+            "not set",
+            f"{what}: it belongs to {job[1]}, so it goes on failing once an hour, which does no harm; a superuser can "
+            f"end that with {statement}",
+        )
+    return Step("changed", f"{what}: no longer scheduled, as the Apache licence lets it only fail")
+
+
+class _Attempt:
+    refused = False
+
+
+@contextlib.contextmanager
+def _attempt(cursor: Cursor) -> Iterator[_Attempt]:
+    """Run statements that may be refused for want of a right, without losing the transaction."""
+    attempt = _Attempt()
+    cursor.execute("SAVEPOINT attempt")
+    try:
+        yield attempt
+    except psycopg2.errors.InsufficientPrivilege:
+        cursor.execute("ROLLBACK TO SAVEPOINT attempt")
+        attempt.refused = True
+    cursor.execute("RELEASE SAVEPOINT attempt")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Role:
+    kind: Literal["SINK", "READER"]
+    user: str | None
+    password: SecretStr | None
+
+
+def _role(cursor: Cursor, settings: Postgres, tables: Tables, role: _Role) -> Iterator[Step]:
+    if role.user is None:
+        yield Step(
+            "not set",
+            f"role of {role.kind.lower()}s: POSTGRES_{role.kind}_USER is not set, so they log in as a role of yours",
+        )
+    elif role.user == settings.user:
+        yield Step("unchanged", f"role {role.user}: is init's own, which owns everything")
+    else:
+        yield _login(cursor, settings, role, role.user)
+        yield _rights(cursor, settings, tables, role.kind, role.user)
+
+
+def _login(cursor: Cursor, settings: Postgres, role: _Role, user: str) -> Step:
+    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (user,))
+    there = cursor.fetchone() is not None
+    where = postgres.place(settings)
+    if role.password is None:
+        if there:
+            return Step("unchanged", f"role {user}")
+        raise UserError(f"POSTGRES_{role.kind}_PASSWORD is missing: role {user!r} is to be made")
+    password = role.password.get_secret_value()
+    if not there:
+        with _attempt(cursor) as attempt:
+            _set_password(cursor, "CREATE ROLE {} LOGIN PASSWORD {}", user, password)
+        if attempt.refused:
+            raise UserError(
+                f"{where}: role {settings.user!r} may not create role {user!r} (POSTGRES_{role.kind}_USER): create it "
+                "there yourself (a managed service has a page for it), or give our role CREATEROLE; then run "
+                "`webmon init` again"
+            )
+        return Step("created", f"role {user}")
+    fault = _login_fault(settings, user, password)
+    if fault is None:
+        return Step("unchanged", f"role {user}")
+    with _attempt(cursor) as attempt:
+        _set_password(cursor, "ALTER ROLE {} LOGIN PASSWORD {}", user, password)
+    if attempt.refused:
+        raise UserError(
+            f"{where}: role {user!r} can't log in with POSTGRES_{role.kind}_PASSWORD, and role {settings.user!r} may "
+            "not change that: set the right password in the .env, or there"
+        )
+    return Step("changed", f"role {user}: password")
+
+
+def _set_password(cursor: Cursor, statement: str, user: str, password: str) -> None:
+    """Set a password as its SCRAM verifier, made here: the server's log and activity view never see the password."""
+    verifier = encrypt_password(password, user, scope=cursor.connection, algorithm="scram-sha-256")
+    cursor.execute(sql.SQL(statement).format(sql.Identifier(user), sql.Literal(verifier)))
+
+
+def _login_fault(settings: Postgres, user: str, password: str) -> str | None:
+    """Try a role's password, as only a superuser may compare verifiers."""
+    try:
+        postgres.connect(settings, application="webmon-init", autocommit=True, user=user, password=password).close()
+    except (UserError, DatabaseAwayError) as error:
+        return str(error)
+    return None
+
+
+def _rights(cursor: Cursor, settings: Postgres, tables: Tables, kind: Literal["SINK", "READER"], user: str) -> Step:
+    """Grant what is missing: a sink may add and describe, a reader may select."""
+    rights = [(table, "SELECT") for table in tables.readable]
+    if kind == "SINK":
+        rights = [(table, right) for table, right in rights if table != tables.view]
+        rights += [(table, "INSERT") for table in (tables.metrics, tables.errors, tables.targets, tables.agents)]
+        rights += [(tables.targets, "UPDATE")]
+    missing = [(table, right) for table, right in rights if not _has_right(cursor, user, table, right)]
+    for table, right in missing:
+        cursor.execute(
+            sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(right), sql.Identifier(table), sql.Identifier(user))
+        )
+    database = postgres.database(settings)
+    # TEMPORARY: a sink copies its batch into a table of its session first.
+    wanted = ("CONNECT", "TEMPORARY") if kind == "SINK" else ("CONNECT",)
+    for right in wanted:
+        cursor.execute("SELECT has_database_privilege(%s, %s, %s)", (user, database, right))
+        if not _yes(cursor):
+            missing.append((database, right))
+            cursor.execute(
+                sql.SQL("GRANT {} ON DATABASE {} TO {}").format(
+                    sql.SQL(right), sql.Identifier(database), sql.Identifier(user)
+                )
+            )
+    cursor.execute("SELECT has_schema_privilege(%s, current_schema(), 'USAGE')", (user,))
+    if not _yes(cursor):
+        missing.append(("schema", "USAGE"))
+        cursor.execute("SELECT current_schema()")
+        schema = cursor.fetchone()
+        cursor.execute(
+            sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(
+                sql.Identifier(schema[0] if schema else "public"), sql.Identifier(user)
+            )
+        )
+    what = f"rights of {user}: {'add and read' if kind == 'SINK' else 'read'} {tables.metrics} and its tables"
+    if not missing:
+        return Step("unchanged", what)
+    return Step("created" if len(missing) >= len(rights) else "changed", what)
+
+
+def _has_right(cursor: Cursor, user: str, table: str, right: str) -> bool:
+    cursor.execute("SELECT has_table_privilege(%s, quote_ident(%s), %s)", (user, table, right))
+    return _yes(cursor)
+
+
+def _yes(cursor: Cursor) -> bool:
+    row = cursor.fetchone()
+    return bool(row and row[0])

@@ -1,0 +1,62 @@
+"""`webmon init`: all that an environment needs once; nothing is changed before both sides are known to be there."""
+
+from collections.abc import Iterator
+
+import psycopg2
+from kafka import KafkaAdminClient
+from kafka import errors as kafka_errors
+
+from webmon import kafka, log, postgres
+from webmon.init.acls import ensure_acls
+from webmon.init.database import ensure_database
+from webmon.init.step import Step
+from webmon.init.topics import ensure_topics
+from webmon.kafka import KafkaAwayError
+from webmon.postgres import DatabaseAwayError
+from webmon.settings import InitSettings, UserError
+
+
+def run(settings: InitSettings) -> int:
+    """Create or mend everything, a line for each thing; a second run changes nothing.
+
+    Raises:
+        UserError: a line for each thing that only the user can mend.
+    """
+    log.configure(settings.common.log_level)
+    for step in _steps(settings):
+        print(step, flush=True)
+    return 0
+
+
+def _steps(settings: InitSettings) -> Iterator[Step]:
+    faults: list[str] = []
+    connection = None
+    try:
+        kafka.check_reachable(settings.kafka)
+    except (UserError, KafkaAwayError) as error:
+        faults.append(str(error))
+    try:
+        connection = postgres.connect(settings.postgres, application="webmon-init", autocommit=False)
+    except (UserError, DatabaseAwayError) as error:
+        faults.append(str(error))
+    if faults or connection is None:
+        raise UserError(*"\n".join(faults).splitlines())
+    try:
+        yield from _kafka_steps(settings)
+        yield from ensure_database(connection, settings.postgres, settings.init)
+    except psycopg2.Error as error:
+        raise UserError(str(postgres.explain(error, settings.postgres))) from error
+    finally:
+        connection.close()
+
+
+def _kafka_steps(settings: InitSettings) -> Iterator[Step]:
+    try:
+        admin = KafkaAdminClient(**kafka.admin_args(settings.kafka))
+        try:
+            yield from ensure_topics(admin, settings.kafka, settings.init)
+            yield from ensure_acls(admin, settings.kafka, settings.init)
+        finally:
+            admin.close()
+    except kafka_errors.KafkaError as error:
+        raise UserError(kafka.explain(error, settings.kafka, wanted="administer topics and ACLs")) from error

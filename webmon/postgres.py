@@ -1,0 +1,179 @@
+"""The database's side: connections, and what went wrong with one in one line that never holds the password."""
+
+import re
+from typing import Any, Final
+
+import psycopg2
+from psycopg2 import errorcodes
+from psycopg2.extensions import connection as Connection  # noqa: N812
+
+from webmon.settings import Postgres, UserError
+
+CONNECT_SECS: Final = 5
+"""Seconds to wait for each address of the host."""
+SILENT_SECS: Final = 11
+"""Seconds after which a server that has gone without a word is given up (keepalive: 5 s, then 3 times 2 s)."""
+
+
+class DatabaseAwayError(Exception):
+    """The database is not there, or can't work, at the moment: waiting may help. Holds one line for people."""
+
+
+def connect(
+    postgres: Postgres,
+    *,
+    application: str,
+    autocommit: bool,
+    user: str | None = None,
+    password: str | None = None,
+) -> Connection:
+    """Connect as the settings say, or as another role with its password.
+
+    Raises:
+        UserError: what waiting will not mend: unknown host, wrong password, no such database, TLS that does not fit.
+        DatabaseAwayError: refused, timed out, starting up, too many connections.
+    """
+    arguments: dict[str, Any] = {
+        "host": postgres.host,
+        "port": postgres.port,
+        "user": user or postgres.user,
+        "password": postgres.password.get_secret_value() if password is None else password,
+        "dbname": database(postgres),
+        "sslmode": postgres.ssl,
+        "connect_timeout": CONNECT_SECS,
+        # A host that is cut off answers nothing, not even a reset: these bound how long we believe in it.
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": SILENT_SECS * 1000,
+        "application_name": application,
+        "client_encoding": "UTF8",
+    }
+    if postgres.ca_certificate is not None:
+        arguments["sslrootcert"] = str(postgres.ca_certificate)
+    try:
+        connection: Connection = psycopg2.connect(**arguments)
+    except psycopg2.OperationalError as error:
+        raise _connect_fault(error, postgres, arguments["user"]) from error
+    connection.autocommit = autocommit
+    return connection
+
+
+def database(postgres: Postgres) -> str:
+    """Give the database's name; as with libpq it is the role's where none is set."""
+    return postgres.database or postgres.user
+
+
+def place(postgres: Postgres) -> str:
+    """Name the server for people."""
+    return f"PostgreSQL at {postgres.host}:{postgres.port} (POSTGRES_HOST, POSTGRES_PORT)"
+
+
+# What libpq says without an SQLSTATE, and what a person can do about it. Each is a regular expression on the
+# message; the place of the database stands before the line that is made.
+_MENDED_BY_USER: Final = (
+    (r"could not translate host name.*Temporary failure", None),
+    (r"could not translate host name", "no host of that name"),
+    (r"password authentication failed", "refuses the role {user!r} (POSTGRES_USER) with POSTGRES_PASSWORD"),
+    (r"role .* does not exist", "has no role {user!r} (POSTGRES_USER)"),
+    (
+        r'database ".*" does not exist',
+        "has no database {database!r} (POSTGRES_DATABASE; default: the role's name, POSTGRES_USER)",
+    ),
+    (
+        r"no pg_hba.conf entry.*no encryption",
+        "takes no connection without TLS here (pg_hba.conf); POSTGRES_SSL is {ssl}, right would be require or higher",
+    ),
+    (
+        r"no pg_hba.conf entry",
+        "lets role {user!r} into database {database!r} from this host by no line of its pg_hba.conf",
+    ),
+    (r"server does not support SSL", "speaks no TLS, but POSTGRES_SSL is {ssl}"),
+    (r"invalid response to SSL negotiation", "what answers there is no PostgreSQL; is the port right?"),
+    (
+        r"root certificate file .* does not exist",
+        "POSTGRES_SSL is {ssl}, which needs POSTGRES_CA_CERTIFICATE",
+    ),
+    (
+        r"server certificate for .* does not match host name",
+        "the server's certificate is not for that name, which POSTGRES_SSL={ssl} asks; right would be a POSTGRES_HOST "
+        "that stands in the certificate",
+    ),
+    (r"certificate has expired", "the server's certificate has expired"),
+    (
+        r"certificate verify failed",
+        "the server's certificate is not trusted by POSTGRES_CA_CERTIFICATE {authority}; it must hold the authority "
+        "that signed it",
+    ),
+    (
+        r"could not read root certificate file",
+        "POSTGRES_CA_CERTIFICATE {authority} holds no PEM certificate",
+    ),
+    (r"permission denied for database", "does not let role {user!r} connect to database {database!r}"),
+    (r"is not permitted to log in", "does not let role {user!r} (POSTGRES_USER) log in"),
+)
+_PASSING: Final = re.compile(
+    r"starting up|shutting down|recovery mode|not yet accepting|too many (clients|connections)|connection slots"
+)
+
+
+def _connect_fault(error: psycopg2.Error, postgres: Postgres, user: str) -> UserError | DatabaseAwayError:
+    """Sort a failure to connect; psycopg2 gives no SQLSTATE for these, so the text has to do."""
+    text = " ".join(str(error).split())
+    where = place(postgres)
+    if _PASSING.search(text):
+        return DatabaseAwayError(f"{where}: {_server_text(text)}")
+    for pattern, meaning in _MENDED_BY_USER:
+        if re.search(pattern, text):
+            if meaning is None:
+                break
+            line = meaning.format(
+                user=user, database=database(postgres), ssl=postgres.ssl, authority=postgres.ca_certificate
+            )
+            return UserError(f"{where}: {line}")
+    if "FATAL:" in text:
+        return UserError(f"{where}: {_server_text(text)}")
+    if "Connection refused" in text:
+        return DatabaseAwayError(f"{where}: connection refused; nothing listens on that port")
+    if "timeout expired" in text or "timed out" in text:
+        return DatabaseAwayError(f"{where}: no answer within {CONNECT_SECS} s; is a firewall between?")
+    return DatabaseAwayError(f"{where}: {text.partition(' Is the server running')[0].rpartition('failed: ')[2]}")
+
+
+def _server_text(text: str) -> str:
+    return text.rpartition("FATAL: ")[2].strip()
+
+
+_AWAY_CLASSES: Final = frozenset({"08", "53", "57", "58", "40", "55"})
+"""SQLSTATE classes of a server that can't work now: connection, resources, operator, system, conflict, lock."""
+
+
+def is_content_fault(error: BaseException) -> bool:
+    """Whether a row's content was refused, by the server (classes 22 and 23) or, for a NUL, by the driver."""
+    if isinstance(error, psycopg2.Error):
+        return error.pgcode is not None and error.pgcode[:2] in ("22", "23")
+    return isinstance(error, ValueError)
+
+
+def is_conflict(error: psycopg2.Error) -> bool:
+    """Whether two sessions stood in each other's way, so that the same statement can simply be sent again."""
+    return error.pgcode in (errorcodes.DEADLOCK_DETECTED, errorcodes.SERIALIZATION_FAILURE)
+
+
+def explain(error: psycopg2.Error, postgres: Postgres) -> UserError | DatabaseAwayError:
+    """Sort a failed statement into what the user must mend and what waiting may mend, with its one line."""
+    where = place(postgres)
+    code = error.pgcode
+    text = " ".join((error.diag.message_primary or str(error)).split())
+    if code is None or code[:2] in _AWAY_CLASSES or code == errorcodes.READ_ONLY_SQL_TRANSACTION:
+        return DatabaseAwayError(f"{where}: {text or type(error).__name__}")
+    if code in (errorcodes.UNDEFINED_TABLE, errorcodes.UNDEFINED_OBJECT, errorcodes.UNDEFINED_COLUMN):
+        return UserError(
+            f"{where}: {text} in database {database(postgres)!r}; is POSTGRES_TABLE right? `webmon init` creates it"
+        )
+    if code == errorcodes.INSUFFICIENT_PRIVILEGE:
+        return UserError(
+            f"{where}: {text} (role {postgres.user!r}); `webmon init` gives the rights to the roles in "
+            "POSTGRES_SINK_USER and POSTGRES_READER_USER"
+        )
+    return UserError(f"{where}: {text} (SQLSTATE {code})")
