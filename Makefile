@@ -1,0 +1,72 @@
+# webmon: what a person does in this checkout. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Debian's own Python: the first python3 on PATH may be a version manager's, which sudo and a later shell need not have.
+PYTHON ?= /usr/bin/python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# A play whose host pattern matches nothing is an error, wherever Ansible runs from here.
+export ANSIBLE_HOST_PATTERN_MISMATCH := error
+# With LC_ALL=C Ansible refuses to start; C.UTF-8 is there on every Debian.
+export LC_ALL := C.UTF-8
+
+.PHONY: help demo demo-down test check bootstrap molecule integration e2e test-down format lock clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+demo: bootstrap  ## from nothing to live results on hosts of this machine; TARGETS=FILE adds your own list
+	@$(BIN)/python -m tests.lab.demo $(if $(TARGETS),--targets '$(TARGETS)')
+
+demo-down:  ## stop the demo's hosts and remove all they left on this machine
+	@tests/lab/lab destroy
+
+test: bootstrap  ## everything that CI runs; a running demo is left alone
+	@$(BIN)/python -m tests.everything
+
+check: python  ## lint, types, unit tests: under a minute
+	@$(BIN)/python -m tests.everything check
+
+molecule: bootstrap  ## the roles' own tests; ROLE=NAME for one
+	@$(BIN)/python -m tests.everything molecule $(ROLE)
+
+integration: bootstrap  ## tests/integration on the test lab, which stays up for the next time
+	@$(BIN)/python -m tests.everything integration
+
+e2e: bootstrap  ## tests/e2e on the test lab, which stays up for the next time
+	@$(BIN)/python -m tests.everything e2e
+
+test-down:  ## remove the labs that the tests left up
+	@for name in test molecule; do LAB_NAME=$$name tests/lab/lab destroy; done
+
+format: python  ## put the code in form
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+lock: python  ## write the locks anew from pyproject.toml and requirements-dev.in
+	@tests/lock
+
+clean: ## remove what was made in this checkout (the environment, caches, logs)
+	rm -rf .venv build .ansible .mypy_cache .ruff_cache .pytest_cache .hypothesis webmon.egg-info
+
+bootstrap: old-enough
+	@$(PYTHON) -m tests.lab.bootstrap python lab
+
+.PHONY: python old-enough
+old-enough:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) must be Python 3.11 or later (Debian 12 has it); another one: make PYTHON=/path/to/python3 ..." >&2; exit 2; }
+
+python: old-enough
+	@[ -e .venv/made ] && [ -z "$$(find requirements-dev.lock pyproject.toml -newer .venv/made)" ] || \
+	  $(PYTHON) -m tests.lab.bootstrap python
+
+# Ansible's collections are compiled where they are used, not all of them (thousands of files) beforehand.
+.venv/made: requirements-dev.lock pyproject.toml
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check --no-compile --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m compileall -q -j 0 -x ansible_collections .venv/lib || true
+	touch $@

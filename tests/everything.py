@@ -1,0 +1,151 @@
+"""What `make test` runs, and CI: lint and unit tests, the roles, the demo on a lab of its own, the tests on it.
+
+`python -m tests.everything` runs it all and leaves nothing behind. With a name it runs that part alone: check,
+molecule [ROLE], integration, e2e; these keep their lab up for the next time (`make test-down`).
+"""
+
+import argparse
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.lab.steps import BIN, LAB_PROGRAM, TOP, Job, StepError, Steps, say, stop_on_sigterm
+
+TEST_LAB: Final = {"LAB_NAME": "test"}
+MOLECULE_LAB: Final = {"LAB_NAME": "molecule"}
+PYTEST: Final = (str(BIN / "python"), "-m", "pytest")
+DEMO: Final = (str(BIN / "python"), "-m", "tests.lab.demo")
+BASH: Final = b"#!/usr/bin/env bash"
+
+
+def bash_files() -> list[str]:
+    """Give the files of the repository that bash runs."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=TOP, capture_output=True, text=True, check=True
+    )
+    files = [TOP / name for name in listed.stdout.splitlines()]
+    return [str(file) for file in files if file.is_file() and file.open("rb").readline().startswith(BASH)]
+
+
+def check(steps: Steps) -> None:
+    """Lint, types, unit tests."""
+    steps.run(
+        "Lint, types, unit tests",
+        Job("ruff", ["sh", "-c", "ruff check . && ruff format --check ."]),
+        Job("mypy", ["mypy"]),
+        Job("yamllint", ["yamllint", "--strict", "."]),
+        Job("shellcheck", ["shellcheck", *bash_files()]),
+        Job("ansible-lint", ["ansible-lint", "--offline", "--profile", "production", "--strict"]),
+        Job("unit tests", [*PYTEST, "tests/unit"], show=True),
+    )
+
+
+def molecule(steps: Steps, roles: Sequence[str]) -> None:
+    """Run the roles' own tests on the molecule lab, from nothing."""
+    # Molecule remembers "created" although hosts have died since: without this it would go on without hosts.
+    steps.run("Clear what an earlier Molecule run left", Job("molecule reset", [LAB_PROGRAM, "destroy"], MOLECULE_LAB))
+
+
+def provision(steps: Steps) -> None:
+    """Bring the test lab up, as `make demo` does the demo's."""
+    steps.run("The demo, on the test lab", Job("demo", DEMO, TEST_LAB, show=True))
+
+
+def integration(steps: Steps) -> None:
+    """Run what needs a real Kafka and TimescaleDB."""
+    steps.run(
+        "Integration tests, on the test lab's Kafka and TimescaleDB",
+        Job("integration", [*PYTEST, "tests/integration"], TEST_LAB, show=True),
+    )
+
+
+def e2e(steps: Steps) -> None:
+    """Run the tests of the whole on the test lab."""
+    steps.run("End-to-end tests, on the test lab", Job("e2e", [*PYTEST, "tests/e2e"], TEST_LAB, show=True))
+
+
+def take_down(steps: Steps) -> None:
+    """Leave nothing of the tests' labs on this machine."""
+    steps.run(
+        "Take the tests' labs down",
+        Job("down test", [LAB_PROGRAM, "destroy"], TEST_LAB),
+        Job("down molecule", [LAB_PROGRAM, "destroy"], MOLECULE_LAB),
+    )
+
+
+def everything(steps: Steps) -> None:
+    """Run it all; the tests' labs are taken down whatever happens."""
+    check(steps)
+    try:
+        molecule(steps, [])
+        steps.run("Clear what an earlier test lab left", Job("clear", [LAB_PROGRAM, "destroy"], TEST_LAB))
+        provision(steps)
+        steps.run("The demo again: nothing may change", Job("demo again", [*DEMO, "--unchanged"], TEST_LAB, show=True))
+        integration(steps)
+        e2e(steps)
+    finally:
+        take_down(steps)
+
+
+def one_part(steps: Steps, part: str, roles: Sequence[str]) -> None:
+    """Run one part; its lab stays."""
+    match part:
+        case "check":
+            check(steps)
+        case "molecule":
+            molecule(steps, roles)
+        case "integration":
+            provision(steps)
+            integration(steps)
+        case "e2e":
+            provision(steps)
+            e2e(steps)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Hold off other runs on this machine: they would share the test lab."""
+    with (Path(tempfile.gettempdir()) / f"webmon-tests-{os.getuid()}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Other tests of webmon run on this machine, on the same labs: wait for them.")
+            raise StepError from None
+        yield
+
+
+def main() -> int:
+    """Run everything or one part; 0 when all is well, 1 when not."""
+    parser = argparse.ArgumentParser(prog="make test", description=__doc__)
+    parser.add_argument("part", nargs="?", choices=["check", "molecule", "integration", "e2e"])
+    parser.add_argument("role", nargs="*")
+    options = parser.parse_args()
+    stop_on_sigterm()
+    steps = Steps(options.part or "test", {None: 9, "check": 1, "molecule": 2}.get(options.part, 2), lines=400)
+    try:
+        if options.part == "check":
+            check(steps)
+            return 0
+        with alone():
+            if options.part:
+                one_part(steps, options.part, options.role)
+            else:
+                everything(steps)
+    except StepError:
+        say(f"\nFAILED after {steps.seconds():.0f} s")
+        return 1
+    except KeyboardInterrupt:
+        say("\nstopped")
+        return 130
+    say(f"\nAll passed, {steps.seconds():.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

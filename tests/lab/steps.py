@@ -1,0 +1,157 @@
+"""Numbered steps: run programs, say what they do and how long it took, show the log where one fails.
+
+Standard library only: it runs before the virtual environment exists.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+TOP = Path(__file__).resolve().parents[2]
+LAB_PROGRAM = TOP / "tests" / "lab" / "lab"
+BIN = TOP / ".venv" / "bin"
+LAB_ROOT = Path(os.environ.get("LAB_ROOT", "/var/lib/webmon-lab"))
+
+
+class StepError(Exception):
+    """A step failed; what there is to say was printed."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One program of a step.
+
+    `show` streams its output to the terminal as well as to the log; `environment` adds to ours; `within` is the
+    directory in the repository to run it in.
+    """
+
+    name: str
+    argv: Sequence[str | Path]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    show: bool = False
+    within: str = "."
+
+
+@dataclass
+class Steps:
+    """Runs steps and numbers them.
+
+    `name` names the directory of the logs, build/logs/NAME; of a job that fails the last `lines` of its log are shown.
+    """
+
+    name: str
+    total: int
+    lines: int = 40
+    number: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def logs(self) -> Path:
+        """Where the logs are."""
+        return TOP / "build" / "logs" / self.name
+
+    @contextlib.contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """Say that a step begins, and its seconds when it ends."""
+        self.number += 1
+        say(f"[{self.number}/{self.total}] {title}")
+        start = time.monotonic()
+        yield
+        say(f"      {time.monotonic() - start:.1f} s")
+
+    def run(self, title: str, *jobs: Job) -> list[str]:
+        """Run the jobs of a step side by side; give their outputs.
+
+        Raises StepError when one of them fails, after showing the end of its log.
+        """
+        with self.step(title):
+            if len(jobs) == 1:
+                return [self._finish(jobs[0])]
+            outputs: dict[str, str] = {}
+            failed: list[StepError] = []
+
+            def one(job: Job) -> None:
+                start = time.monotonic()
+                try:
+                    outputs[job.name] = self._finish(job)
+                except StepError as error:
+                    failed.append(error)
+                else:
+                    say(f"      {job.name}: {time.monotonic() - start:.1f} s")
+
+            threads = [threading.Thread(target=one, args=(job,)) for job in jobs]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            if failed:
+                raise failed[0]
+            return [outputs[job.name] for job in jobs]
+
+    def _finish(self, job: Job) -> str:
+        self.logs.mkdir(parents=True, exist_ok=True)
+        log = self.logs / f"{job.name.replace(' ', '-')}.log"
+        with (
+            subprocess.Popen(
+                [str(word) for word in job.argv],
+                cwd=TOP / job.within,
+                env=environment() | dict(job.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            ) as process,
+            log.open("w") as out,
+        ):
+            assert process.stdout is not None
+            for line in process.stdout:
+                out.write(line)
+                out.flush()
+                if job.show:
+                    sys.stdout.write(line)
+                    sys.stdout.flush()
+        text = log.read_text()
+        if process.returncode != 0:
+            end = "" if job.show else "".join(f"      | {line}\n" for line in text.splitlines()[-self.lines :])
+            say(f"{end}FAILED: {job.name} (exit status {process.returncode}); its whole log: {log}")
+            raise StepError
+        return text
+
+    def seconds(self) -> float:
+        """Seconds since the first step."""
+        return time.monotonic() - self.began
+
+
+def environment() -> dict[str, str]:
+    """Give the environment of every program: ours, with the tools of .venv first on PATH."""
+    return dict(os.environ) | {
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "LAB_ROOT": str(LAB_ROOT),
+        "PYTHONUNBUFFERED": "1",
+        # A play that matches no host is an error, not a green run.
+        "ANSIBLE_HOST_PATTERN_MISMATCH": "error",
+        "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"),
+    }
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def stop_on_sigterm() -> None:
+    """Make SIGTERM end the program the way Ctrl-C does, so that what it began is taken down."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)

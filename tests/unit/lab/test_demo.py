@@ -1,0 +1,69 @@
+"""The demo driver's own decisions: what it boots, what it watches, when it is done."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.lab.demo import lab_hosts, recap, target_names, vantages, waited_for, with_users_targets
+
+DEMO = "# The demo's.\ndefaults:\n  interval: 10\ntargets:\n  - {name: good, url: 'http://web1/'}\n"
+INVENTORY = yaml.safe_load(
+    """
+all:
+  children:
+    lab:
+      hosts:
+        kafka1: {ansible_host: "{{ lab_net }}.11", lab_base: trixie-jre}
+        agent3: {ansible_host: "{{ lab_net }}.23", lab_base: bookworm}
+    agents:
+      hosts: {agent3: {}}
+"""
+)
+
+
+def test_every_host_of_the_lab_is_booted_from_its_base_tree() -> None:
+    assert lab_hosts(INVENTORY) == ["kafka1=11:trixie-jre", "agent3=23:bookworm"]
+    assert vantages(INVENTORY) == ["agent3"]
+
+
+def test_the_users_list_is_watched_beside_the_demos_with_its_own_defaults(tmp_path: Path) -> None:
+    own = tmp_path / "own.yml"
+    own.write_text("defaults: {interval: 60, timeout: 9}\ntargets:\n- {url: 'https://example.com/ä?q=1', timeout: 5}\n")
+    merged = yaml.safe_load(with_users_targets(DEMO, own))
+    assert merged == {
+        "defaults": {"interval": 10},
+        "targets": [
+            {"name": "good", "url": "http://web1/"},
+            {"interval": 60, "timeout": 5, "url": "https://example.com/ä?q=1"},
+        ],
+    }
+
+
+def test_the_users_plain_list_of_urls_is_watched_beside_the_demos(tmp_path: Path) -> None:
+    own = tmp_path / "own.txt"
+    own.write_text("# mine\n\nhttps://example.com/#part\n  https://example.org/\n")
+    assert target_names(with_users_targets(DEMO, own)) == ["good", "https://example.com/#part", "https://example.org/"]
+
+
+def test_the_recap_tells_what_each_host_changed() -> None:
+    output = """
+PLAY RECAP *********************************************************************
+agent1                     : ok=42   changed=0    unreachable=0    failed=0    skipped=7    rescued=0    ignored=0
+kafka1                     : ok=9    changed=3    unreachable=0    failed=1    skipped=0    rescued=0    ignored=0
+"""
+    assert recap(output) == {"agent1": (0, 0, 0), "kafka1": (3, 0, 1)}
+
+
+@pytest.mark.parametrize(
+    ("targets", "missing"),
+    [
+        ([], ["good from agent1", "good from agent2"]),
+        ([{"target": "good", "vantages": [{"agent": "agent2"}]}], ["good from agent1"]),
+        ([{"target": "good", "vantages": [{"agent": "agent2"}, {"agent": "agent1"}]}], []),
+    ],
+)
+def test_the_demo_is_done_when_each_vantage_has_a_result_of_each_target(
+    targets: list[object], missing: list[str]
+) -> None:
+    assert waited_for({"targets": targets}, ["good"], ["agent1", "agent2"]) == missing
