@@ -1,0 +1,55 @@
+"""Patterns for bodies: RE2 on bytes, so that no page can hang an agent (matching is linear in the page)."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import re2
+
+_MEMORY: Final = 8 << 20
+"""Bytes that one pattern may use while it matches; RE2 falls back to a slower way past it, never to a failure."""
+
+_INSTEAD: Final = (
+    (r"\(\?<?[=!]", "it has no lookahead and no lookbehind: match the text itself"),
+    (r"\\[1-9]", "it has no back references: spell out what may stand there"),
+    (r"\(\?>|[*+?}]\+", "it never backtracks, so it needs no atomic or possessive form: write the plain one"),
+    (r"\\Z", r"write \z for the end of the page"),
+    (r"\{\d*,?\d{4,}", "a repetition goes to 1000 at most: write * or nest two"),
+)
+"""What RE2 does not take, and what to write instead."""
+
+
+class PatternError(ValueError):
+    """A pattern that RE2 cannot take; the text says why, and what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A compiled pattern; equal to another of the same text."""
+
+    text: str
+    _compiled: Any = field(repr=False, compare=False)
+
+    def found_in(self, page: bytes) -> bool:
+        """Tell whether it matches anywhere in the page, which need not be valid UTF-8."""
+        return self._compiled.search(page) is not None
+
+
+def compile_pattern(text: str) -> Pattern:
+    """Compile a pattern of RE2's syntax (https://github.com/google/re2/wiki/Syntax); letters are UTF-8.
+
+    Raises:
+        PatternError: RE2 cannot take it.
+    """
+    options = re2.Options()
+    options.log_errors = False  # else RE2 writes to stderr by itself
+    options.max_mem = _MEMORY
+    try:
+        compiled = re2.compile(text.encode(), options)
+    except re2.error as error:
+        reason = error.args[0].decode(errors="replace") if error.args else "unknown"
+        hint = next((hint for seen, hint in _INSTEAD if re.search(seen, text)), "")
+        raise PatternError(f"RE2 cannot take it: {reason}" + (f"; {hint}" if hint else "")) from error
+    except UnicodeEncodeError as error:
+        raise PatternError(f"not UTF-8 at character {error.start}") from error
+    return Pattern(text, compiled)

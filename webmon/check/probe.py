@@ -1,0 +1,206 @@
+"""One check of one target, from its slot to its result."""
+
+import logging
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.cookies import RequestsCookieJar
+from requests.sessions import SessionRedirectMixin
+from requests.utils import requote_uri
+
+from webmon.check import verdict
+from webmon.check.result import CheckResult, Outcome
+from webmon.check.target import Target, Tls
+from webmon.check.transport import CheckAdapter, Deadline, Resolve, Stopwatch, tls_context
+from webmon.check.verdict import Verdict
+
+BODY_LIMIT: Final = 1 << 20
+"""Bytes of a body that are read and searched, after decompression."""
+MAX_REDIRECTS: Final = 10
+_CHUNK: Final = 64 << 10
+
+_log = logging.getLogger(__name__)
+_redirects = SessionRedirectMixin()
+
+
+def utc_now() -> datetime:
+    """Give the wall clock's time."""
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What a check has seen so far; it lives as long as the check."""
+
+    status: int | None = None
+    http_version: str | None = None
+    response_time: float | None = None
+    redirects: int = 0
+    regex_match: bool | None = None
+    body_bytes: int | None = None
+    body_truncated: bool = False
+
+
+class Probe:
+    """Makes checks; many threads may share one, for it keeps nothing of a check."""
+
+    def __init__(
+        self,
+        *,
+        agent: str,
+        resolve: Resolve,
+        authorities: tuple[Path, ...] = (),
+        now: Callable[[], datetime] = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+        body_limit: int = BODY_LIMIT,
+    ) -> None:
+        """Take what all checks share.
+
+        Args:
+            agent: the vantage's id.
+            resolve: how names become addresses.
+            authorities: PEM files trusted beside the system's store.
+            now: the wall clock, for the times in results.
+            monotonic: the clock of all durations, in seconds.
+            body_limit: bytes of a body that are read, after decompression.
+        """
+        self._agent = agent
+        self._resolve = resolve
+        self._authorities = authorities
+        self._now = now
+        self._monotonic = monotonic
+        self._body_limit = body_limit
+        self._contexts: dict[Tls, ssl.SSLContext] = {}
+
+    def check(self, target: Target, scheduled_at: datetime) -> CheckResult:
+        """Check a target now; takes its timeout at the longest, whatever the server does, and never raises.
+
+        Args:
+            target: what to check.
+            scheduled_at: the slot that the check belongs to.
+        """
+        began = self._now()
+        deadline = Deadline(target.timeout, self._monotonic)
+        started = self._monotonic()
+        watch = Stopwatch(self._monotonic)
+        seen = _Seen()
+        adapter: CheckAdapter | None = None
+        try:
+            adapter = CheckAdapter(
+                deadline=deadline, watch=watch, resolve=self._resolve, context=self._context(target.tls)
+            )
+            judged = self._run(target, adapter, watch, seen)
+        # A failure of any kind has to become a result: what is no failure of the target's is told as our own.
+        except Exception as error:  # noqa: BLE001
+            judged = verdict.of_failure(error, watch.phase, target.timeout)
+            if judged.outcome is Outcome.AGENT_ERROR:
+                _log.error("%s: %s", target.name, judged.error, exc_info=_log.isEnabledFor(logging.DEBUG))
+        finally:
+            watch.enter(None)
+            if adapter is not None:
+                adapter.close()
+        return CheckResult(
+            target=target.name,
+            url=target.url,
+            labels=dict(target.labels),
+            agent=self._agent,
+            scheduled_at=scheduled_at,
+            time=began,
+            interval=target.interval,
+            outcome=judged.outcome,
+            error=judged.error,
+            http_status=seen.status,
+            response_time=seen.response_time,
+            total_time=self._monotonic() - started,
+            phases=watch.phases(),
+            regex_match=seen.regex_match,
+            body_bytes=seen.body_bytes,
+            body_truncated=seen.body_truncated,
+            http_version=seen.http_version,
+            redirects=seen.redirects,
+            remote_ip=adapter.remote_ip if adapter else None,
+            tls_version=adapter.tls_version if adapter else None,
+            tls_not_after=adapter.tls_not_after if adapter else None,
+        )
+
+    def reread_authorities(self) -> None:
+        """Read the certificate files again when they are needed next."""
+        self._contexts.clear()
+
+    def _context(self, tls: Tls) -> ssl.SSLContext:
+        # Two threads that come first may both make it; one is kept, and both work.
+        if (context := self._contexts.get(tls)) is None:
+            authorities = self._authorities + ((tls.ca,) if tls.ca else ())
+            context = self._contexts[tls] = tls_context(verify=tls.verify, authorities=authorities)
+        return context
+
+    def _run(self, target: Target, adapter: CheckAdapter, watch: Stopwatch, seen: _Seen) -> Verdict:
+        """Send the request, follow the redirects and judge the last response."""
+        request, cookies = target.request, RequestsCookieJar()
+        while True:
+            response = adapter.send(request)
+            seen.status = response.status_code
+            seen.response_time = watch.since_first_request()
+            seen.http_version = response.raw.version_string.removeprefix("HTTP/")
+            if not response.is_redirect:
+                break
+            following = _follow(request, response, cookies)
+            if following is None:
+                break
+            if seen.redirects == MAX_REDIRECTS:
+                return Verdict(Outcome.TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS} redirects")
+            seen.redirects += 1
+            request = following
+        body = self._read(response, seen)
+        if target.expect.body is not None:
+            seen.regex_match = target.expect.body.found_in(body)
+        return verdict.of_response(
+            target.expect,
+            status=seen.status,
+            response_time=seen.response_time,
+            regex_match=seen.regex_match,
+            body_part=f"the first {self._body_limit} bytes of the body" if seen.body_truncated else "the body",
+        )
+
+    def _read(self, response: requests.Response, seen: _Seen) -> bytes:
+        """Read the body up to the limit; `seen` tells how far it came also where this raises."""
+        chunks: list[bytes] = []
+        seen.body_bytes = 0
+        for chunk in response.raw.stream(_CHUNK, decode_content=True):
+            seen.body_truncated = seen.body_bytes + len(chunk) > self._body_limit
+            chunks.append(chunk[: self._body_limit - seen.body_bytes])
+            seen.body_bytes += len(chunks[-1])
+            if seen.body_truncated:
+                break
+        return b"".join(chunks)
+
+
+def _follow(
+    request: requests.PreparedRequest, response: requests.Response, cookies: RequestsCookieJar
+) -> requests.PreparedRequest | None:
+    """Make the request that a redirect asks for, with the cookies set on the way.
+
+    Returns:
+        None where the Location names no page of HTTP: the redirect is then the last response.
+    """
+    following = request.copy()
+    try:
+        location = _redirects.get_redirect_target(response) or ""
+        following.prepare_url(urljoin(str(request.url), requote_uri(location)), None)
+        parts = urlsplit(str(following.url))
+        (parts.hostname or "").encode("idna")
+    except (ValueError, requests.RequestException):
+        return None
+    if parts.scheme not in ("http", "https") or parts.port == 0:
+        return None
+    cookies.update(response.cookies)
+    following.headers.pop("Cookie", None)
+    following.prepare_cookies(cookies)
+    return following

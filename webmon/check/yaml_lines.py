@@ -1,0 +1,96 @@
+"""YAML that remembers its lines: values as PyYAML reads them, and where each one stood.
+
+PyYAML is silent on a key that is there twice, and forgets the line of everything that it has read; both matter to
+somebody who looks for a mistake in a long file.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import yaml
+
+_MOST_NODES: Final = 1_000_000
+_MOST_DEEP: Final = 32
+
+Path = tuple[str | int, ...]
+"""Keys and positions from the top of the file to a value."""
+
+
+@dataclass(slots=True)
+class Document:
+    """A file's value, the line of every part of it, and what was wrong with it."""
+
+    value: Any = None
+    lines: dict[Path, int] = field(default_factory=dict)
+    faults: list[tuple[int, str]] = field(default_factory=list)
+    """Line and message."""
+
+    def line(self, path: Path) -> int:
+        """Give the line of a value, or of the nearest thing around it."""
+        while path not in self.lines and path:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+
+def read(text: str) -> Document:
+    """Read one YAML document; never raises, the faults say what is wrong."""
+    document = Document()
+    loader = yaml.CSafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is not None:
+            document.value = _Walk(loader, document).value(node, ())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        document.faults.append((mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}"))
+    except yaml.YAMLError as error:
+        document.faults.append((1, f"not YAML: {' '.join(str(error).split())}"))
+    except RecursionError:
+        document.faults.append((1, f"nested more than {_MOST_DEEP} deep"))
+    finally:
+        loader.dispose()
+    return document
+
+
+class _Walk:
+    """Turns nodes into values, and notes lines and faults in the document."""
+
+    def __init__(self, loader: yaml.CSafeLoader, document: Document) -> None:
+        self._loader = loader
+        self._document = document
+        self._nodes = 0
+
+    def value(self, node: yaml.Node, path: Path) -> Any:
+        self._nodes += 1
+        if self._nodes > _MOST_NODES or len(path) > _MOST_DEEP:  # an alias may hold itself, or multiply
+            raise yaml.MarkedYAMLError(problem="too large or nested too deep", problem_mark=node.start_mark)
+        self._document.lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, position)) for position, item in enumerate(node.value)]
+        try:
+            return self._loader.construct_object(node)
+        except ValueError:  # 2026-99-99 looks like a date
+            return node.value
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        self._note_doubles(node)
+        self._loader.flatten_mapping(node)
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(self._loader.construct_object(key_node))
+            self._document.lines[(*path, key)] = key_node.start_mark.line + 1
+            result[key] = self.value(value_node, (*path, key))
+        return result
+
+    def _note_doubles(self, node: yaml.MappingNode) -> None:
+        seen: dict[str, int] = {}
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key must be a word", problem_mark=key_node.start_mark)
+            line = key_node.start_mark.line + 1
+            if key_node.value in seen:
+                first = seen[key_node.value]
+                self._document.faults.append((line, f"{key_node.value} is here twice, first on line {first}"))
+            seen.setdefault(key_node.value, line)
