@@ -107,9 +107,7 @@ def wait_for_results(steps: Steps, targets: Sequence[str], agents: Sequence[str]
             if time.monotonic() > deadline:
                 say(f"FAILED: after {RESULTS_WITHIN_SECS} s still waiting for {len(missing)}, among them: {missing[0]}")
                 say(done.stderr.rstrip())
-                say(
-                    "Look into: tests/lab/lab ssh agent1 journalctl -u webmon-agent, or ssh sink1 journalctl -u webmon-sink"
-                )
+                say("Look into: tests/lab/lab ssh agent1 journalctl -u webmon-agent, or sink1's webmon-sink")
                 raise StepError
             time.sleep(1)
 
