@@ -1,0 +1,248 @@
+"""From the outbox to Kafka: in bursts, bounded in flight, and out of the outbox only when acknowledged.
+
+kafka-python's producer can die for good, has no bound of memory and spins while a broker is frozen. So what is in
+flight is bounded here, and when no acknowledgement comes the producer is given up and another one begins again with
+all that the outbox still holds. What was sent twice by that, the sink's unique key absorbs.
+"""
+
+import functools
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from kafka import KafkaProducer
+from kafka import errors as kafka_errors
+
+from webmon import kafka
+from webmon.agent.outbox import Outbox, Row
+from webmon.check.result import headers
+from webmon.settings import Kafka, UserError
+
+_log = logging.getLogger(__name__)
+
+MOST_IN_FLIGHT: Final = 2000
+"""Records that wait for their acknowledgement; kafka-python needs 2 KB for each."""
+STALL_SECS: Final = 30.0
+"""Without an acknowledgement for so long, the producer counts as dead."""
+_BURST_SECS: Final = 0.5
+"""Pause between two bursts: a record costs a quarter in a burst of what it costs alone."""
+_CLOSE_SECS: Final = 5.0
+_BACKOFF_SECS: Final = (1.0, 30.0)
+"""First and longest wait before the next producer."""
+
+_REFUSED_FOR_EVER: Final = (
+    kafka_errors.MessageSizeTooLargeError,
+    kafka_errors.RecordListTooLargeError,
+    kafka_errors.InvalidRecordError,
+)
+"""What is wrong with the record itself; to send it again would block all those behind it."""
+
+
+class _StalledError(Exception):
+    """No acknowledgement came for too long."""
+
+
+class _Producer(KafkaProducer):  # type: ignore[misc]
+    def abandon(self) -> None:
+        """Close at once and give up what waits.
+
+        KafkaProducer.close() raises while records wait, and leaves its thread running then.
+        """
+        self._sender.force_close()
+        self._sender.join(_CLOSE_SECS)
+        try:
+            self.close(timeout=0)
+        except kafka_errors.KafkaError as error:
+            _log.debug("the old producer did not close: %s", error)
+
+
+class _Session:
+    """What one producer has in flight. Its callbacks run in the producer's thread."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.in_flight: dict[int, Row] = {}
+        self.acknowledged: list[int] = []
+        self.refused: list[tuple[Row, Exception]] = []
+        self.failure: Exception | None = None
+        self.progress = time.monotonic()
+        """When the last acknowledgement came, or the first record was sent since."""
+
+    def sending(self, row: Row) -> None:
+        with self.changed:
+            if not self.in_flight:
+                self.progress = time.monotonic()
+            self.in_flight[row.id] = row
+
+    def acknowledge(self, row: Row, _: object) -> None:
+        with self.changed:
+            self.in_flight.pop(row.id, None)
+            self.acknowledged.append(row.id)
+            self.progress = time.monotonic()
+            self.changed.notify_all()
+
+    def fail(self, row: Row, error: Exception) -> None:
+        with self.changed:
+            self.in_flight.pop(row.id, None)
+            if isinstance(error, _REFUSED_FOR_EVER):
+                self.refused.append((row, error))
+                self.progress = time.monotonic()
+            else:
+                self.failure = self.failure or error
+            self.changed.notify_all()
+
+
+class Publisher:
+    """A thread that sends what the outbox holds, for as long as the agent runs."""
+
+    def __init__(
+        self,
+        settings: Kafka,
+        outbox: Outbox,
+        *,
+        stall_secs: float = STALL_SECS,
+        make_producer: Callable[..., Any] = _Producer,
+    ) -> None:
+        """Take the way to Kafka and the outbox to empty."""
+        self.refused = 0
+        """Records that Kafka will never take, dropped since the start."""
+        self.acknowledged = 0
+        self.last_acknowledged: float | None = None
+        """On the monotonic clock; None before the first."""
+        self._settings = settings
+        self._outbox = outbox
+        self._stall_secs = stall_secs
+        self._make_producer = make_producer
+        self._stopping = threading.Event()
+        self._away_since: float | None = None
+        self._away_cause = ""
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+
+    @property
+    def away_cause(self) -> str:
+        """Why nothing gets through at the moment; empty while all is well."""
+        return self._away_cause
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Tell whether the thread runs."""
+        return self._thread.is_alive()
+
+    def stop(self, timeout: float) -> None:
+        """Send no more, wait a moment for the acknowledgements still to come; the rest stays in the outbox."""
+        self._stopping.set()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        wait, longest = _BACKOFF_SECS
+        while not self._stopping.is_set():
+            before = self.acknowledged
+            try:
+                self._publish_with_new_producer()
+            except UserError as error:
+                self._note_away("; ".join(error.lines))
+            except (kafka.KafkaAwayError, _StalledError) as error:
+                self._note_away(str(error))
+            except kafka_errors.KafkaError as error:
+                self._note_away(kafka.explain(error, self._settings, wanted=f"WRITE topic {self._settings.topic}"))
+            # A fault that nobody foresaw must not end the sending for good.
+            except Exception as error:  # noqa: BLE001
+                _log.exception("publisher: webmon's own fault")
+                self._note_away(f"webmon's own fault: {error}")
+            if self.acknowledged > before:
+                wait = _BACKOFF_SECS[0]
+            self._stopping.wait(wait)
+            wait = min(wait * 2, longest)
+
+    def _publish_with_new_producer(self) -> None:
+        # The producer would say "unable to bootstrap" for any of a dozen causes, so look at the way first.
+        kafka.check_reachable(self._settings)
+        producer = self._make_producer(**kafka.producer_args(self._settings))
+        session = _Session()
+        try:
+            self._publish(producer, session)
+            end = time.monotonic() + _CLOSE_SECS
+            with session.changed:
+                while session.in_flight and session.failure is None and time.monotonic() < end:
+                    session.changed.wait(0.1)
+        finally:
+            producer.abandon()
+            self._settle(session)
+
+    def _publish(self, producer: Any, session: _Session) -> None:
+        """Send until it is time to stop.
+
+        Raises:
+            kafka_errors.KafkaError, _StalledError: this producer is of no more use.
+        """
+        opened, sent_up_to = self._outbox.opened, 0
+        while not self._stopping.is_set():
+            if self._outbox.opened != opened:
+                opened, sent_up_to = self._outbox.opened, 0
+            free = MOST_IN_FLIGHT - len(session.in_flight)
+            rows = self._outbox.read(sent_up_to, free) if free else []
+            for row in rows:
+                sent_up_to = row.id
+                if row.id not in session.in_flight:
+                    self._send(producer, session, row)
+            self._wait(session, all_sent=len(rows) < free)
+            self._settle(session)
+            if session.failure is not None:
+                raise session.failure
+            if session.in_flight and time.monotonic() - session.progress > self._stall_secs:
+                raise _StalledError(
+                    f"Kafka at {', '.join(self._settings.bootstrap)} has acknowledged nothing for "
+                    f"{self._stall_secs:g} s"
+                )
+
+    def _send(self, producer: Any, session: _Session, row: Row) -> None:
+        session.sending(row)
+        try:
+            future = producer.send(self._settings.topic, key=row.key, value=row.value, headers=headers())
+        except _REFUSED_FOR_EVER as error:
+            session.fail(row, error)
+            return
+        future.add_callback(functools.partial(session.acknowledge, row))
+        future.add_errback(functools.partial(session.fail, row))
+
+    def _wait(self, session: _Session, *, all_sent: bool) -> None:
+        if all_sent:
+            self._stopping.wait(_BURST_SECS)
+            return
+        with session.changed:
+            if len(session.in_flight) > MOST_IN_FLIGHT // 2 and session.failure is None:
+                session.changed.wait(_BURST_SECS)
+
+    def _settle(self, session: _Session) -> None:
+        """Take out of the outbox what Kafka has, and what it will never take."""
+        with session.changed:
+            acknowledged, session.acknowledged = session.acknowledged, []
+            refused, session.refused = session.refused, []
+        for row, error in refused:
+            self.refused += 1
+            _log.error("Kafka refuses a result of %s (%d bytes): %s; dropped", row.key.decode(), len(row.value), error)
+        if acknowledged:
+            self.acknowledged += len(acknowledged)
+            self.last_acknowledged = time.monotonic()
+            self._note_back()
+        if acknowledged or refused:
+            self._outbox.remove(acknowledged + [row.id for row, _ in refused])
+
+    def _note_away(self, cause: str) -> None:
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+        if cause != self._away_cause:
+            self._away_cause = cause
+            _log.error("not publishing, results wait in the outbox (%d): %s", len(self._outbox), cause)
+
+    def _note_back(self) -> None:
+        if self._away_since is not None:
+            _log.warning(
+                "publishing again after %.0f s; %d results wait", time.monotonic() - self._away_since, len(self._outbox)
+            )
+            self._away_since, self._away_cause = None, ""

@@ -1,0 +1,108 @@
+"""Names to addresses in threads of their own, because getaddrinfo cannot be interrupted.
+
+A check waits for an answer as long as its deadline allows and goes on. The lookup that it leaves behind keeps its
+thread until the system gives up, so the threads are bounded, and checks that ask for the same name share one.
+"""
+
+import itertools
+import queue
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from webmon.check.transport import OwnFaultError, SocketAddress
+
+Addresses = list[tuple[socket.AddressFamily, SocketAddress]]
+
+_STALE_SECS: Final = 60.0
+"""A lookup older than this is not joined any more: the system's resolver gives up in half of it, so it hangs."""
+
+
+@dataclass(slots=True)
+class _Lookup:
+    host: str
+    port: int
+    began: float
+    done: threading.Event = field(default_factory=threading.Event)
+    addresses: Addresses = field(default_factory=list)
+    error: OSError | None = None
+
+
+class Resolver:
+    """A bounded pool of threads that resolve; threads come as they are needed and stay."""
+
+    def __init__(self, most: int) -> None:
+        """Allow so many lookups at once."""
+        self._most = most
+        self._threads = 0
+        self._idle = 0
+        self._lock = threading.Lock()
+        self._running: dict[tuple[str, int], _Lookup] = {}
+        self._work: queue.SimpleQueue[_Lookup] = queue.SimpleQueue()
+        self._names = itertools.count(1)
+
+    def __call__(self, host: str, port: int, timeout: float) -> Addresses:
+        """Resolve a name (see webmon.check.transport.Resolve)."""
+        if (literal := _literal(host, port)) is not None:
+            return literal
+        lookup = self._join(host, port)
+        if not lookup.done.wait(timeout):
+            raise TimeoutError(f"{host} did not resolve in time")
+        if lookup.error is not None:
+            # Each check gets an exception of its own: a traceback must not grow over those who share it.
+            raise type(lookup.error)(*lookup.error.args)
+        return lookup.addresses
+
+    def _join(self, host: str, port: int) -> _Lookup:
+        now = time.monotonic()
+        with self._lock:
+            lookup = self._running.get((host, port))
+            if lookup is not None and now - lookup.began < _STALE_SECS:
+                return lookup
+            lookup = _Lookup(host, port, now)
+            if self._idle == 0:
+                if self._threads == self._most:
+                    raise OwnFaultError(f"all {self._most} lookups of this vantage hang: its resolver does not answer")
+                self._threads += 1
+                threading.Thread(target=self._serve, name=f"resolver-{next(self._names)}", daemon=True).start()
+            else:
+                self._idle -= 1
+            self._running[host, port] = lookup
+            self._work.put(lookup)
+            return lookup
+
+    def _serve(self) -> None:
+        while True:
+            lookup = self._work.get()
+            try:
+                found = socket.getaddrinfo(lookup.host, lookup.port, type=socket.SOCK_STREAM)
+                lookup.addresses = [(family, address) for family, *_, address in found]
+            except OSError as error:
+                lookup.error = _own_fault() or error
+            except UnicodeError:
+                lookup.error = socket.gaierror(socket.EAI_NONAME, "not a host name")
+            with self._lock:
+                if self._running.get((lookup.host, lookup.port)) is lookup:
+                    del self._running[lookup.host, lookup.port]
+                self._idle += 1
+            lookup.done.set()
+
+
+def _literal(host: str, port: int) -> Addresses | None:
+    """Give the address that the host already is, if it is one: no thread for that."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return None
+    return [(family, address) for family, *_, address in found]
+
+
+def _own_fault() -> OSError | None:
+    """Tell whether a lookup failed because this process can open no socket; getaddrinfo calls that "not found"."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
+    except OSError as error:
+        return error
+    return None

@@ -1,0 +1,196 @@
+"""`webmon agent`: put the parts together, tell systemd, and stop in good order."""
+
+import logging
+import signal
+import threading
+import time
+from typing import Final
+
+from webmon import log, systemd
+from webmon.agent.outbox import Outbox
+from webmon.agent.publisher import Publisher
+from webmon.agent.resolver import Resolver
+from webmon.agent.schedule import Due, Schedule
+from webmon.agent.vantage import Vantage
+from webmon.agent.workers import Workers, threads_needed
+from webmon.check import target as targets_file
+from webmon.check.probe import Probe
+from webmon.check.result import encode
+from webmon.check.target import Target
+from webmon.settings import AgentSettings, Monitoring, UserError
+
+_log = logging.getLogger(__name__)
+
+_TICK_SECS: Final = 1.0
+_STATUS_SECS: Final = 5.0
+_CHECKS_STOP_SECS: Final = 10.0
+_PUBLISHER_STOP_SECS: Final = 6.0
+_OUTBOX_STOP_SECS: Final = 3.0
+"""Together below the 20 s in which an agent stops."""
+
+
+def run(settings: AgentSettings) -> int:
+    """Run an agent until SIGTERM or SIGINT; give the exit status.
+
+    Raises:
+        UserError: the targets or the outbox cannot be used.
+    """
+    log.configure(settings.common.log_level)
+    targets = _load_targets(settings.monitoring)
+    agent = Agent(settings, targets)
+    signals = _Signals()
+    agent.start()
+    systemd.notify("READY=1", f"STATUS={agent.status()}")
+    status_at = time.monotonic()
+    while not signals.wait(_TICK_SECS):
+        if signals.take_reload():
+            _reload(agent, settings.monitoring)
+        if agent.tick():
+            systemd.notify("WATCHDOG=1")
+        if time.monotonic() - status_at >= _STATUS_SECS:
+            systemd.notify(f"STATUS={agent.status()}")
+            status_at = time.monotonic()
+    systemd.notify("STOPPING=1", "STATUS=stopping: running checks end, results go to the outbox")
+    agent.stop()
+    return 0
+
+
+class Agent:
+    """The parts of an agent, connected."""
+
+    def __init__(self, settings: AgentSettings, targets: tuple[Target, ...]) -> None:
+        """Open the outbox and make everything else; nothing is checked yet.
+
+        Raises:
+            UserError: the outbox cannot be used.
+        """
+        monitoring = settings.monitoring
+        self._outbox = Outbox(monitoring.outbox_path, monitoring.outbox_bytes)
+        self._publisher = Publisher(settings.kafka, self._outbox)
+        # Every thread may wait for a lookup, and as many again may hang that were left behind.
+        resolver = Resolver(most=2 * threads_needed(targets) + 8)
+        canaries = [_host_port(c) for c in monitoring.canaries or settings.kafka.bootstrap]
+        self._vantage = Vantage(canaries, resolver)
+        authorities = (monitoring.ca_certificates,) if monitoring.ca_certificates else ()
+        self._probe = Probe(agent=monitoring.vantage, resolve=resolver, authorities=authorities)
+        self._schedule = Schedule(monitoring.vantage)
+        self._workers = Workers(self._schedule, self._check)
+        self._targets = targets
+
+    def start(self) -> None:
+        """Begin to check and to publish."""
+        self._publisher.start()
+        self.use(self._targets)
+
+    def use(self, targets: tuple[Target, ...]) -> None:
+        """Check this list from now on."""
+        self._targets = targets
+        self._probe.reread_authorities()
+        self._workers.start(threads_needed(targets))
+        self._workers.replace_targets(targets)
+        _log.info("%d targets, %s", len(targets), _why_threads(targets, len(self._workers)))
+
+    def tick(self) -> bool:
+        """Look after the parts, once a second; give whether all are alive."""
+        self._workers.look()
+        return self._workers.are_alive() and self._outbox.is_alive() and self._publisher.is_alive()
+
+    def status(self) -> str:
+        """Say in one line how the agent is."""
+        rate = sum(1 / target.interval for target in self._targets)
+        acknowledged = self._publisher.last_acknowledged
+        ago = "none yet" if acknowledged is None else f"{time.monotonic() - acknowledged:.0f} s ago"
+        parts = [
+            f"{len(self._targets)} targets, {rate:.3g} checks/s",
+            f"slots kept {self._schedule.kept}, missed {self._schedule.missed}",
+            f"outbox {len(self._outbox)} results",
+            f"last acknowledgement {ago}",
+        ]
+        if lost := self._outbox.dropped + self._publisher.refused:
+            parts.append(f"dropped {lost}")
+        if cause := self._publisher.away_cause:
+            parts.append(f"not publishing: {cause}")
+        return "; ".join(parts)
+
+    def stop(self) -> None:
+        """Start no new check; what is done is on disk when this ends."""
+        left = self._workers.stop(_CHECKS_STOP_SECS)
+        if left:
+            _log.warning("%d checks still ran and are given up", left)
+        self._publisher.stop(_PUBLISHER_STOP_SECS)
+        self._outbox.close(_OUTBOX_STOP_SECS)
+        _log.info("stopped; %d results wait in the outbox for the next start", len(self._outbox))
+
+    def _check(self, due: Due) -> None:
+        result = self._vantage.judge(self._probe.check(due.target, due.scheduled_at))
+        self._outbox.put(result.target.encode(), encode(result))
+
+
+class _Signals:
+    """SIGTERM, SIGINT and SIGHUP as something to wait for."""
+
+    def __init__(self) -> None:
+        self._wake = threading.Event()
+        self._stop = False
+        self._reload = False
+        signal.signal(signal.SIGTERM, lambda *_: self._on_stop())
+        signal.signal(signal.SIGINT, lambda *_: self._on_stop())
+        signal.signal(signal.SIGHUP, lambda *_: self._on_reload())
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for a signal; give whether it is time to stop."""
+        self._wake.wait(timeout)
+        self._wake.clear()
+        return self._stop
+
+    def take_reload(self) -> bool:
+        asked, self._reload = self._reload, False
+        return asked
+
+    def _on_stop(self) -> None:
+        self._stop = True
+        self._wake.set()
+
+    def _on_reload(self) -> None:
+        self._reload = True
+        self._wake.set()
+
+
+def _reload(agent: Agent, monitoring: Monitoring) -> None:
+    # MONOTONIC_USEC tells systemd which reload this answers (Type=notify-reload).
+    systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    try:
+        agent.use(_load_targets(monitoring))
+    except UserError as error:
+        for line in error.lines:
+            _log.error("%s", line)
+        _log.error("the targets file has faults: the old list goes on")
+    systemd.notify("READY=1", f"STATUS={agent.status()}")
+
+
+def _load_targets(monitoring: Monitoring) -> tuple[Target, ...]:
+    return targets_file.load(
+        monitoring.targets_path,
+        interval=monitoring.retry_secs,
+        timeout=monitoring.timeout_secs,
+        regex=monitoring.targets_regex,
+    )
+
+
+def _host_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _why_threads(targets: tuple[Target, ...], threads: int) -> str:
+    """Say how many threads there are, and why."""
+    intervals = sorted({target.interval for target in targets})
+    timeouts = sorted({target.timeout for target in targets})
+
+    def show(values: list[float]) -> str:
+        return f"{values[0]:g} s" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g} s"
+
+    return (
+        f"{threads} threads: a check may take {show(timeouts)} and is due every {show(intervals)}, "
+        f"so {len(targets) / threads:.3g} targets share one"
+    )
