@@ -1,0 +1,30 @@
+"""The README says what the code does: its table of variables and its example of a targets file are held against it."""
+
+import re
+from pathlib import Path
+
+from webmon import settings
+from webmon.check.target import check_file
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_table_of_variables_is_that_of_the_settings() -> None:
+    found = re.search(r"<!-- variables: .* -->\n(.*?)<!-- end of variables -->", README, re.DOTALL)
+    assert found
+    rows = ["| `{}` | {} | {} | {} |".format(*row) for row in settings.table()]
+    assert found[1].splitlines()[2:] == rows, "run: python -m webmon.settings"
+
+
+def test_the_example_of_a_targets_file_has_no_fault(tmp_path: Path) -> None:
+    found = re.search(r"test_readme.py -->\n```yaml\n(.*?)```", README, re.DOTALL)
+    assert found
+    file = tmp_path / "targets.yml"
+    file.write_text(found[1])
+    assert check_file(file) == 2
+
+
+def test_the_lists_of_targets_that_we_ship_have_no_fault() -> None:
+    assert check_file(ROOT / "files" / "targets.example.yml") == 2
+    assert check_file(ROOT / "tests" / "lab" / "targets.yml") > 10
