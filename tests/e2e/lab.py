@@ -38,13 +38,19 @@ class Lab:
         """Run a shell command on a host as root; give what it printed."""
         return self.do("ssh", host, command)
 
-    def try_on(self, host: str, command: str) -> "subprocess.CompletedProcess[str]":
-        """Run a shell command on a host as root, whatever its exit status."""
+    @property
+    def directory(self) -> Path:
+        """Where the lab keeps its keys and secrets on this machine."""
+        return Path(os.environ.get("LAB_ROOT", "/var/lib/webmon-lab")) / "labs" / self.name
+
+    def try_on(self, host: str, command: str, typed: str = "") -> "subprocess.CompletedProcess[str]":
+        """Run a shell command on a host as root, whatever its exit status; `typed` is its standard input."""
         return subprocess.run(
             [str(ROOT / "tests/lab/lab"), "ssh", host, command],
             capture_output=True,
             text=True,
             check=False,
+            input=typed,
             timeout=60,
             env=self._environment(),
         )
