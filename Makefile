@@ -13,7 +13,7 @@ export ANSIBLE_HOST_PATTERN_MISMATCH := error
 # With LC_ALL=C Ansible refuses to start; C.UTF-8 is there on every Debian.
 export LC_ALL := C.UTF-8
 
-.PHONY: help demo demo-down test check bootstrap molecule integration e2e test-down format lock clean
+.PHONY: help demo demo-down test check controller bootstrap molecule integration e2e test-down format lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -27,7 +27,11 @@ demo-down:  ## stop the demo's hosts and remove all they left on this machine
 test: bootstrap  ## everything that CI runs; a running demo is left alone
 	@$(BIN)/python -m tests.everything
 
-check: python  ## lint, types, unit tests: under a minute
+controller: old-enough  ## prepare this machine to run the playbooks: Ansible and webmon in .venv
+	@[ -e .venv/made ] && [ -z "$$(find requirements-dev.lock pyproject.toml -newer .venv/made)" ] || \
+	  $(PYTHON) -m tests.lab.bootstrap python
+
+check: controller  ## lint, types, unit tests: under a minute
 	@$(BIN)/python -m tests.everything check
 
 molecule: bootstrap  ## the roles' own tests; ROLE=NAME for one
@@ -42,10 +46,10 @@ e2e: bootstrap  ## tests/e2e on the test lab, which stays up for the next time
 test-down:  ## remove the labs that the tests left up
 	@for name in test molecule; do LAB_NAME=$$name tests/lab/lab destroy; done
 
-format: python  ## put the code in form
+format: controller  ## put the code in form
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-lock: python  ## write the locks anew from pyproject.toml and requirements-dev.in
+lock: controller  ## write the locks anew from pyproject.toml and requirements-dev.in
 	@tests/lock
 
 clean: ## remove what was made in this checkout (the environment, caches, logs)
@@ -54,14 +58,10 @@ clean: ## remove what was made in this checkout (the environment, caches, logs)
 bootstrap: old-enough
 	@$(PYTHON) -m tests.lab.bootstrap python lab
 
-.PHONY: python old-enough
+.PHONY: old-enough
 old-enough:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) must be Python 3.11 or later (Debian 12 has it); another one: make PYTHON=/path/to/python3 ..." >&2; exit 2; }
-
-python: old-enough
-	@[ -e .venv/made ] && [ -z "$$(find requirements-dev.lock pyproject.toml -newer .venv/made)" ] || \
-	  $(PYTHON) -m tests.lab.bootstrap python
 
 # Ansible's collections are compiled where they are used, not all of them (thousands of files) beforehand.
 .venv/made: requirements-dev.lock pyproject.toml

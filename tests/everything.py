@@ -41,7 +41,12 @@ def check(steps: Steps) -> None:
         Job("mypy", ["mypy"]),
         Job("yamllint", ["yamllint", "--strict", "."]),
         Job("shellcheck", ["shellcheck", *bash_files()]),
-        Job("ansible-lint", ["ansible-lint", "--offline", "--profile", "production", "--strict"]),
+        # It reads the playbooks without an inventory: there no host pattern matches.
+        Job(
+            "ansible-lint",
+            ["ansible-lint", "--nocolor", "--offline", "--profile", "production", "--strict"],
+            {"ANSIBLE_HOST_PATTERN_MISMATCH": "warning"},
+        ),
         Job("unit tests", [*PYTEST, "tests/unit"], show=True),
     )
 

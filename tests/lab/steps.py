@@ -29,7 +29,7 @@ class StepError(Exception):
 class Job:
     """One program of a step.
 
-    `show` streams its output to the terminal as well as to the log; `environment` adds to ours; `within` is the
+    `show` puts its output on the terminal as well as in the log (as it comes, or of several at once when it is whole); `environment` adds to ours; `within` is the
     directory in the repository to run it in.
     """
 
@@ -74,18 +74,19 @@ class Steps:
         """
         with self.step(title):
             if len(jobs) == 1:
-                return [self._finish(jobs[0])]
+                return [self._finish(jobs[0], stream=jobs[0].show)]
             outputs: dict[str, str] = {}
             failed: list[StepError] = []
 
             def one(job: Job) -> None:
                 start = time.monotonic()
                 try:
-                    outputs[job.name] = self._finish(job)
+                    outputs[job.name] = self._finish(job, stream=False)
                 except StepError as error:
                     failed.append(error)
                 else:
-                    say(f"      {job.name}: {time.monotonic() - start:.1f} s")
+                    shown = outputs[job.name] if job.show else ""
+                    say(f"{shown}      {job.name}: {time.monotonic() - start:.1f} s")
 
             threads = [threading.Thread(target=one, args=(job,)) for job in jobs]
             for thread in threads:
@@ -96,7 +97,7 @@ class Steps:
                 raise failed[0]
             return [outputs[job.name] for job in jobs]
 
-    def _finish(self, job: Job) -> str:
+    def _finish(self, job: Job, *, stream: bool) -> str:
         self.logs.mkdir(parents=True, exist_ok=True)
         log = self.logs / f"{job.name.replace(' ', '-')}.log"
         with (
@@ -116,12 +117,12 @@ class Steps:
             for line in process.stdout:
                 out.write(line)
                 out.flush()
-                if job.show:
+                if stream:
                     sys.stdout.write(line)
                     sys.stdout.flush()
         text = log.read_text()
         if process.returncode != 0:
-            end = "" if job.show else "".join(f"      | {line}\n" for line in text.splitlines()[-self.lines :])
+            end = "" if stream else "".join(f"      | {line}\n" for line in text.splitlines()[-self.lines :])
             say(f"{end}FAILED: {job.name} (exit status {process.returncode}); its whole log: {log}")
             raise StepError
         return text
