@@ -29,8 +29,8 @@ class StepError(Exception):
 class Job:
     """One program of a step.
 
-    `show` puts its output on the terminal as well as in the log (as it comes, or of several at once when it is whole); `environment` adds to ours; `within` is the
-    directory in the repository to run it in.
+    `show` puts its output on the terminal as well as in the log: as it comes, or in one piece where jobs run side by
+    side. `environment` adds to ours; `within` is the directory in the repository to run it in.
     """
 
     name: str
