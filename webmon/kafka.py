@@ -73,6 +73,7 @@ def consumer_args(kafka: Kafka) -> dict[str, Any]:
         # What one broker may send at once; it bounds memory while a backlog is read.
         "fetch_max_bytes": 8 * 1024 * 1024,
         "allow_auto_create_topics": False,
+        "metrics_enabled": False,
     }
 
 
@@ -92,7 +93,7 @@ def explain(error: kafka_errors.KafkaError, kafka: Kafka, *, wanted: str) -> str
             "right to the principals in KAFKA_AGENT_PRINCIPALS and KAFKA_SINK_PRINCIPALS"
         )
     if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
-        return f"Kafka knows no topic {kafka.topic} (KAFKA_TOPIC_NAME): `webmon init` creates it"
+        return f"Kafka could not {wanted}: it knows no such topic; `webmon init` creates it (KAFKA_TOPIC_NAME)"
     text = " ".join(str(error).split()) or type(error).__name__
     return f"Kafka at {', '.join(kafka.bootstrap)} could not {wanted}: {text}"
 

@@ -1,0 +1,142 @@
+"""The sink's place in its consumer group: records in batches, offsets after they are stored."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import errors as kafka_errors
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+
+from webmon import kafka
+from webmon.settings import Kafka, Sink
+from webmon.sink.reading import Record
+
+log = logging.getLogger(__name__)
+
+_POLL_SECS: Final = 0.5
+"""One call waits no longer, so that signals and the watchdog get their turn."""
+_COMMIT_SECS: Final = 3.0
+
+
+class BatchConsumer:
+    """A member of the group that hands out batches.
+
+    No listener follows the rebalances, and none is needed: a batch whose partition went to another sink meanwhile is
+    stored by both, the second time as repeats, and an offset is committed only after all before it is stored.
+    """
+
+    def __init__(self, settings: Kafka, sink: Sink) -> None:
+        """Join the group.
+
+        Raises:
+            kafka.errors.KafkaError: no broker took us; see kafka.check_reachable for the cause.
+        """
+        self._sink = sink
+        self._topic = settings.topic
+        self._client = KafkaConsumer(
+            **kafka.consumer_args(settings),
+            # So that a restart of one sink does not stop the others.
+            partition_assignment_strategy=[CooperativeStickyAssignor],
+            max_poll_records=sink.batch_size,
+        )
+        self._client.subscribe([settings.topic])
+        self._pending: list[Record] = []
+        self._closes_at = 0.0
+        self._next: dict[TopicPartition, int] = {}
+        self._offsets: dict[TopicPartition, OffsetAndMetadata] = {}
+        self._commit_again_at = 0.0
+
+    def topic_is_there(self) -> bool:
+        """Ask the broker whether we see the topic."""
+        return bool(self._client.partitions_for_topic(self._topic))
+
+    def join(self, *, until: float, tick: Callable[[], None]) -> None:
+        """Poll until partitions are ours; a group with more sinks than partitions gives some of them none.
+
+        Raises:
+            kafka.errors.KafkaError: above all an AuthorizationError, for the group or the topic.
+        """
+        while not self._client.assignment() and time.monotonic() < until:
+            tick()
+            self.idle()
+        self.resume()
+
+    def partitions(self) -> list[int]:
+        """Give the partitions that are ours now."""
+        return sorted(partition for _, partition in self._client.assignment())
+
+    def lag(self) -> int:
+        """Give how many records of our partitions wait, by what the last fetch told."""
+        waiting = 0
+        for partition in self._client.assignment() & self._next.keys():
+            try:
+                end = self._client.highwater(partition)
+            except kafka_errors.IllegalStateError:  # went to another sink just now
+                continue
+            waiting += max(0, (end or 0) - self._next[partition])
+        return waiting
+
+    def poll(self) -> list[Record]:
+        """Wait for records, at most half a second; give a batch once it is full or old enough, else nothing.
+
+        Raises:
+            kafka.errors.KafkaError: above all an AuthorizationError.
+        """
+        if self._offsets and time.monotonic() >= self._commit_again_at:
+            self._commit()
+        size = self._sink.batch_size
+        wait = _POLL_SECS
+        if self._pending:
+            wait = min(wait, max(0.0, self._closes_at - time.monotonic()))
+        got = self._client.poll(timeout_ms=int(wait * 1000), max_records=size - len(self._pending))
+        if got and not self._pending:
+            self._closes_at = time.monotonic() + self._sink.batch_secs
+        for partition, records in got.items():
+            self._pending.extend(records)
+            self._next[partition] = records[-1].offset + 1
+        if not self._pending or (len(self._pending) < size and time.monotonic() < self._closes_at):
+            return []
+        batch, self._pending = self._pending, []
+        return batch
+
+    def commit(self, batch: list[Record]) -> None:
+        """Tell the group that a batch is stored. Where that fails it is tried again later: repeats do no harm."""
+        for record in batch:
+            partition = TopicPartition(record.topic, record.partition)
+            known = self._offsets.get(partition)
+            if known is None or record.offset >= known.offset:
+                self._offsets[partition] = OffsetAndMetadata(record.offset + 1, "", -1)
+        self._commit()
+
+    def _commit(self) -> None:
+        ours = self._client.assignment()
+        self._offsets = {partition: offset for partition, offset in self._offsets.items() if partition in ours}
+        if not self._offsets:
+            return
+        try:
+            self._client.commit(self._offsets, timeout_ms=int(_COMMIT_SECS * 1000))
+        except kafka_errors.AuthorizationError:
+            raise
+        except kafka_errors.KafkaError as error:
+            log.debug("offsets not committed, trying again: %s %s", type(error).__name__, error)
+            self._commit_again_at = time.monotonic() + 2.0
+        else:
+            self._offsets.clear()
+
+    def idle(self) -> None:
+        """Stay a member for half a second without taking records: what polls is alive to the group."""
+        self._client.pause(*self._client.assignment())
+        got = self._client.poll(timeout_ms=int(_POLL_SECS * 1000))
+        for partition, records in got.items():
+            # Of a partition that was given to us in this very call: put back, so that waiting costs no memory.
+            self._client.seek(partition, records[0].offset)
+
+    def resume(self) -> None:
+        """Take records again after idling."""
+        self._client.resume(*self._client.paused())
+
+    def close(self) -> None:
+        """Leave the group; records that were not handed out are read by who comes next."""
+        self._client.close(autocommit=False, timeout_ms=int(_COMMIT_SECS * 1000))

@@ -1,0 +1,55 @@
+"""From a record of the topic to a CheckResult, or to the reason why it can't be one."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from webmon.check.result import CheckResult, UnreadableResultError, decode, schema_of
+
+Record = Any
+"""kafka-python's ConsumerRecord, which comes without types: topic, partition, offset, key, value, headers."""
+
+OLDEST: Final = timedelta(days=366)
+"""No agent keeps results as long as this: an older one has a wrong clock, and would make a chunk of its own."""
+AHEAD: Final = timedelta(hours=1)
+"""How far a clock may be ahead; Kafka's own brokers take no more (message.timestamp.after.max.ms)."""
+
+
+class Read(NamedTuple):
+    """A record and what it says."""
+
+    record: Record
+    result: CheckResult
+
+
+class Unreadable(NamedTuple):
+    """A record that can't be stored, and why, in one line."""
+
+    record: Record
+    reason: str
+
+
+def read(records: Iterable[Record], *, now: datetime) -> tuple[list[Read], list[Unreadable]]:
+    """Tell the readable records from the others, each in the order of the topic."""
+    readable: list[Read] = []
+    unreadable: list[Unreadable] = []
+    for record in records:
+        try:
+            readable.append(Read(record, _result(record, now)))
+        except UnreadableResultError as error:
+            unreadable.append(Unreadable(record, str(error)))
+    return readable, unreadable
+
+
+def _result(record: Record, now: datetime) -> CheckResult:
+    if record.value is None:
+        raise UnreadableResultError("the message has no value")
+    # A header may stand twice or hold no value; the last one that says something counts.
+    headers = {name: value for name, value in record.headers if value is not None}
+    result = decode(record.value, schema=schema_of(headers))
+    for name, moment in (("time", result.time), ("scheduled_at", result.scheduled_at)):
+        if not now - OLDEST <= moment <= now + AHEAD:
+            raise UnreadableResultError(
+                f"{name} {moment.isoformat()} is not between {OLDEST.days} days ago and {AHEAD.seconds // 3600} h ahead"
+            )
+    return result

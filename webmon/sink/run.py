@@ -1,0 +1,265 @@
+"""`webmon sink`: one thread that takes batches from the topic, stores them and commits their offsets."""
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+from kafka import errors as kafka_errors
+
+from webmon import kafka, log
+from webmon.kafka import KafkaAwayError
+from webmon.postgres import DatabaseAwayError
+from webmon.settings import SinkSettings, UserError
+from webmon.sink.consumer import BatchConsumer
+from webmon.sink.dead_letters import DeadLetters
+from webmon.sink.outage import Outage
+from webmon.sink.reading import Record, Unreadable, read
+from webmon.sink.store import Store
+from webmon.systemd import notify
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+STOP_SECS: Final = 15.0
+"""How long the batch in hand may take after SIGTERM; after that it is given back."""
+_SUMMARY_SECS: Final = 60.0
+_PROBE_SECS: Final = 10.0
+"""How often the way to a silent broker is tried."""
+_JOIN_SECS: Final = 30.0
+_TOLD_A_BATCH: Final = 5
+"""Dead letters that are logged one by one; a topic full of them must not flood the journal."""
+
+
+def run(settings: SinkSettings) -> int:
+    """Store results until SIGTERM or SIGINT.
+
+    Raises:
+        UserError: something that waiting will not mend, found at start.
+    """
+    log.configure(settings.common.log_level)
+    stop = _stop_on_signals()
+    sink = _Sink(settings, stop)
+    try:
+        sink.start()
+        while not stop.is_set():
+            sink.step()
+    except _StoppedError:
+        pass
+    finally:
+        notify("STOPPING=1")
+        sink.close()
+    logger.info("stopped: %s", sink.summary())
+    return 0
+
+
+def _stop_on_signals() -> threading.Event:
+    """Turn SIGTERM and SIGINT into an event, and into an end where the main thread does not see it in time.
+
+    A thread waits for them, as the main one may be inside the database driver, where Python runs no handlers. The end
+    by force loses nothing: the server undoes the statement, and the offsets were not committed.
+    """
+    stop = threading.Event()
+    signals = {signal.SIGTERM, signal.SIGINT}
+    # Before any other thread is made, so that all of them leave these signals to the one that waits.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+
+    def wait() -> None:
+        signal.sigwait(signals)
+        stop.set()
+        time.sleep(STOP_SECS)
+        logger.warning("the batch in hand did not end within %.0f s and is given back", STOP_SECS)
+        os._exit(0)
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
+    return stop
+
+
+class _StoppedError(Exception):
+    """The sink is to stop while it waits for a neighbour."""
+
+
+class _Sink:
+    def __init__(self, settings: SinkSettings, stop: threading.Event) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._store = Store(settings.postgres)
+        self._dead_letters = DeadLetters(settings.kafka)
+        self._consumer: BatchConsumer | None = None
+        self._database = Outage("the database")
+        self._broker = Outage("Kafka")
+        self._leave = Outage("Kafka's leave to read")
+        self._ready = False
+        self._added = self._repeats = self._dead = 0
+        self._summary_at = time.monotonic() + _SUMMARY_SECS
+        self._probe_at = 0.0
+
+    def start(self) -> None:
+        """Wait for both sides and join the group; what only the user can mend ends it."""
+        self._wait_for(self._broker, lambda: kafka.check_reachable(self._settings.kafka), refusals_end=True)
+        self._wait_for(self._database, self._store.check, refusals_end=True)
+        self._consumer = self._wait_for(self._broker, self._join, refusals_end=True)
+        logger.info(
+            "storing %s into %s, partitions %s",
+            self._settings.kafka.topic,
+            self._settings.postgres.table,
+            self._consumer.partitions(),
+        )
+        self._tell_ready()
+
+    def _join(self) -> BatchConsumer:
+        ours = self._settings.kafka
+        wanted = f"READ topic {ours.topic} as group {ours.group}"
+        try:
+            with contextlib.ExitStack() as undo:
+                consumer = BatchConsumer(ours, self._settings.sink)
+                undo.callback(consumer.close)
+                # The first poll tells what we may not do; only then is a topic that we don't see a missing one.
+                consumer.idle()
+                if not consumer.topic_is_there():
+                    raise kafka_errors.UnknownTopicOrPartitionError(ours.topic)
+                consumer.join(until=time.monotonic() + _JOIN_SECS, tick=self._tick_or_stop)
+                undo.pop_all()
+        except kafka_errors.KafkaError as error:
+            line = kafka.explain(error, ours, wanted=wanted)
+            if isinstance(error, (kafka_errors.AuthorizationError, kafka_errors.UnknownTopicOrPartitionError)):
+                raise UserError(line) from error
+            raise KafkaAwayError(line) from error
+        return consumer
+
+    def step(self) -> None:
+        """Do one thing: wait for records, store a batch, or look whether a silent broker is there."""
+        assert self._consumer is not None
+        self._tick()
+        try:
+            batch = self._consumer.poll()
+            if batch:
+                self._handle(batch)
+                self._consumer.commit(batch)
+        except kafka_errors.KafkaError as error:
+            self._refused(error)
+            self._pause(self._leave.next_wait())
+            return
+        self._leave.ends()
+        if batch:
+            self._broker.ends()
+            self._probe_at = time.monotonic() + _PROBE_SECS
+        elif time.monotonic() >= self._probe_at:
+            self._probe()
+
+    def _probe(self) -> None:
+        """Name the cause of silence: kafka-python gives no records and no error while a broker is away."""
+        try:
+            kafka.check_reachable(self._settings.kafka, timeout=2.0)
+        except (UserError, KafkaAwayError) as error:
+            self._broker.begins(str(error))
+        else:
+            self._broker.ends()
+        self._probe_at = time.monotonic() + _PROBE_SECS
+
+    def _handle(self, batch: list[Record]) -> None:
+        began = time.monotonic()
+        readable, unreadable = read(batch, now=datetime.now(UTC))
+        results = [result for _, result in readable]
+        stored = self._wait_for(self._database, lambda: self._store.store(results))
+        unreadable += [Unreadable(readable[place].record, reason) for place, reason in stored.refused]
+        if unreadable:
+            self._wait_for(self._broker, lambda: self._dead_letters.send(unreadable))
+            self._tell_dead(unreadable)
+        self._added += stored.added
+        self._repeats += stored.repeats
+        self._dead += len(unreadable)
+        logger.debug("batch of %d: %d new, in %.3f s", len(batch), stored.added, time.monotonic() - began)
+
+    def _tell_dead(self, unreadable: list[Unreadable]) -> None:
+        for record, reason in unreadable[:_TOLD_A_BATCH]:
+            logger.warning(
+                "dead letter: %s partition %d offset %d: %s", record.topic, record.partition, record.offset, reason
+            )
+        if len(unreadable) > _TOLD_A_BATCH:
+            logger.warning("dead letters: %d more of the same batch", len(unreadable) - _TOLD_A_BATCH)
+
+    def _wait_for(self, neighbour: Outage, action: Callable[[], T], *, refusals_end: bool = False) -> T:
+        """Do what needs a neighbour, again and again while it is away.
+
+        Raises:
+            UserError: a refusal, where those end it: at start.
+            _StoppedError: the sink is to stop.
+        """
+        while True:
+            try:
+                done = action()
+            except UserError as error:
+                if refusals_end:
+                    raise
+                neighbour.begins(str(error))
+            except (DatabaseAwayError, KafkaAwayError) as error:
+                neighbour.begins(str(error))
+            else:
+                neighbour.ends()
+                return done
+            # To systemd a sink that waits is up: it does what it can, and a start that times out helps nobody.
+            self._tell_ready()
+            self._pause(neighbour.next_wait())
+
+    def _pause(self, seconds: float) -> None:
+        """Let time pass as a member of the group."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._tick_or_stop()
+            if self._consumer is None:
+                self._stop.wait(0.5)
+            else:
+                self._idle(self._consumer)
+        if self._consumer is not None:
+            self._consumer.resume()
+
+    def _idle(self, consumer: BatchConsumer) -> None:
+        try:
+            consumer.idle()
+        except kafka_errors.KafkaError as error:
+            self._refused(error)
+            self._stop.wait(0.5)
+
+    def _refused(self, error: kafka_errors.KafkaError) -> None:
+        """Take an error that the consumer raised; of a broker that is merely away it raises none."""
+        ours = self._settings.kafka
+        self._leave.begins(kafka.explain(error, ours, wanted=f"READ topic {ours.topic} as group {ours.group}"))
+
+    def _tell_ready(self) -> None:
+        if not self._ready:
+            self._ready = True
+            notify("READY=1", f"STATUS={self.summary()}")
+
+    def _tick_or_stop(self) -> None:
+        self._tick()
+        if self._stop.is_set():
+            raise _StoppedError
+
+    def _tick(self) -> None:
+        notify("WATCHDOG=1", f"STATUS={self.summary()}")
+        if time.monotonic() >= self._summary_at:
+            self._summary_at = time.monotonic() + _SUMMARY_SECS
+            logger.info("%s", self.summary())
+
+    def summary(self) -> str:
+        """Give what was done since the start, in one line."""
+        outages = (self._database, self._broker, self._leave)
+        away = "".join(f"; waiting for {outage.name}" for outage in outages if outage.lasts)
+        lag = "" if self._consumer is None else f", {self._consumer.lag()} waiting on the topic"
+        return f"{self._added} rows stored, {self._repeats} repeats, {self._dead} dead letters{lag}{away}"
+
+    def close(self) -> None:
+        """Leave the group and end the sessions."""
+        if self._consumer is not None:
+            try:
+                self._consumer.close()
+            except kafka_errors.KafkaError as error:
+                logger.debug("the consumer did not end well: %s", error)
+        self._dead_letters.close()
+        self._store.close()
