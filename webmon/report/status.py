@@ -145,6 +145,8 @@ def read(settings: ReportSettings) -> list[TargetStatus]:
         connection = postgres.connect(settings.postgres, application="webmon-status", autocommit=True)
         try:
             with connection.cursor() as cursor:
+                # Compiling would take longer than the query.
+                cursor.execute("SET jit = off")
                 cursor.execute(sql.SQL(_LATEST).format(**tables.identifiers()))
                 rows = cursor.fetchall()
         finally:

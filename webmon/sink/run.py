@@ -88,7 +88,7 @@ class _Sink:
     def __init__(self, settings: SinkSettings, stop: threading.Event) -> None:
         self._settings = settings
         self._stop = stop
-        self._store = Store(settings.postgres)
+        self._store = Store(settings.postgres, tick=self._tick)
         self._dead_letters = DeadLetters(settings.kafka)
         self._consumer: BatchConsumer | None = None
         self._database = Outage("the database")

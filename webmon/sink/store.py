@@ -104,9 +104,10 @@ class _Target(NamedTuple):
 class Store:
     """One session with the database, made when it is needed and again when it is lost."""
 
-    def __init__(self, settings: Postgres) -> None:
-        """Take the settings; nothing is connected yet."""
+    def __init__(self, settings: Postgres, *, tick: Callable[[], None] = lambda: None) -> None:
+        """Take the settings, and what to call between the steps of a long batch; nothing is connected yet."""
         self._settings = settings
+        self._tick = tick
         self._tables = Tables(settings.table)
         self._connection: Connection | None = None
         self._target_ids: dict[str, _Target] = {}
@@ -188,6 +189,7 @@ class Store:
         """Add results; where the database refuses one for its content, find it by halving."""
         if not indexed:
             return 0
+        self._tick()
         try:
             return self._add([result for _, result in indexed])
         except (psycopg2.Error, ValueError) as error:
