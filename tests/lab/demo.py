@@ -59,9 +59,9 @@ def recap(output: str) -> dict[str, tuple[int, int, int]]:
     }
 
 
-def waited_for(status: Mapping[str, Any], targets: Sequence[str], agents: Sequence[str]) -> list[str]:
+def waited_for(status: Sequence[Mapping[str, Any]], targets: Sequence[str], agents: Sequence[str]) -> list[str]:
     """Give the "target from agent" pairs that have no stored result yet, by the answer of `webmon status --json`."""
-    seen = {(target["target"], vantage["agent"]) for target in status["targets"] for vantage in target["vantages"]}
+    seen = {(target["target"], vantage["agent"]) for target in status for vantage in target["vantages"]}
     return [f"{target} from {agent}" for target in targets for agent in agents if (target, agent) not in seen]
 
 

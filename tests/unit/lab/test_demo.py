@@ -64,6 +64,6 @@ kafka1                     : ok=9    changed=3    unreachable=0    failed=1    s
     ],
 )
 def test_the_demo_is_done_when_each_vantage_has_a_result_of_each_target(
-    targets: list[object], missing: list[str]
+    targets: list[dict[str, object]], missing: list[str]
 ) -> None:
-    assert waited_for({"targets": targets}, ["good"], ["agent1", "agent2"]) == missing
+    assert waited_for(targets, ["good"], ["agent1", "agent2"]) == missing
