@@ -12,9 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from webmon.check.transport import OwnFaultError, SocketAddress
-
-Addresses = list[tuple[socket.AddressFamily, SocketAddress]]
+from webmon.check.transport import Addresses, OwnFaultError
 
 _STALE_SECS: Final = 60.0
 """A lookup older than this is not joined any more: the system's resolver gives up in half of it, so it hangs."""

@@ -85,7 +85,7 @@ class Agent:
     def use(self, targets: tuple[Target, ...]) -> None:
         """Check this list from now on."""
         self._targets = targets
-        self._probe.reread_authorities()
+        self._probe.prepare(targets)
         self._workers.start(threads_needed(targets))
         self._workers.replace_targets(targets)
         _log.info("%d targets, %s", len(targets), _why_threads(targets, len(self._workers)))

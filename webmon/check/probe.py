@@ -3,7 +3,7 @@
 import logging
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -130,16 +130,22 @@ class Probe:
             tls_not_after=adapter.tls_not_after if adapter else None,
         )
 
-    def reread_authorities(self) -> None:
-        """Read the certificate files again when they are needed next."""
-        self._contexts.clear()
+    def prepare(self, targets: Iterable[Target]) -> None:
+        """Read the certificate files (anew) for these targets, so that no check spends its time on it.
+
+        Raises:
+            OSError: one cannot be read.
+        """
+        self._contexts = {tls: self._make_context(tls) for tls in {target.tls for target in targets}}
 
     def _context(self, tls: Tls) -> ssl.SSLContext:
         # Two threads that come first may both make it; one is kept, and both work.
         if (context := self._contexts.get(tls)) is None:
-            authorities = self._authorities + ((tls.ca,) if tls.ca else ())
-            context = self._contexts[tls] = tls_context(verify=tls.verify, authorities=authorities)
+            context = self._contexts[tls] = self._make_context(tls)
         return context
+
+    def _make_context(self, tls: Tls) -> ssl.SSLContext:
+        return tls_context(verify=tls.verify, authorities=self._authorities + ((tls.ca,) if tls.ca else ()))
 
     def _run(self, target: Target, adapter: CheckAdapter, watch: Stopwatch, seen: _Seen) -> Verdict:
         """Send the request, follow the redirects and judge the last response."""

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 import requests
@@ -102,16 +102,13 @@ class Stopwatch:
         return Phases(**self._spent)
 
 
-class Resolve(Protocol):
-    """How a name becomes addresses."""
+Addresses = list[tuple[socket.AddressFamily, SocketAddress]]
+Resolve = Callable[[str, int, float], Addresses]
+"""How a name becomes the addresses to try, in their order: takes host, port, and the seconds that it may take.
 
-    def __call__(self, host: str, port: int, timeout: float) -> list[tuple[socket.AddressFamily, SocketAddress]]:
-        """Give the addresses to try, in their order.
-
-        Raises:
-            OSError: socket.gaierror where the name has none; TimeoutError where no answer came in so many seconds.
-            OwnFaultError: this host cannot ask.
-        """
+It raises OSError: socket.gaierror where the name has none, TimeoutError where no answer came in time; and
+OwnFaultError where this host cannot ask.
+"""
 
 
 def tls_context(*, verify: bool = True, authorities: tuple[Path, ...] = ()) -> ssl.SSLContext:
@@ -247,7 +244,7 @@ class CheckAdapter(HTTPAdapter):
         plain = self._connect(addresses)
         return self._start_tls(plain, host) if secure else plain
 
-    def _connect(self, addresses: list[tuple[socket.AddressFamily, SocketAddress]]) -> _Socket:
+    def _connect(self, addresses: Addresses) -> _Socket:
         """Try the addresses in their order; each has an equal share of what is left, so that one that is dead
         does not use up the time of the others."""
         failures: list[OSError] = []
@@ -292,6 +289,6 @@ class CheckAdapter(HTTPAdapter):
         return secured
 
 
-def resolve_here(host: str, port: int, timeout: float) -> list[tuple[socket.AddressFamily, SocketAddress]]:  # noqa: ARG001 (getaddrinfo has none)
+def resolve_here(host: str, port: int, timeout: float) -> Addresses:  # noqa: ARG001 (getaddrinfo has none)
     """Resolve in this thread, for a caller that may wait as long as the system's resolver does."""
     return [(family, address) for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
