@@ -36,19 +36,27 @@ def vantages(inventory: Mapping[str, Any]) -> list[str]:
 
 
 def with_users_targets(demo: str, path: Path) -> str:
-    """Give the text of a targets file that holds the demo's list and then the user's, whose defaults go with it.
+    """Give the text of a targets file that holds the demo's list and then the user's, with the user's own defaults.
 
     `path` is a file that `webmon targets check` accepts: YAML by its suffix, else a URL a line.
     """
     if path.suffix in {".yml", ".yaml"}:
         content = yaml.safe_load(path.read_text())
-        defaults = content.get("defaults") or {}
-        targets = [{**defaults, **target} for target in content["targets"]]
+        defaults, given = content.get("defaults") or {}, content["targets"]
     else:
-        lines = [line.strip() for line in path.read_text().splitlines()]
-        targets = [{"url": line} for line in lines if line and not line.startswith("#")]
+        lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in path.read_text().splitlines()]
+        defaults, given = {}, [line for line in lines if line]
+    # The demo's defaults are for its own sites; three vantages need not be as eager with anybody else's.
+    defaults = {"interval": 30, "timeout": 15} | defaults
+    targets = [_laid_over(defaults, {"url": target} if isinstance(target, str) else target) for target in given]
     own = yaml.safe_dump(targets, sort_keys=False, allow_unicode=True, width=1000)
     return demo.rstrip("\n") + f"\n  # From {path}:\n" + "".join(f"  {line}\n" for line in own.splitlines())
+
+
+def _laid_over(defaults: Mapping[str, Any], target: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay a target's keys over the defaults, one level into mappings, as webmon itself does."""
+    both = {key for key in defaults.keys() & target.keys() if isinstance(defaults[key], dict)}
+    return {**defaults, **target, **{key: {**defaults[key], **(target[key] or {})} for key in both}}
 
 
 def recap(output: str) -> dict[str, tuple[int, int, int]]:
@@ -66,8 +74,9 @@ def waited_for(status: Sequence[Mapping[str, Any]], targets: Sequence[str], agen
 
 
 def target_names(text: str) -> list[str]:
-    """Give the names of the targets in a targets file: a target without one is called by its URL."""
-    return [target.get("name", target["url"]) for target in yaml.safe_load(text)["targets"]]
+    """Give the names of the targets in a targets file: one without a name is called by its URL."""
+    targets = yaml.safe_load(text)["targets"]
+    return [target if isinstance(target, str) else target.get("name") or target["url"] for target in targets]
 
 
 def playbook(path: str) -> list[str]:
@@ -101,7 +110,9 @@ def wait_for_results(steps: Steps, targets: Sequence[str], agents: Sequence[str]
     with steps.step("Wait until every vantage has stored a result of every target"):
         while True:
             done = on_sink("webmon status --json")
-            missing = waited_for(json.loads(done.stdout), targets, agents) if done.returncode == 0 else ["any answer"]
+            missing = ["the first answer"]
+            if done.returncode == 0:
+                missing = waited_for(json.loads(done.stdout), targets, agents)
             if not missing:
                 return
             if time.monotonic() > deadline:
@@ -131,7 +142,7 @@ def demo(steps: Steps, users_targets: Path | None, *, unchanged: bool) -> None:
         "Install it all, as in production: ansible-playbook -i inventory/lab playbooks/site.yml",
         Job("site", playbook("playbooks/site.yml")),
     )
-    say(output[output.index("PLAY RECAP") :].rstrip())
+    say("PLAY RECAP" + output.rpartition("PLAY RECAP")[2].rstrip())
     if unchanged and (touched := sorted(host for host, counts in recap(output).items() if any(counts))):
         say(f"FAILED: a second run changed {', '.join(touched)}; the log: {steps.logs / 'site.log'}")
         raise StepError

@@ -29,20 +29,29 @@ def test_every_host_of_the_lab_is_booted_from_its_base_tree() -> None:
 
 def test_the_users_list_is_watched_beside_the_demos_with_its_own_defaults(tmp_path: Path) -> None:
     own = tmp_path / "own.yml"
-    own.write_text("defaults: {interval: 60, timeout: 9}\ntargets:\n- {url: 'https://example.com/ä?q=1', timeout: 5}\n")
+    own.write_text(
+        "defaults: {interval: 60, expect: {status: 200}}\n"
+        "targets:\n- {url: 'https://example.com/ä?q=1', timeout: 5, expect: {body: x}}\n- http://example.org/\n"
+    )
     merged = yaml.safe_load(with_users_targets(DEMO, own))
     assert merged == {
         "defaults": {"interval": 10},
         "targets": [
             {"name": "good", "url": "http://web1/"},
-            {"interval": 60, "timeout": 5, "url": "https://example.com/ä?q=1"},
+            {
+                "url": "https://example.com/ä?q=1",
+                "interval": 60,
+                "timeout": 5,
+                "expect": {"status": 200, "body": "x"},
+            },
+            {"url": "http://example.org/", "interval": 60, "timeout": 15, "expect": {"status": 200}},
         ],
     }
 
 
 def test_the_users_plain_list_of_urls_is_watched_beside_the_demos(tmp_path: Path) -> None:
     own = tmp_path / "own.txt"
-    own.write_text("# mine\n\nhttps://example.com/#part\n  https://example.org/\n")
+    own.write_text("# mine\n\nhttps://example.com/#part\n  https://example.org/ # and this\n")
     assert target_names(with_users_targets(DEMO, own)) == ["good", "https://example.com/#part", "https://example.org/"]
 
 
