@@ -109,12 +109,16 @@ def check_file(path: Path) -> int:
 def _prepare(url: str) -> requests.PreparedRequest:
     if any(c.isspace() or not c.isprintable() for c in url):
         raise ValueError("has a space or a control character in it; right would be %20 for a space")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError("right would be a valid host and a port from 1 to 65535") from error
     if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
         raise ValueError("right would be http://HOST/... or https://HOST/...")
     if parts.username is not None or parts.password is not None:
         raise ValueError("holds a user or a password, and a URL is stored with every result; right would be none")
-    if parts.port == 0:
+    if port == 0:
         raise ValueError("right would be a port from 1 to 65535")
     try:
         parts.hostname.encode("idna")
@@ -341,7 +345,8 @@ class _Reader:
         self._fault(line, f"{who}{': ' if who else ''}{key} is not known; right would be {right}")
 
     def _fault(self, line: int, message: str) -> None:
-        self._faults.append(f"{self._path}:{line}: {message}")
+        # A URL with a password in it is a fault itself; the message must not carry the password on.
+        self._faults.append(f"{self._path}:{line}: " + re.sub(r"://\S*@", "://...@", message))
 
 
 def _merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -355,13 +360,15 @@ def _merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
 
 
 def _keys(model: type[BaseModel], location: Sequence[str | int]) -> Iterator[str]:
-    """Give the file's own keys of a fault's location; pydantic puts names of types and positions between them."""
-    current: type[BaseModel] | None = model
+    """Give the file's own keys of a fault's location; pydantic adds names of types and positions after them."""
     for part in location:
-        if current is None:
-            return
         yield str(part)
-        current = _inner(current, str(part))
+        if part == "labels":
+            yield from map(str, location[1:2])
+        inner = _inner(model, str(part))
+        if inner is None:
+            return
+        model = inner
 
 
 def _inner(model: type[BaseModel], key: str) -> type[BaseModel] | None:
@@ -370,9 +377,12 @@ def _inner(model: type[BaseModel], key: str) -> type[BaseModel] | None:
 
 
 def _described(model: type[BaseModel], keys: tuple[str, ...]) -> tuple[type[BaseModel], str]:
-    """Give the model that the last key belongs to, and what a right value of it is."""
-    for key in keys[:-1]:
-        model = _inner(model, key) or model
-    known = model.model_fields.get(keys[-1]) if keys else None
-    extra = known.json_schema_extra if known else None
-    return model, str(extra["right"]) if isinstance(extra, dict) else ""
+    """Give the model that the last key belongs to, and what a right value is of the last key that a model knows."""
+    right = ""
+    for key in keys:
+        known = model.model_fields.get(key)
+        if known is not None and isinstance(known.json_schema_extra, dict):
+            right = str(known.json_schema_extra["right"])
+        if key != keys[-1]:
+            model = _inner(model, key) or model
+    return model, right

@@ -42,7 +42,9 @@ def read(text: str) -> Document:
             document.value = _Walk(loader, document).value(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        document.faults.append((mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}"))
+        # What is missing at the end is missed on the line after the last.
+        line = min(mark.line + 1, len(text.splitlines()) or 1) if mark else 1
+        document.faults.append((line, f"not YAML: {error.problem or error.context}"))
     except yaml.YAMLError as error:
         document.faults.append((1, f"not YAML: {' '.join(str(error).split())}"))
     except RecursionError:
@@ -71,7 +73,7 @@ class _Walk:
             return [self.value(item, (*path, position)) for position, item in enumerate(node.value)]
         try:
             return self._loader.construct_object(node)
-        except ValueError:  # 2026-99-99 looks like a date
+        except (ValueError, LookupError):  # 2026-99-99 looks like a date, and !!int without a number is one by force
             return node.value
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
@@ -79,7 +81,7 @@ class _Walk:
         self._loader.flatten_mapping(node)
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = str(self._loader.construct_object(key_node))
+            key = str(key_node.value)  # as it stands there: `no` is no False here
             self._document.lines[(*path, key)] = key_node.start_mark.line + 1
             result[key] = self.value(value_node, (*path, key))
         return result
