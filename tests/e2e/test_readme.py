@@ -1,0 +1,128 @@
+"""Every command of the README is run: here on the test lab, or by `make test` itself."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.lab import ROOT, Lab
+
+README = (ROOT / "README.md").read_text()
+
+MADE_BY_MAKE_TEST = {
+    "make test": "it is what runs this",
+    "make check": "its first step",
+    "make demo": "its test lab is a demo",
+    "make demo-down": "its last step",
+    "make help": "the test below",
+    "make controller": "all of it runs in what that makes",
+}
+"""Commands that `make test` runs around these tests, and where."""
+
+ON_HOSTS = {
+    "systemctl status webmon-agent": "agent1",
+    "journalctl -u webmon-agent -n 20 --no-pager": "agent1",
+    "systemctl reload webmon-agent": "agent1",
+    "runuser -u webmon-init -- webmon init": "db1",
+    "webmon status": "sink1",
+    "webmon status --json": "sink1",
+}
+"""Commands that the README gives for a host, and one where they must work."""
+
+
+def commands() -> list[str]:
+    """Give the commands that the README shows: lines of its sh blocks, and code in its tables and text that runs."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    lines = [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
+    words = r"`((?:make|\.venv/bin/\S+|systemctl|journalctl|runuser|webmon status|cp)\b[^`]*)`"
+    return list(dict.fromkeys(lines + [found for found in re.findall(words, README) if "FILE" not in found]))
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout of a newcomer, whose inventory/mine will be the test lab's."""
+    copy = tmp_path_factory.mktemp("newcomer") / "webmon"
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.splitlines():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, copy / name)
+    (copy / ".venv").symlink_to(ROOT / ".venv")
+    # The built release and the fetched archive, so that the copy does not make them once more.
+    (copy / "build").symlink_to(ROOT / "build")
+    return copy
+
+
+def run(command: str, where: Path, lab: Lab) -> str:
+    """Run a command line of the README in a checkout; give its output."""
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=where,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        env={**os.environ, "LAB_NAME": lab.name, "ANSIBLE_HOST_PATTERN_MISMATCH": "error"},
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def test_every_command_is_known_to_a_test() -> None:
+    controller = [command for command in commands() if command.startswith((".venv/bin/", "cp "))]
+    assert controller
+    assert set(commands()) - set(controller) == MADE_BY_MAKE_TEST.keys() | ON_HOSTS.keys()
+
+
+def test_the_commands_for_the_controller_work_and_change_nothing_on_a_finished_lab(lab: Lab, checkout: Path) -> None:
+    for command in commands():
+        if not command.startswith((".venv/bin/", "cp ")):
+            continue
+        out = run(command, checkout, lab)
+        if command == "cp -r inventory/example inventory/mine":
+            # The example names hosts that nobody has; from here on it is the lab's.
+            assert (checkout / "inventory/mine/hosts.yml").exists()
+            shutil.rmtree(checkout / "inventory/mine")
+            shutil.copytree(checkout / "inventory/lab", checkout / "inventory/mine")
+        if "ansible-playbook" in command:
+            recap = re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", out, re.MULTILINE)
+            assert recap, out
+            assert all(counts == ("0", "0", "0") for _, *counts in recap for counts in [tuple(counts)]), out
+
+
+@pytest.mark.parametrize("command", ON_HOSTS)
+def test_the_commands_for_a_host_work(lab: Lab, command: str) -> None:
+    assert lab.on(ON_HOSTS[command], command) or command.startswith("systemctl reload")
+
+
+def test_the_select_works_for_a_reader(lab: Lab) -> None:
+    found = re.search(r"```sql\n(.*?)```", README, re.DOTALL)
+    assert found
+    rows = lab.sql("SET ROLE webmon_reader; " + found[1])
+    assert len(rows) == 10
+    assert all(len(row) == 7 for row in rows)
+
+
+def test_help_lists_what_there_is(lab: Lab, checkout: Path) -> None:
+    out = run("make help", checkout, lab)
+    assert all(f"make {target}" in out for target in ("demo", "demo-down", "test", "check", "controller"))
+
+
+def test_the_example_inventories_are_what_the_playbooks_expect(lab: Lab) -> None:
+    playbook = Path(sys.executable).with_name("ansible-playbook")
+    for name in ("example", "example-managed"):
+        out = run(f"{playbook} -i inventory/{name} playbooks/site.yml --list-hosts", ROOT, lab)
+        assert "sink1.example.org" in out
+        assert "agent2.example.org" in out
+
+
+def test_a_users_own_list_is_watched_beside_the_demo(lab: Lab, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.txt"
+    mine.write_text("# my own\nhttp://web1/moved-here\n")
+    run(f"make demo TARGETS={mine}", ROOT, lab)
+    assert "http://web1/moved-here" in lab.on("sink1", "webmon status")
