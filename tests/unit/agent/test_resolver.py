@@ -1,0 +1,94 @@
+"""Names in threads of their own: one that hangs holds up no other, and there is a bound."""
+
+import resource
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from webmon.agent.resolver import Resolver
+from webmon.check.transport import OwnFaultError
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Names that begin with `hang` do not resolve while the test runs; gives the names that were asked."""
+    asked: list[str] = []
+    release = threading.Event()
+    original = socket.getaddrinfo
+
+    def lookup(host: str, port: int, **more: Any) -> Any:
+        if "flags" in more:  # a number, not a name
+            return original(host, port, **more)
+        asked.append(host)
+        if host.startswith("hang"):
+            release.wait(10)
+        return original("127.0.0.1", port, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    yield asked
+    release.set()
+
+
+def test_a_name_becomes_addresses() -> None:
+    assert (socket.AF_INET, ("127.0.0.1", 80)) in Resolver(2)("localhost", 80, 5)
+
+
+def test_an_address_is_taken_as_it_is_without_a_lookup(hanging: list[str]) -> None:
+    assert Resolver(0)("192.0.2.1", 80, 1) == [(socket.AF_INET, ("192.0.2.1", 80))]
+    assert Resolver(0)("2001:db8::1", 80, 1) == [(socket.AF_INET6, ("2001:db8::1", 80, 0, 0))]
+    assert hanging == []
+
+
+def test_a_name_that_hangs_costs_its_check_the_timeout_and_no_other_anything(hanging: list[str]) -> None:
+    resolver = Resolver(2)
+    with pytest.raises(TimeoutError):
+        resolver("hang.example", 80, 0.05)
+    began = time.monotonic()
+    assert resolver("fine.example", 80, 5)
+    assert time.monotonic() - began < 1
+
+
+def test_checks_of_one_name_share_a_lookup(hanging: list[str]) -> None:
+    resolver = Resolver(2)
+    for _ in range(5):
+        with pytest.raises(TimeoutError):
+            resolver("hang.example", 80, 0.02)
+    assert hanging == ["hang.example"]
+
+
+def test_a_vantage_whose_lookups_all_hang_says_so(hanging: list[str]) -> None:
+    resolver = Resolver(2)
+    for name in ("hang1.example", "hang2.example"):
+        with pytest.raises(TimeoutError):
+            resolver(name, 80, 0.02)
+    with pytest.raises(OwnFaultError, match="all 2 lookups"):
+        resolver("fine.example", 80, 5)
+
+
+def test_threads_are_used_again(hanging: list[str]) -> None:
+    resolver = Resolver(1)
+    for number in range(20):
+        assert resolver(f"fine{number}.example", 80, 5)
+    assert len(hanging) == 20
+
+
+@pytest.mark.parametrize("name", ["x" * 64 + ".example", "no-such-host.invalid"])
+def test_a_name_without_an_address_is_the_names_fault(name: str) -> None:
+    with pytest.raises(socket.gaierror):
+        Resolver(1)(name, 80, 10)
+
+
+def test_no_descriptors_left_is_not_told_as_an_unknown_name() -> None:
+    resolver = Resolver(1)
+    resolver("localhost", 80, 5)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            resolver("no-such-host.invalid", 80, 5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
