@@ -106,7 +106,7 @@ class _Spool:
     def give_back(self) -> None:
         """Let the file shrink when most of it is free."""
         if self._pragma("freelist_count") * 2 > self._pragma("page_count") > 256:
-            self._db.execute("PRAGMA incremental_vacuum(256)").fetchall()
+            self._db.executescript("PRAGMA incremental_vacuum(256)")  # execute() would free a single page
 
     def close(self) -> None:
         """Close it; what was committed is on disk."""

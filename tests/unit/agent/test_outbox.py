@@ -1,0 +1,203 @@
+"""The outbox: on disk first, nothing lost by a kill, bounded, and never in the way of the checks."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hostile import wait_until
+from webmon.agent import outbox as outbox_module
+from webmon.agent.outbox import Outbox, Row
+from webmon.settings import UserError
+
+LIMIT = 10_000_000
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "outbox.sqlite"
+
+
+@pytest.fixture
+def outbox(path: Path) -> Iterator[Outbox]:
+    opened = Outbox(path, LIMIT)
+    yield opened
+    opened.close(5)
+
+
+def put(outbox: Outbox, count: int, size: int = 20) -> None:
+    for number in range(count):
+        outbox.put(b"key", b"%d".ljust(size) % number)
+
+
+def values(rows: list[Row]) -> list[int]:
+    return [int(row.value) for row in rows]
+
+
+def on_disk(path: Path) -> list[int]:
+    with sqlite3.connect(path) as db:
+        return [int(value) for (value,) in db.execute("SELECT value FROM results ORDER BY id")]
+
+
+def test_what_is_put_is_read_in_its_order(outbox: Outbox) -> None:
+    put(outbox, 5)
+    wait_until(lambda: len(outbox.read(0, 10)) == 5)
+    rows = outbox.read(0, 10)
+    assert values(rows) == [0, 1, 2, 3, 4]
+    assert values(outbox.read(rows[1].id, 2)) == [2, 3]
+    assert rows[0].key == b"key"
+
+
+def test_what_was_acknowledged_leaves(outbox: Outbox, path: Path) -> None:
+    put(outbox, 5)
+    wait_until(lambda: len(outbox.read(0, 10)) == 5)
+    outbox.remove([row.id for row in outbox.read(0, 3)])
+    wait_until(lambda: on_disk(path) == [3, 4])
+    assert len(outbox) == 2
+
+
+def test_a_stop_leaves_everything_on_disk_for_the_next_start(path: Path) -> None:
+    first = Outbox(path, LIMIT)
+    put(first, 100)
+    first.close(5)
+    assert on_disk(path) == list(range(100))
+    second = Outbox(path, LIMIT)
+    assert values(second.read(0, 200)) == list(range(100))
+    assert len(second) == 100
+    newest = second.read(0, 200)[-1].id
+    second.put(b"key", b"100")
+    wait_until(lambda: values(second.read(newest, 10)) == [100])
+    second.close(5)
+
+
+def test_a_kill_loses_nothing_that_was_committed(path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from webmon.agent.outbox import Outbox\n"
+        f"box = Outbox(Path({str(path)!r}), {LIMIT})\n"
+        "for n in range(1000): box.put(b'key', b'%d' % n)\n"
+        "while len(box.read(0, 2000)) < 1000: time.sleep(0.01)\n"
+        "print('committed', flush=True); time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"committed\n"
+        os.kill(process.pid, signal.SIGKILL)
+    again = Outbox(path, LIMIT)
+    assert values(again.read(0, 2000)) == list(range(1000))
+    again.close(5)
+
+
+def test_the_bound_is_bytes_and_the_oldest_go_first(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    outbox = Outbox(path, 1_000_000)
+    for start in range(0, 4000, 200):
+        for number in range(start, start + 200):
+            outbox.put(b"key", b"%d".ljust(500) % number)
+        wait_until(lambda until=start + 199: values(outbox.read(0, 9999))[-1:] == [until])  # type: ignore[misc]
+    outbox.close(5)
+    left = on_disk(path)
+    assert left == list(range(left[0], 4000))
+    assert 1000 < len(left) < 2000
+    assert outbox.dropped == 4000 - len(left)
+    assert path.stat().st_size < 1_200_000
+    assert "is full (MONITORING_OUTBOX_BYTES 1000000): dropped the oldest" in caplog.text
+
+
+def test_the_file_shrinks_when_a_backlog_has_gone(outbox: Outbox, path: Path) -> None:
+    put(outbox, 5000, size=1000)
+    wait_until(lambda: len(outbox.read(0, 9999)) == 5000)
+    outbox.remove([row.id for row in outbox.read(0, 9999)])
+    wait_until(lambda: len(outbox) == 0)
+
+    def shrunk() -> bool:
+        put(outbox, 1)
+        with sqlite3.connect(path) as db:
+            pages: int = db.execute("PRAGMA page_count").fetchone()[0]
+        return pages < 600
+
+    wait_until(shrunk, 10)
+
+
+def test_a_corrupt_file_is_set_aside_and_the_agent_goes_on(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path.write_bytes(b"this is no database" * 1000)
+    outbox = Outbox(path, LIMIT)
+    put(outbox, 3)
+    wait_until(lambda: values(outbox.read(0, 9)) == [0, 1, 2])
+    outbox.close(5)
+    (aside,) = path.parent.glob("outbox.sqlite.corrupt-*")
+    assert aside.read_bytes().startswith(b"this is no database")
+    assert f"is corrupt (file is not a database): kept as {aside}" in caplog.text
+
+
+def test_a_file_that_becomes_corrupt_is_set_aside_too(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    outbox = Outbox(path, LIMIT)
+    put(outbox, 2000, size=500)
+    wait_until(lambda: len(outbox.read(0, 9999)) == 2000)
+    outbox.close(5)
+    data = bytearray(path.read_bytes())
+    data[8192:400_000] = os.urandom(400_000 - 8192)
+    path.write_bytes(data)
+    outbox = Outbox(path, LIMIT)
+    put(outbox, 3)
+    wait_until(lambda: values(outbox.read(0, 9)) == [0, 1, 2])
+    outbox.close(5)
+    assert len(list(path.parent.glob("outbox.sqlite.corrupt-*"))) == 1
+    assert "is corrupt" in caplog.text
+
+
+def test_a_full_disk_is_bridged_in_memory_and_left_behind(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "_RETRY_SECS", 0.2)
+    full = threading.Event()
+    original = sqlite3.connect
+
+    def connect(database: object, **more: object) -> sqlite3.Connection:
+        connection: sqlite3.Connection = original(database, **more)  # type: ignore[call-overload]
+        if database == path and full.is_set():
+            connection.execute("PRAGMA max_page_count = 1")
+        return connection
+
+    outbox = Outbox(path, LIMIT)
+    put(outbox, 1)
+    wait_until(lambda: len(outbox.read(0, 9)) == 1)
+    opened = outbox.opened
+    full.set()
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    outbox._spool._db.execute("PRAGMA max_page_count = 1")
+    put(outbox, 300, size=100)
+    wait_until(lambda: values(outbox.read(0, 999)) == list(range(300)))
+    assert "can't be used (database or disk is full): results wait in memory" in caplog.text
+    assert outbox.opened > opened
+    full.clear()
+
+    def back() -> bool:
+        outbox.put(b"key", b"300")
+        return "can be used again" in caplog.text
+
+    wait_until(back)
+    outbox.close(5)
+    assert on_disk(path)[:301] == [0, *range(300)]
+    assert outbox.dropped == 0
+
+
+def test_two_agents_do_not_share_a_file(outbox: Outbox, path: Path) -> None:
+    with pytest.raises(UserError, match="another agent uses it; each needs its own"):
+        Outbox(path, LIMIT)
+
+
+@pytest.mark.parametrize(("path_of", "fault"), [("no/such/outbox.sqlite", "No such file"), ("", "is a directory")])
+def test_a_place_that_cannot_be_is_a_clear_mistake(path_of: str, fault: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"MONITORING_OUTBOX_PATH .*{fault}"):
+        Outbox(tmp_path / path_of, LIMIT)
+
+
+def test_nobody_else_may_read_the_file(outbox: Outbox, path: Path) -> None:
+    put(outbox, 1)
+    wait_until(lambda: len(outbox.read(0, 9)) == 1)
+    assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}
