@@ -86,7 +86,8 @@ _MENDED_BY_USER: Final = (
     ),
     (
         r"no pg_hba.conf entry",
-        "lets role {user!r} into database {database!r} from this host by no line of its pg_hba.conf",
+        "no line of its pg_hba.conf lets role {user!r} (POSTGRES_USER) into database {database!r} (POSTGRES_DATABASE) "
+        "from this host",
     ),
     (r"server does not support SSL", "speaks no TLS, but POSTGRES_SSL is {ssl}"),
     (r"invalid response to SSL negotiation", "what answers there is no PostgreSQL; is the port right?"),
