@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 # Debian's own Python: the first python3 on PATH may be a version manager's, which sudo and a later shell need not have.
 PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
+STARTED := $(shell date +%s)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # A play whose host pattern matches nothing is an error, wherever Ansible runs from here.
 export ANSIBLE_HOST_PATTERN_MISMATCH := error
@@ -19,7 +20,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 demo: bootstrap  ## from nothing to live results on hosts of this machine; TARGETS=FILE adds your own list
-	@$(BIN)/python -m tests.lab.demo $(if $(TARGETS),--targets '$(TARGETS)')
+	@$(BIN)/python -m tests.lab.demo --started $(STARTED) $(if $(TARGETS),--targets '$(TARGETS)')
 
 demo-down:  ## stop the demo's hosts and remove all they left on this machine
 	@tests/lab/lab destroy
