@@ -32,6 +32,9 @@ _CLOSE_SECS: Final = 5.0
 _BACKOFF_SECS: Final = (1.0, 30.0)
 """First and longest wait before the next producer."""
 
+_TELL_SECS: Final = 60.0
+"""How long an outage lasts before a new cause of it is logged."""
+
 _REFUSED_FOR_EVER: Final = (
     kafka_errors.MessageSizeTooLargeError,
     kafka_errors.RecordListTooLargeError,
@@ -117,6 +120,7 @@ class Publisher:
         self._make_producer = make_producer
         self._stopping = threading.Event()
         self._away_since: float | None = None
+        self._away_told = 0.0
         self._away_cause = ""
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
@@ -146,8 +150,10 @@ class Publisher:
                 self._publish_with_new_producer()
             except UserError as error:
                 self._note_away("; ".join(error.lines))
-            except (kafka.KafkaAwayError, _StalledError) as error:
+            except kafka.KafkaAwayError as error:
                 self._note_away(str(error))
+            except _StalledError as error:
+                self._note_away(self._cause_of_stall(), f"{error}: ")
             except kafka_errors.KafkaError as error:
                 self._note_away(kafka.explain(error, self._settings, wanted=f"WRITE topic {self._settings.topic}"))
             # A fault that nobody foresaw must not end the sending for good.
@@ -195,10 +201,7 @@ class Publisher:
             if session.failure is not None:
                 raise session.failure
             if session.in_flight and time.monotonic() - session.progress > self._stall_secs:
-                raise _StalledError(
-                    f"Kafka at {', '.join(self._settings.bootstrap)} has acknowledged nothing for "
-                    f"{self._stall_secs:g} s"
-                )
+                raise _StalledError(f"nothing acknowledged for {self._stall_secs:g} s")
 
     def _send(self, producer: Any, session: _Session, row: Row) -> None:
         session.sending(row)
@@ -233,12 +236,24 @@ class Publisher:
         if acknowledged or refused:
             self._outbox.remove(acknowledged + [row.id for row, _ in refused])
 
-    def _note_away(self, cause: str) -> None:
+    def _cause_of_stall(self) -> str:
+        try:
+            kafka.check_reachable(self._settings)
+        except UserError as error:
+            return "; ".join(error.lines)
+        except kafka.KafkaAwayError as error:
+            return str(error)
+        return f"Kafka at {', '.join(self._settings.bootstrap)} answers, but acknowledges no record"
+
+    def _note_away(self, cause: str, seen: str = "") -> None:
+        """Log the cause when an outage begins, and another one when it lasts: a broker that comes back shows many."""
+        now = time.monotonic()
         if self._away_since is None:
-            self._away_since = time.monotonic()
-        if cause != self._away_cause:
-            self._away_cause = cause
-            _log.error("not publishing, results wait in the outbox (%d): %s", len(self._outbox), cause)
+            self._away_since = now
+        elif cause == self._away_cause or now - self._away_told < _TELL_SECS:
+            return
+        self._away_cause, self._away_told = cause, now
+        _log.error("not publishing, results wait in the outbox (%d): %s%s", len(self._outbox), seen, cause)
 
     def _note_back(self) -> None:
         if self._away_since is not None:
