@@ -69,7 +69,7 @@ def consumer_args(kafka: Kafka) -> dict[str, Any]:
         "auto_offset_reset": "earliest",
         "enable_auto_commit": False,
         "request_timeout_ms": 15_000,
-        "session_timeout_ms": 30_000,
+        "session_timeout_ms": 10_000,
         # What one broker may send at once; it bounds memory while a backlog is read.
         "fetch_max_bytes": 8 * 1024 * 1024,
         "allow_auto_create_topics": False,
@@ -93,7 +93,10 @@ def explain(error: kafka_errors.KafkaError, kafka: Kafka, *, wanted: str) -> str
             "right to the principals in KAFKA_AGENT_PRINCIPALS and KAFKA_SINK_PRINCIPALS"
         )
     if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
-        return f"Kafka could not {wanted}: it knows no such topic; `webmon init` creates it (KAFKA_TOPIC_NAME)"
+        return (
+            f"Kafka could not {wanted}: there is no such topic (KAFKA_TOPIC_NAME), or our certificate "
+            f"({kafka.access_certificate}) may not see it; `webmon init` creates it and gives the rights"
+        )
     text = " ".join(str(error).split()) or type(error).__name__
     return f"Kafka at {', '.join(kafka.bootstrap)} could not {wanted}: {text}"
 

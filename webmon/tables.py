@@ -68,8 +68,11 @@ class Tables:
         """All that holds data, view included."""
         return (self.metrics, self.view, self.targets, self.agents, self.errors, self.migrations)
 
-    def identifiers(self) -> dict[str, sql.Composable]:
-        """Give what the placeholders of our SQL stand for: `{metrics}`, and `{metrics_name}` for it as a string."""
+    def fill(self, statement: str, *, with_values: bool = False, **parts: sql.Composable) -> sql.Composed:
+        """Put names and other parts in an SQL text's places: `{metrics}`, or `{metrics_name}` for it as a string.
+
+        `with_values` is for a statement that is executed with values: the driver looks for % in its names too then.
+        """
         names = {
             "metrics": self.metrics,
             "metrics_key": f"{self.metrics}_key",
@@ -81,7 +84,9 @@ class Tables:
             "outcome": self.outcome,
             "migrations": self.migrations,
         }
+        if with_values:
+            names = {name: value.replace("%", "%%") for name, value in names.items()}
         quoted = {name: sql.Identifier(value) for name, value in names.items()}
-        # to_regclass and create_hypertable take a name as text, quoted as in SQL.
+        # create_hypertable takes a name as text, quoted as in SQL.
         as_text = {f"{name}_name": sql.Literal('"' + value.replace('"', '""') + '"') for name, value in names.items()}
-        return {**quoted, **as_text}
+        return sql.SQL(statement).format(**quoted, **as_text, **parts)

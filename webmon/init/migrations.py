@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Final
 
-from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from webmon.settings import UserError
@@ -47,14 +46,13 @@ def apply(cursor: Cursor, tables: Tables, migrations: Sequence[Migration]) -> li
         UserError: the database has a newer schema, or one made of other files.
         psycopg2.Error: a statement was refused.
     """
-    names = tables.identifiers()
     cursor.execute(
-        sql.SQL(
+        tables.fill(
             "CREATE TABLE IF NOT EXISTS {migrations} (version integer PRIMARY KEY, name text NOT NULL,"
             " checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
-        ).format(**names)
+        )
     )
-    cursor.execute(sql.SQL("SELECT version, name, checksum FROM {migrations} ORDER BY version").format(**names))
+    cursor.execute(tables.fill("SELECT version, name, checksum FROM {migrations} ORDER BY version"))
     applied = {version: (name, checksum) for version, name, checksum in cursor.fetchall()}
     newest = max((migration.version for migration in migrations), default=0)
     if applied and max(applied) > newest:
@@ -72,9 +70,9 @@ def apply(cursor: Cursor, tables: Tables, migrations: Sequence[Migration]) -> li
                 f"{tables.metrics}: the checksums differ; right would be a file left as it was released"
             )
     for migration in missing:
-        cursor.execute(sql.SQL(migration.text).format(**names))
+        cursor.execute(tables.fill(migration.text))
         cursor.execute(
-            sql.SQL("INSERT INTO {migrations} (version, name, checksum) VALUES (%s, %s, %s)").format(**names),
+            tables.fill("INSERT INTO {migrations} (version, name, checksum) VALUES (%s, %s, %s)", with_values=True),
             (migration.version, migration.name, migration.checksum),
         )
     return missing

@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import Any, Final
 
 import psycopg2
-from psycopg2 import sql
 
 from webmon import postgres
 from webmon.check.result import Outcome
@@ -147,7 +146,7 @@ def read(settings: ReportSettings) -> list[TargetStatus]:
             with connection.cursor() as cursor:
                 # Compiling would take longer than the query.
                 cursor.execute("SET jit = off")
-                cursor.execute(sql.SQL(_LATEST).format(**tables.identifiers()))
+                cursor.execute(tables.fill(_LATEST))
                 rows = cursor.fetchall()
         finally:
             connection.close()

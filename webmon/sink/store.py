@@ -183,7 +183,7 @@ class Store:
     def _execute(
         self, cursor: Cursor, statement: str, values: Sequence[Any] | None = None, **parts: sql.Composable
     ) -> None:
-        cursor.execute(sql.SQL(statement).format(**self._tables.identifiers(), **parts), values)
+        cursor.execute(self._tables.fill(statement, with_values=values is not None, **parts), values)
 
     def _add_all(self, indexed: list[tuple[int, CheckResult]], refused: list[tuple[int, str]]) -> int:
         """Add results; where the database refuses one for its content, find it by halving."""

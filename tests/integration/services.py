@@ -1,0 +1,144 @@
+"""The Kafka and the TimescaleDB that the integration tests run against, and certificates for them.
+
+They are the test lab's (LAB_NAME; `make test` makes it), or those that the JSON file WEBMON_TEST_SERVICES names:
+{"kafka": {"host", "port", "stop": [command], "start": [command]},
+ "postgres": {"host", "port", "database", "user", "password"},
+ "authority": {"certificate", "key", "passphrase"}}
+"""
+
+import dataclasses
+import datetime
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+ROOT = Path(__file__).parents[2]
+_LAB_NETS = {"demo": "10.77.0", "test": "10.78.0"}
+_LAB_HARD = "$ ${HOME} '\"\\ #%"
+"""What inventory/lab puts behind the database's passwords, so that each stands for the worst."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Services:
+    """Where the two are, and what an administrator of them has."""
+
+    kafka_host: str
+    kafka_port: int
+    stop_broker_command: list[str]
+    start_broker_command: list[str]
+    postgres_host: str
+    postgres_port: int
+    database: str
+    owner: str
+    owner_password: str
+    ca: Path
+    ca_key: Path
+    ca_passphrase: str | None
+
+    def stop_broker(self) -> None:
+        """Stop the broker in order."""
+        subprocess.run(self.stop_broker_command, check=True, timeout=60)
+
+    def start_broker(self) -> None:
+        """Start it again."""
+        subprocess.run(self.start_broker_command, check=True, timeout=60)
+
+    def issue(self, directory: Path, unit: str, *, days: int = 1) -> tuple[Path, Path]:
+        """Make a key and a certificate of the lab's authority; its OU makes it the principal User:webmon-<unit>.
+
+        With days below 0 it has expired.
+        """
+        authority = x509.load_pem_x509_certificate(self.ca.read_bytes())
+        passphrase = self.ca_passphrase.encode() if self.ca_passphrase else None
+        authority_key = serialization.load_pem_private_key(self.ca_key.read_bytes(), passphrase)
+        assert isinstance(authority_key, ec.EllipticCurvePrivateKey)
+        key = ec.generate_private_key(ec.SECP256R1())
+        now = datetime.datetime.now(datetime.UTC)
+        attributes = [
+            (NameOID.ORGANIZATION_NAME, "webmon"),
+            (NameOID.ORGANIZATIONAL_UNIT_NAME, unit),
+            (NameOID.COMMON_NAME, "integration"),
+        ]
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(oid, value) for oid, value in attributes]))
+            .issuer_name(authority.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=30))
+            .not_valid_after(now + datetime.timedelta(days=days))
+            .sign(authority_key, hashes.SHA256())
+        )
+        return write_pair(directory, f"{unit}{days}", key, certificate)
+
+
+def write_pair(
+    directory: Path, name: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate
+) -> tuple[Path, Path]:
+    """Write a certificate and its key as PEM; give their paths."""
+    certificate_path, key_path = directory / f"{name}.pem", directory / f"{name}.key"
+    certificate_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    key_path.chmod(0o600)
+    return certificate_path, key_path
+
+
+def find() -> Services:
+    """Find the services; without any the tests fail, as a skipped one proves nothing."""
+    if named := os.environ.get("WEBMON_TEST_SERVICES"):
+        return _from_document(json.loads(Path(named).read_text(encoding="utf-8")))
+    if name := os.environ.get("LAB_NAME"):
+        return _of_lab(name)
+    pytest.fail("LAB_NAME is not set: `make integration` runs these tests on the test lab", pytrace=False)
+
+
+def _from_document(document: dict[str, Any]) -> Services:
+    kafka, postgres, authority = document["kafka"], document["postgres"], document["authority"]
+    return Services(
+        kafka_host=kafka["host"],
+        kafka_port=kafka["port"],
+        stop_broker_command=kafka["stop"],
+        start_broker_command=kafka["start"],
+        postgres_host=postgres["host"],
+        postgres_port=postgres["port"],
+        database=postgres["database"],
+        owner=postgres["user"],
+        owner_password=postgres["password"],
+        ca=Path(authority["certificate"]),
+        ca_key=Path(authority["key"]),
+        ca_passphrase=authority.get("passphrase"),
+    )
+
+
+def _of_lab(name: str) -> Services:
+    lab = Path(os.environ.get("LAB_ROOT", "/var/lib/webmon-lab")) / "labs" / name
+    net = os.environ.get("LAB_NET") or _LAB_NETS[name]
+    program = str(ROOT / "tests/lab/lab")
+
+    def secret(what: str) -> str:
+        return (lab / "secrets" / what).read_text(encoding="utf-8").split()[0]
+
+    return Services(
+        kafka_host=f"{net}.11",
+        kafka_port=9093,
+        stop_broker_command=[program, "ssh", "kafka1", "systemctl stop kafka"],
+        start_broker_command=[program, "ssh", "kafka1", "systemctl start kafka"],
+        postgres_host=f"{net}.12",
+        postgres_port=5432,
+        database="webmon",
+        owner="webmon_owner",
+        owner_password=secret("postgres-owner") + _LAB_HARD,
+        ca=lab / "pki/ca.pem",
+        ca_key=lab / "pki/ca.key",
+        ca_passphrase=secret("authority"),
+    )

@@ -1,0 +1,349 @@
+"""One test's own topic, group, tables and roles on the shared services, and the programs run against them."""
+
+import contextlib
+import dataclasses
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import errors as kafka_errors
+from kafka.admin import (
+    ACLFilter,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    ResourcePatternFilter,
+    ResourceType,
+)
+from psycopg2 import sql
+
+from tests.integration.services import Services
+from webmon import kafka
+from webmon.check.result import CheckResult, Outcome, encode, headers
+from webmon.settings import InitSettings, Kafka, ReportSettings, SinkSettings, load
+
+SINK_PASSWORD = "sink $ ${HOME} '\"\\ #%"
+READER_PASSWORD = "reader ü 密"
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+    """Return once the condition holds; fail with what was awaited when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds:g} s: {what}")
+        time.sleep(0.1)
+
+
+def recent(number: int = 0, /, **changes: object) -> CheckResult:
+    """Make a result of the last hours, as the sink takes none older than a year; each number is a check of its own."""
+    start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
+    moment = start + timedelta(seconds=number)
+    values: dict[str, Any] = {
+        "target": f"site{number % 7}",
+        "url": f"https://site{number % 7}.example/",
+        "agent": f"vantage{number % 3}",
+        "scheduled_at": moment,
+        "time": moment + timedelta(microseconds=250_000),
+        "interval": 60.0,
+        "outcome": Outcome.UP,
+        "http_status": 200,
+        "response_time": 0.125,
+        "total_time": 0.25,
+    }
+    return CheckResult(**(values | changes))
+
+
+@dataclasses.dataclass
+class Program:
+    """A webmon that runs."""
+
+    process: "subprocess.Popen[str]"
+    log: Path
+
+    def said(self) -> str:
+        """Give what it logged so far."""
+        return self.log.read_text(encoding="utf-8")
+
+    def wait_for_line(self, text: str, seconds: float = 30) -> None:
+        """Wait until it logs a text; fail with all that it logged when it does not, or when it ends before."""
+        deadline = time.monotonic() + seconds
+        while text not in self.said():
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                pytest.fail(f"no {text!r} in:\n{self.said()}")
+            time.sleep(0.05)
+
+    def stop(self, number: int = signal.SIGTERM) -> float:
+        """Signal it and wait for its end; give the seconds that took."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(timeout=30)
+        return time.monotonic() - began
+
+
+class Stage:
+    """What one test may do."""
+
+    def __init__(self, services: Services, directory: Path) -> None:
+        """Take the services and a directory for files; nothing is made on the services yet."""
+        self.services = services
+        self.directory = directory
+        self.name = f"it_{secrets.token_hex(4)}"
+        self.table = self.name
+        self.topic = self.name.replace("_", "-")
+        self.roles = [f"{self.name}_sink", f"{self.name}_reader"]
+        self._certificates: dict[str, tuple[Path, Path]] = {}
+        self._running: list[Program] = []
+        self._others: contextlib.ExitStack = contextlib.ExitStack()
+
+    def certificate(self, unit: str) -> tuple[Path, Path]:
+        """Give a certificate for the principal User:webmon-<unit>, and its key."""
+        if unit not in self._certificates:
+            self._certificates[unit] = self.services.issue(self.directory, unit)
+        return self._certificates[unit]
+
+    def env_file(self, component: str, **changes: str | None) -> Path:
+        """Write a component's .env, with changes (None: leave it out); give its path."""
+        services = self.services
+        role, password = {
+            "init": (services.owner, services.owner_password),
+            "sink": (self.roles[0], SINK_PASSWORD),
+            "report": (self.roles[1], READER_PASSWORD),
+        }[component]
+        unit = "init" if component == "init" else "sink"
+        certificate, key = self.certificate(unit)
+        values: dict[str, str | None] = {
+            "KAFKA_HOST": services.kafka_host,
+            "KAFKA_PORT": str(services.kafka_port),
+            "KAFKA_TOPIC_NAME": self.topic,
+            "KAFKA_GROUP_ID": self.topic,
+            "KAFKA_ACCESS_CERTIFICATE": str(certificate),
+            "KAFKA_ACCESS_KEY": str(key),
+            "KAFKA_CA_CERTIFICATE": str(services.ca),
+            "POSTGRES_HOST": services.postgres_host,
+            "POSTGRES_PORT": str(services.postgres_port),
+            "POSTGRES_DATABASE": services.database,
+            "POSTGRES_USER": role,
+            "POSTGRES_PASSWORD": password,
+            "POSTGRES_SSL": "verify-full",
+            "POSTGRES_CA_CERTIFICATE": str(services.ca),
+            "POSTGRES_TABLE": self.table,
+            "SINK_BATCH_SECS": "0.2",
+            "KAFKA_TOPIC_PARTITIONS": "3",
+            "KAFKA_TOPIC_REPLICATION": "1",
+            "KAFKA_AGENT_PRINCIPALS": "User:webmon-agent",
+            "KAFKA_SINK_PRINCIPALS": "User:webmon-sink",
+            "POSTGRES_SINK_USER": self.roles[0],
+            "POSTGRES_SINK_PASSWORD": SINK_PASSWORD,
+            "POSTGRES_READER_USER": self.roles[1],
+            "POSTGRES_READER_PASSWORD": READER_PASSWORD,
+        }
+        path = self.directory / f"{component}-{secrets.token_hex(3)}.env"
+        path.touch(0o600)
+        lines = [f"{name}={_quoted(value)}\n" for name, value in (values | changes).items() if value is not None]
+        path.write_text("".join(lines), encoding="utf-8")
+        return path
+
+    def run(self, command: str, **changes: str | None) -> "subprocess.CompletedProcess[str]":
+        """Run `webmon COMMAND` to its end."""
+        component = "report" if command == "status" else command
+        return self._run([command, "--env-file", str(self.env_file(component, **changes))])
+
+    def _run(self, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            _webmon(arguments), capture_output=True, text=True, check=False, timeout=60, env=_environment()
+        )
+
+    def status(self, *arguments: str) -> str:
+        """Run `webmon status`; give what it printed."""
+        done = self._run(["status", "--env-file", str(self.env_file("report")), *arguments])
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def init(self, **changes: str | None) -> list[str]:
+        """Run `webmon init`, which must succeed; give its lines."""
+        done = self.run("init", **changes)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    def start_sink(self, **changes: str | None) -> Program:
+        """Start `webmon sink`; it is ended with the test."""
+        log = self.directory / f"sink-{secrets.token_hex(3)}.log"
+        with log.open("w", encoding="utf-8") as out:
+            process = subprocess.Popen(
+                _webmon(["sink", "--env-file", str(self.env_file("sink", **changes))]),
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=_environment(),
+            )
+        program = Program(process, log)
+        self._running.append(program)
+        return program
+
+    def settings(self, component: str, **changes: str | None) -> Any:
+        """Load a component's settings as the program would."""
+        kinds: dict[str, Any] = {
+            "init": InitSettings,
+            "sink": SinkSettings,
+            "report": ReportSettings,
+        }
+        return load(kinds[component], self.env_file(component, **changes))
+
+    @contextlib.contextmanager
+    def database(self, role: str | None = None, password: str | None = None) -> Iterator[Any]:
+        """Give a cursor in the database, as the owner or as a role; each statement commits by itself."""
+        connection = psycopg2.connect(
+            host=self.services.postgres_host,
+            port=self.services.postgres_port,
+            dbname=self.services.database,
+            user=role or self.services.owner,
+            password=password or self.services.owner_password,
+            sslmode="require",
+        )
+        connection.autocommit = True
+        try:
+            with connection.cursor() as cursor:
+                yield cursor
+        finally:
+            connection.close()
+
+    def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run a statement as the owner: {t} is the table; {t_targets} and so on are those made from it."""
+        suffixes = ("", "_view", "_targets", "_agents", "_errors", "_migrations")
+        # The driver looks for % in names too where a statement has values.
+        table = self.table.replace("%", "%%") if values else self.table
+        names = {f"t{suffix}": sql.Identifier(table + suffix) for suffix in suffixes}
+        with self.database() as cursor:
+            cursor.execute(sql.SQL(statement).format(**names), values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def count(self) -> int:
+        """Give how many rows are stored."""
+        return int(self.sql("SELECT count(*) FROM {t}")[0][0])
+
+    def kafka_settings(self, unit: str) -> Kafka:
+        """Give settings with a certificate whose principal is User:webmon-<unit>."""
+        certificate, key = self.certificate(unit)
+        loaded: InitSettings = self.settings(
+            "init", KAFKA_ACCESS_CERTIFICATE=str(certificate), KAFKA_ACCESS_KEY=str(key)
+        )
+        return loaded.kafka
+
+    def producer(self, unit: str = "agent") -> Any:
+        """Give a producer, ended with the test."""
+        made = KafkaProducer(**kafka.producer_args(self.kafka_settings(unit)))
+        self._others.callback(made.close, timeout=5)
+        return made
+
+    def publish(self, values: Sequence[CheckResult | bytes | None], *, producer: Any = None) -> None:
+        """Send messages as an agent and wait until Kafka has them."""
+        sender = producer or self.producer()
+        futures = [
+            sender.send(
+                self.topic,
+                key=value.target.encode() if isinstance(value, CheckResult) else b"key",
+                value=encode(value) if isinstance(value, CheckResult) else value,
+                headers=headers(),
+            )
+            for value in values
+        ]
+        for future in futures:
+            future.get(timeout=20)
+
+    def dead_letters(self, count: int) -> list[Any]:
+        """Read the dead-letter topic from its beginning until it gave that many records."""
+        ours = self.kafka_settings("init")
+        consumer = KafkaConsumer(
+            ours.dead_letter_topic,
+            **(kafka.consumer_args(ours) | {"group_id": None, "consumer_timeout_ms": 15_000}),
+        )
+        found = []
+        try:
+            for record in consumer:
+                found.append(record)
+                if len(found) == count:
+                    break
+        finally:
+            consumer.close()
+        return found
+
+    @contextlib.contextmanager
+    def admin(self) -> Iterator[Any]:
+        """Give an administrator of the cluster."""
+        admin = KafkaAdminClient(**kafka.admin_args(self.kafka_settings("init")))
+        try:
+            yield admin
+        finally:
+            admin.close()
+
+    def committed(self) -> int:
+        """Give how many records the group has behind it, over all partitions."""
+        with self.admin() as admin:
+            offsets = admin.list_group_offsets({self.topic: None})[self.topic]
+        return sum(offset.offset for partition, offset in offsets.items() if partition.topic == self.topic)
+
+    def remove(self) -> None:
+        """Leave nothing on the services."""
+        for program in self._running:
+            if program.process.poll() is None:
+                program.process.kill()
+                program.process.wait()
+        self._others.close()
+        self._remove_from_kafka()
+        self._remove_from_database()
+
+    def _remove_from_kafka(self) -> None:
+        with self.admin() as admin:
+            topics = [name for name in admin.list_topics() if name.startswith(self.topic)]
+            if topics:
+                admin.delete_topics(topics)
+            for kind, name in (
+                (ResourceType.TOPIC, self.topic),
+                (ResourceType.TOPIC, f"{self.topic}.dead-letters"),
+                (ResourceType.GROUP, self.topic),
+            ):
+                pattern = ResourcePatternFilter(kind, name, ACLResourcePatternType.LITERAL)
+                admin.delete_acls([ACLFilter(None, None, ACLOperation.ANY, ACLPermissionType.ANY, pattern)])
+            with contextlib.suppress(kafka_errors.GroupIdNotFoundError):
+                admin.delete_groups([self.topic])
+
+    def _remove_from_database(self) -> None:
+        with self.database() as cursor:
+            for suffix in ("_migrations", "_errors", "", "_agents", "_targets"):
+                name = sql.Identifier(self.table + suffix)
+                cursor.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(name))
+            cursor.execute(sql.SQL("DROP TYPE IF EXISTS {}").format(sql.Identifier(f"{self.table}_outcome")))
+            for role in self.roles:
+                cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
+                if cursor.fetchone():
+                    name = sql.Identifier(role)
+                    cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(name))
+                    cursor.execute(sql.SQL("DROP OWNED BY {}").format(name))
+                    cursor.execute(sql.SQL("DROP ROLE {}").format(name))
+
+
+def _quoted(value: str) -> str:
+    """Quote a value for the .env, so that nothing in it is expanded."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "${:-$}{")
+    return f"'{escaped}'"
+
+
+def _webmon(arguments: Sequence[str]) -> list[str]:
+    return [str(Path(sys.executable).with_name("webmon")), *arguments]
+
+
+def _environment() -> dict[str, str]:
+    """Give the test's own environment without what would win over the .env."""
+    own = ("KAFKA_", "POSTGRES_", "MONITORING_", "SINK_", "_WORKSPACE_PATH", "NOTIFY_SOCKET", "JOURNAL_STREAM")
+    return {name: value for name, value in os.environ.items() if not name.startswith(own)}

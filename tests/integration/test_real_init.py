@@ -1,0 +1,236 @@
+"""What init makes, on a real broker and a real database, and what its roles may then do."""
+
+import contextlib
+import threading
+from collections.abc import Callable
+
+import psycopg2
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+from kafka import errors as kafka_errors
+
+from tests.integration.stage import READER_PASSWORD, SINK_PASSWORD, Stage, recent
+from webmon import kafka
+from webmon.check.result import encode
+from webmon.sink.store import Store
+
+NO_PRIVILEGE = psycopg2.errors.InsufficientPrivilege
+
+
+def test_a_second_run_finds_everything_unchanged_line_by_line(bare_stage: Stage) -> None:
+    first = bare_stage.init()
+    assert f"created  topic {bare_stage.topic} (3 partitions, replication 1)" in first
+    assert f"created  topic {bare_stage.topic}.dead-letters (1 partition, replication 1)" in first
+    assert f"created  schema {bare_stage.table}: 0001_results.sql" in first
+    assert f"created  role {bare_stage.roles[0]}" in first
+    assert f"created  role {bare_stage.roles[1]}" in first
+    assert sum(line.startswith("created  ACLs of User:webmon-") for line in first) == 2
+    second = bare_stage.init()
+    assert len(second) >= len(first)
+    assert [line for line in second if not line.startswith(("unchanged  ", "not set  TimescaleDB's job 3"))] == []
+
+
+def test_two_hosts_that_run_it_at_once_make_each_thing_once(bare_stage: Stage) -> None:
+    lines: list[str] = []
+    threads = [threading.Thread(target=lambda: lines.extend(bare_stage.init())) for _ in range(3)]
+    # Made once beforehand: the threads must not write the same file.
+    bare_stage.certificate("init")
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    created = [line for line in lines if line.startswith("created  ") and "ACLs" not in line]
+    assert sorted(created) == sorted(set(created))
+    assert sum("schema" in line for line in created) == 1
+    assert sum("schema" in line for line in lines) == 3
+
+
+def test_a_topic_grows_but_never_shrinks(stage: Stage) -> None:
+    grown = stage.init(KAFKA_TOPIC_PARTITIONS="5", KAFKA_TOPIC_RETENTION_HOURS="2000")
+    assert f"changed  topic {stage.topic} (3 -> 5 partitions)" in grown
+    assert f"changed  settings of topic {stage.topic} (retention.ms 604800000 -> 7200000000)" in grown
+    smaller = stage.init(KAFKA_TOPIC_PARTITIONS="2", KAFKA_TOPIC_RETENTION_HOURS="2000")
+    told = next(line for line in smaller if f"topic {stage.topic} (5" in line)
+    assert told.startswith("unchanged  ")
+    assert "takes no partition away" in told
+
+
+def test_a_new_password_is_set_and_told_as_a_change(stage: Stage) -> None:
+    assert f"changed  role {stage.roles[0]}: password" in stage.init(POSTGRES_SINK_PASSWORD="another one")
+    with stage.database(stage.roles[0], "another one") as cursor:
+        cursor.execute("SELECT 1")
+    with pytest.raises(psycopg2.OperationalError), stage.database(stage.roles[0], SINK_PASSWORD):
+        pass
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM {t}",
+        "UPDATE {t} SET http_status = 200",
+        "TRUNCATE {t}",
+        "DROP TABLE {t}",
+        "DELETE FROM {t_targets}",
+        "UPDATE {t_agents} SET agent = 'x'",
+        "INSERT INTO {t_migrations} VALUES (2, 'x', 'x')",
+        "ALTER TABLE {t} ADD COLUMN x integer",
+        "CREATE TABLE public.mine (x integer)",
+        "CREATE ROLE another",
+    ],
+)
+def test_a_sink_may_add_and_describe_only(stage: Stage, statement: str) -> None:
+    with stage.database(stage.roles[0], SINK_PASSWORD) as cursor, pytest.raises(NO_PRIVILEGE):
+        cursor.execute(_named(stage, statement))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO {t_agents} (agent) VALUES ('x')",
+        "UPDATE {t_targets} SET url = 'x'",
+        "DELETE FROM {t}",
+        "DROP VIEW {t_view}",
+    ],
+)
+def test_a_reader_may_select_only(stage: Stage, statement: str) -> None:
+    with stage.database(stage.roles[1], READER_PASSWORD) as cursor:
+        for name in ("{t}", "{t_view}", "{t_targets}", "{t_agents}", "{t_errors}"):
+            cursor.execute(_named(stage, f"SELECT count(*) FROM {name}"))  # noqa: S608
+        with pytest.raises(NO_PRIVILEGE):
+            cursor.execute(_named(stage, statement))
+
+
+def _named(stage: Stage, statement: str) -> str:
+    for suffix in ("_view", "_targets", "_agents", "_errors", "_migrations", ""):
+        statement = statement.replace(f"{{t{suffix}}}", f'"{stage.table}{suffix}"')
+    return statement
+
+
+def test_principals_may_do_their_part_on_kafka_and_no_other(stage: Stage) -> None:
+    dead_letters = f"{stage.topic}.dead-letters"
+    value = encode(recent())
+
+    def write(unit: str, topic: str) -> Callable[[], bool]:
+        return lambda: bool(stage.producer(unit).send(topic, key=b"key", value=value).get(timeout=10))
+
+    def read(unit: str, topic: str, group: str | None) -> Callable[[], bool]:
+        return lambda: _read(stage, unit, topic, group)
+
+    assert write("agent", stage.topic)()
+    assert write("sink", dead_letters)()
+    assert read("sink", stage.topic, stage.topic)()
+    forbidden = {
+        "an agent writes dead letters": write("agent", dead_letters),
+        "a sink writes results": write("sink", stage.topic),
+        "an agent reads": read("agent", stage.topic, None),
+        "an agent joins the group": read("agent", stage.topic, stage.topic),
+        "a sink joins another group": read("sink", stage.topic, "another-group"),
+        "a sink reads dead letters": read("sink", dead_letters, None),
+        "a stranger writes": write("stranger", stage.topic),
+        "a stranger reads": read("stranger", stage.topic, None),
+    }
+    allowed = []
+    for what, attempt in forbidden.items():
+        # A topic that may not even be seen gives a reader no records and no error.
+        with contextlib.suppress(kafka_errors.AuthorizationError):
+            if attempt():
+                allowed.append(what)
+    assert allowed == []
+
+
+def _read(stage: Stage, unit: str, topic: str, group: str | None) -> bool:
+    """Try for a few seconds; tell whether a record came."""
+    consumer = KafkaConsumer(**(kafka.consumer_args(stage.kafka_settings(unit)) | {"group_id": group}))
+    try:
+        if group is None:
+            consumer.assign([TopicPartition(topic, number) for number in range(3 if topic == stage.topic else 1)])
+        else:
+            consumer.subscribe([topic])
+        return any(consumer.poll(timeout_ms=500) for _ in range(10))
+    finally:
+        with contextlib.suppress(kafka_errors.KafkaError):
+            consumer.close()
+
+
+@pytest.mark.parametrize(
+    ("tampered", "told"),
+    [
+        ("UPDATE {t_migrations} SET checksum = 'other'", "checksums differ"),
+        ("INSERT INTO {t_migrations} VALUES (9999, '9999_future.sql', 'x')", "newer than this webmon"),
+    ],
+)
+def test_a_schema_of_another_release_is_refused(stage: Stage, tampered: str, told: str) -> None:
+    stage.sql(tampered)
+    done = stage.run("init")
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_role_that_may_not_create_roles_is_told_what_to_do(bare_stage: Stage) -> None:
+    plain = f"{bare_stage.name}_plain"
+    bare_stage.roles.append(plain)
+    bare_stage.sql(f"CREATE ROLE {plain} LOGIN PASSWORD 'plain'")
+    bare_stage.sql(f"GRANT CREATE ON SCHEMA public TO {plain}")
+    as_plain: dict[str, str | None] = {"POSTGRES_USER": plain, "POSTGRES_PASSWORD": "plain"}
+    refused = bare_stage.run("init", **as_plain)
+    assert refused.returncode == 2
+    assert f"may not create role '{bare_stage.roles[0]}'" in refused.stderr
+    assert bare_stage.sql("SELECT to_regclass(%s)", bare_stage.table) == [(None,)], "nothing stays of a failed run"
+
+    unset = ("POSTGRES_SINK_USER", "POSTGRES_SINK_PASSWORD", "POSTGRES_READER_USER", "POSTGRES_READER_PASSWORD")
+    without_roles: dict[str, str | None] = dict.fromkeys(unset)
+    lines = bare_stage.init(**as_plain, **without_roles)
+    assert any(line.startswith("not set  role of sinks: POSTGRES_SINK_USER is not set") for line in lines)
+
+    bare_stage.sql(f"CREATE ROLE {bare_stage.roles[0]} LOGIN PASSWORD %s", SINK_PASSWORD)
+    existing = bare_stage.init(**as_plain, POSTGRES_READER_USER=None)
+    assert f"unchanged  role {bare_stage.roles[0]}" in existing
+    store = Store(bare_stage.settings("sink").postgres)
+    assert store.store([recent()]).added == 1
+    store.close()
+
+
+def test_any_legal_name_of_a_table_does(bare_stage: Stage) -> None:
+    bare_stage.table = f'{bare_stage.name} "Wéb" %s {{}}; --'
+    bare_stage.init()
+    assert all(line.startswith(("unchanged  ", "not set  ")) for line in bare_stage.init())
+    store = Store(bare_stage.settings("sink").postgres)
+    assert store.store([recent(0), recent(1)]).added == 2
+    store.close()
+    assert bare_stage.sql("SELECT count(*) FROM {t_view}") == [(2,)]
+    assert "site0" in bare_stage.status()
+
+
+def test_principals_that_are_not_named_are_given_nothing_and_that_is_said(bare_stage: Stage) -> None:
+    lines = bare_stage.init(KAFKA_AGENT_PRINCIPALS=None, KAFKA_SINK_PRINCIPALS=None)
+    told = [line for line in lines if line.startswith("not set  ACLs: ")]
+    assert [line.split()[3] for line in told] == ["KAFKA_AGENT_PRINCIPALS", "KAFKA_SINK_PRINCIPALS"]
+    with pytest.raises(kafka_errors.AuthorizationError):
+        bare_stage.producer("agent").send(bare_stage.topic, value=b"x").get(timeout=10)
+
+
+def test_a_certificate_that_may_not_administer_ends_it_with_one_line(bare_stage: Stage) -> None:
+    certificate, key = bare_stage.certificate("agent")
+    done = bare_stage.run("init", KAFKA_ACCESS_CERTIFICATE=str(certificate), KAFKA_ACCESS_KEY=str(key))
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "topic" in done.stderr
+
+
+def test_a_replication_that_the_cluster_has_no_brokers_for_is_named(bare_stage: Stage) -> None:
+    done = bare_stage.run("init", KAFKA_TOPIC_REPLICATION="7")
+    assert done.returncode == 2
+    assert "KAFKA_TOPIC_REPLICATION" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_both_neighbours_are_told_when_both_are_missing(bare_stage: Stage) -> None:
+    done = bare_stage.run("init", KAFKA_PORT="1", POSTGRES_PORT="1")
+    assert done.returncode == 2
+    kafka_line, postgres_line = done.stderr.splitlines()
+    assert "Kafka at " in kafka_line
+    assert "KAFKA_PORT" in kafka_line
+    assert "refused" in kafka_line
+    assert "PostgreSQL at " in postgres_line
+    assert "POSTGRES_PORT" in postgres_line

@@ -1,0 +1,316 @@
+"""What the sink stores, on a real broker and a real database."""
+
+import json
+import signal
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.integration.proxy import relay
+from tests.integration.stage import SINK_PASSWORD, Stage, recent, wait_until
+from webmon.check.result import Outcome, Phases, encode
+from webmon.sink.store import Store
+
+
+def test_a_result_is_stored_as_it_was_measured(stage: Stage) -> None:
+    moment = datetime.now(UTC).replace(microsecond=123456)
+    result = recent(
+        target="shop",
+        url="https://shop.example/",
+        labels={"team": "payments"},
+        agent="vantage1",
+        time=moment,
+        scheduled_at=moment - timedelta(seconds=0.5),
+        outcome=Outcome.BODY_MISMATCH,
+        error='no match:\ta "tab",\na line, a \\backslash and ü',
+        http_status=404,
+        response_time=0.25,
+        phases=Phases(dns=0.125, connect=0.0625, tls=0.5, first_byte=0.03125, transfer=0.75),
+        total_time=1.5,
+        regex_match=False,
+        body_bytes=1234,
+        redirects=2,
+    )
+    stage.start_sink()
+    stage.publish([result])
+    wait_until(lambda: stage.count() == 1, "the result stored")
+    assert stage.sql("SELECT * FROM {t_view}") == [
+        (moment, "https://shop.example/", 404, 0.25, False, "vantage1", "body_mismatch", result.error)
+    ]
+    columns = "interval_secs, delay_secs, total_secs, dns_secs, connect_secs, tls_secs, first_byte_secs, transfer_secs"
+    assert stage.sql(f"SELECT {columns}, body_bytes, redirects FROM {{t}}") == [  # noqa: S608
+        (60.0, 0.5, 1.5, 0.125, 0.0625, 0.5, 0.03125, 0.75, 1234, 2)
+    ]
+    assert stage.sql("SELECT target, labels FROM {t_targets}") == [("shop", {"team": "payments"})]
+
+
+@pytest.mark.parametrize("autocommit", ["True", "False"])
+def test_a_repeated_batch_changes_nothing(stage: Stage, autocommit: str) -> None:
+    settings = stage.settings("sink", POSTGRES_AUTOCOMMIT=autocommit).postgres
+    results = [recent(number, error="broken" if number % 2 else None) for number in range(100)]
+    store = Store(settings)
+    first = store.store([*results[:60], *results[:10]])
+    assert (first.added, first.repeats) == (60, 10)
+    again = store.store(results)
+    assert (again.added, again.repeats) == (40, 60)
+    store.close()
+    after_restart = Store(settings)
+    assert after_restart.store(list(reversed(results))).added == 0
+    after_restart.close()
+    assert stage.count() == 100
+    assert stage.sql("SELECT count(*) FROM {t_errors}") == [(50,)]
+    assert stage.sql("SELECT count(*) FROM {t_targets}") == [(7,)]
+
+
+@pytest.mark.parametrize("autocommit", ["True", "False"])
+def test_rows_that_the_database_refuses_do_not_take_others_with_them(stage: Stage, autocommit: str) -> None:
+    results = [recent(number) for number in range(50)]
+    results[7] = recent(7, error="a\0b")
+    results[8] = recent(8, target="never\0seen")
+    results[30] = recent(30, labels={"a": "\0"}, target="labelled")
+    results[49] = recent(49, interval=1e300)
+    store = Store(stage.settings("sink", POSTGRES_AUTOCOMMIT=autocommit).postgres)
+    stored = store.store(results)
+    store.close()
+    assert [place for place, _ in stored.refused] == [7, 8, 30, 49]
+    assert all(reason and "\n" not in reason for _, reason in stored.refused)
+    assert (stored.added, stored.repeats) == (46, 0)
+    numbers = {(result.target, result.time) for place, result in enumerate(results) if place not in (7, 8, 30, 49)}
+    stored_rows = stage.sql("SELECT target, time FROM {t} JOIN {t_targets} ON id = target_id")
+    assert set(stored_rows) == numbers
+
+
+def test_an_older_result_that_comes_late_does_not_set_a_description_back(stage: Stage) -> None:
+    store = Store(stage.settings("sink").postgres)
+    store.store([recent(700, target="shop", url="https://new.example/")])
+    store.store([recent(0, target="shop", url="https://old.example/")])
+    store.close()
+    assert stage.sql("SELECT url FROM {t_targets}") == [("https://new.example/",)]
+    assert stage.count() == 2
+
+
+def test_sinks_that_store_the_same_rows_at_once_store_each_once(stage: Stage) -> None:
+    results = [recent(number, error="x") for number in range(3000)]
+    batches = [results, list(reversed(results)), results[1000:] + results[:1000]]
+    added: list[int] = []
+
+    stores = [Store(stage.settings("sink", POSTGRES_AUTOCOMMIT=mode).postgres) for mode in ("True", "False", "True")]
+
+    def work(part: int) -> None:
+        store = stores[part]
+        added.extend(store.store(batches[part][start : start + 500]).added for start in range(0, 3000, 500))
+        store.close()
+
+    threads = [threading.Thread(target=work, args=(part,)) for part in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(added) == 18
+    assert sum(added) == 3000
+    assert stage.count() == 3000
+
+
+def test_what_cannot_be_stored_goes_to_the_dead_letters_and_the_rest_is_stored(stage: Stage) -> None:
+    now = datetime.now(UTC)
+    poison: list[bytes | None] = [
+        b"{not json",
+        b"\xff\xfe",
+        None,
+        encode(recent(1)).replace(b'"up"', b'"sideways"'),
+        encode(recent(2, error="a\0b")),
+        encode(recent(3)).replace(b'"interval":60.0', b'"interval":NaN'),
+        encode(recent(4, time=now - timedelta(days=400), scheduled_at=now - timedelta(days=400))),
+        encode(recent(5, time=now + timedelta(days=1), scheduled_at=now + timedelta(days=1))),
+    ]
+    good = [recent(number) for number in range(100, 130)]
+    stage.publish([*good[:15], *poison, *good[15:]])
+    sink = stage.start_sink()
+    wait_until(lambda: stage.count() == 30, "the good ones stored")
+    letters = stage.dead_letters(len(poison))
+    assert sorted(letter.value or b"" for letter in letters) == sorted(value or b"" for value in poison)
+    for letter in letters:
+        said = dict(letter.headers)
+        assert said["webmon-topic"] == stage.topic.encode()
+        assert said["webmon-partition"].isdigit()
+        assert said["webmon-offset"].isdigit()
+        assert said["webmon-reason"]
+        assert said["schema"] == b"1"
+    assert len(
+        {(dict(letter.headers)["webmon-partition"], dict(letter.headers)["webmon-offset"]) for letter in letters}
+    ) == len(poison)
+    wait_until(lambda: stage.committed() == 38, "all offsets committed")
+    assert "sideways" in sink.said()
+
+
+def test_a_sink_that_is_killed_loses_and_doubles_nothing(stage: Stage) -> None:
+    producer = stage.producer()
+    results = [recent(number) for number in range(4000)]
+    for start in (0, 2000):
+        sink = stage.start_sink(SINK_BATCH_SIZE="100")
+        sink.wait_for_line("storing")
+        stage.publish(results[start : start + 2000], producer=producer)
+        wait_until(lambda start=start: stage.count() > start, "some of them stored")  # type: ignore[misc]
+        sink.stop(signal.SIGKILL)
+    last = stage.start_sink()
+    wait_until(lambda: stage.count() == 4000, "all stored", 60)
+    wait_until(lambda: stage.committed() == 4000, "all offsets committed")
+    assert last.stop() < 5
+
+
+def test_two_sinks_share_the_partitions_and_one_takes_over_from_the_other(stage: Stage) -> None:
+    first, second = stage.start_sink(), stage.start_sink()
+    for sink in (first, second):
+        sink.wait_for_line("storing")
+    producer = stage.producer()
+    stage.publish([recent(number) for number in range(200)], producer=producer)
+    wait_until(lambda: stage.count() == 200, "all stored by both")
+    first.stop()
+    stage.publish([recent(number) for number in range(200, 400)], producer=producer)
+    wait_until(lambda: stage.count() == 400, "all stored by the other")
+    assert second.process.poll() is None
+
+
+def test_a_database_that_is_away_is_waited_for_and_said_once_each_way(stage: Stage) -> None:
+    with relay(stage.services.postgres_host, stage.services.postgres_port) as way:
+        sink = stage.start_sink(POSTGRES_HOST="127.0.0.1", POSTGRES_PORT=str(way.port), POSTGRES_SSL="verify-ca")
+        producer = stage.producer()
+        stage.publish([recent(0)], producer=producer)
+        wait_until(lambda: stage.count() == 1, "the first stored")
+        member = _members(stage)
+        way.refuse()
+        stage.publish([recent(number) for number in range(1, 500)], producer=producer)
+        sink.wait_for_line("waiting for the database")
+        # Longer than a few tries take, so that each could have said it anew.
+        threading.Event().wait(6)
+        assert _members(stage) == member, "it left the group"
+        way.open()
+        wait_until(lambda: stage.count() == 500, "all stored after the outage", 40)
+    assert sink.said().count("] waiting for the database") + sink.said().count(" waiting for the database:") == 1
+    assert sink.said().count("no longer waiting for the database") == 1
+    assert "Traceback" not in sink.said()
+
+
+def _members(stage: Stage) -> set[str]:
+    with stage.admin() as admin:
+        group = admin.describe_groups([stage.topic])[stage.topic]
+    return {member["member_id"] for member in group["members"]}
+
+
+def test_sigterm_ends_a_sink_whose_database_hangs_within_20_s(stage: Stage) -> None:
+    with relay(stage.services.postgres_host, stage.services.postgres_port) as way:
+        sink = stage.start_sink(POSTGRES_HOST="127.0.0.1", POSTGRES_PORT=str(way.port), POSTGRES_SSL="verify-ca")
+        sink.wait_for_line("storing")
+        way.hold()
+        stage.publish([recent(0)])
+        threading.Event().wait(2)
+        assert sink.stop() < 20
+        assert sink.process.returncode == 0
+    assert stage.count() == 0
+    stage.start_sink()
+    wait_until(lambda: stage.count() == 1, "given back, and stored by the next")
+
+
+def test_kafka_away_is_waited_for_and_said_once_each_way(stage: Stage) -> None:
+    sink = stage.start_sink()
+    sink.wait_for_line("storing")
+    stage.services.stop_broker()
+    try:
+        sink.wait_for_line("waiting for Kafka", 40)
+    finally:
+        stage.services.start_broker()
+    sink.wait_for_line("no longer waiting for Kafka", 60)
+    stage.publish([recent(number) for number in range(50)])
+    wait_until(lambda: stage.count() == 50, "all stored after the outage", 40)
+    wait_until(lambda: stage.committed() == 50, "all offsets committed", 20)
+    assert sink.said().count("waiting for Kafka: ") == 1
+    assert "Traceback" not in sink.said()
+
+
+def test_a_sink_started_before_its_neighbours_waits_for_them(stage: Stage) -> None:
+    stage.publish([recent(0)])
+    with relay(stage.services.postgres_host, stage.services.postgres_port) as way:
+        way.refuse()
+        sink = stage.start_sink(POSTGRES_HOST="127.0.0.1", POSTGRES_PORT=str(way.port), POSTGRES_SSL="verify-ca")
+        sink.wait_for_line("waiting for the database")
+        way.open()
+        wait_until(lambda: stage.count() == 1, "stored once the database is there")
+    sink.stop()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"POSTGRES_PASSWORD": "wrong-4711"}, "POSTGRES_PASSWORD"),
+        ({"POSTGRES_DATABASE": "no_such_database"}, "POSTGRES_DATABASE"),
+        ({"POSTGRES_TABLE": "no_such_table"}, "POSTGRES_TABLE"),
+        ({"KAFKA_TOPIC_NAME": "no-such-topic"}, "READ topic no-such-topic"),
+        ({"KAFKA_GROUP_ID": "no-such-group"}, "as group no-such-group"),
+    ],
+)
+def test_what_waiting_will_not_mend_ends_a_start_with_one_line(
+    stage: Stage, changes: dict[str, str], told: str
+) -> None:
+    done = stage.run("sink", **changes)
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("webmon: ")
+    assert told in done.stderr
+    assert SINK_PASSWORD not in done.stderr
+    assert "wrong-4711" not in done.stderr
+
+
+def test_a_database_without_our_schema_ends_a_start_with_one_line(bare_stage: Stage) -> None:
+    bare_stage.init()
+    bare_stage.sql("DELETE FROM {t_migrations}")
+    done = bare_stage.run("sink")
+    assert done.returncode == 2
+    assert "`webmon init`" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_status_tells_state_vantages_and_age_and_json_for_programs(stage: Stage) -> None:
+    now = datetime.now(UTC)
+
+    def at(seconds: float) -> dict[str, datetime]:
+        moment = now - timedelta(seconds=seconds)
+        return {"time": moment, "scheduled_at": moment}
+
+    refused = {"outcome": Outcome.CONNECT_ERROR, "error": "refused", "http_status": None, "response_time": None}
+    store = Store(stage.settings("sink").postgres)
+    store.store(
+        [
+            recent(target="fine", agent="a", **at(10)),
+            recent(target="fine", agent="b", **at(20), response_time=0.5),
+            recent(target="gone", agent="a", **at(10), **refused),
+            recent(target="gone", agent="b", **at(12), **refused),
+            recent(target="half", agent="a", **at(10)),
+            recent(target="half", agent="b", **at(15), **refused),
+            recent(target="half", agent="b", **at(75)),
+            recent(target="ours", agent="a", **at(10), outcome=Outcome.AGENT_ERROR, error="no route from here"),
+            recent(target="silent", agent="a", **at(600)),
+        ]
+    )
+    store.close()
+    stage.sql("INSERT INTO {t_targets} (target, url, described_at) VALUES ('unseen', 'https://unseen/', now())")
+    text = stage.status()
+    assert "\033" not in text
+    lines = {line.split("  ")[0].strip(): line for line in text.splitlines()}
+    assert list(lines) == ["STATE", "DOWN", "degraded", "stale", "no data", "up"]
+    assert "a connect_error, b connect_error  refused" in lines["DOWN"]
+    assert "a up, b connect_error" in lines["degraded"]
+    assert "10 min" in lines["stale"]
+    assert "500 ms" in lines["up"]
+    documents = {document["target"]: document for document in json.loads(stage.status("--json"))}
+    states = {target: document["state"] for target, document in documents.items()}
+    assert states == {
+        "gone": "DOWN",
+        "half": "degraded",
+        "silent": "stale",
+        "ours": "no data",
+        "unseen": "no data",
+        "fine": "up",
+    }
+    assert [vantage["outcome"] for vantage in documents["half"]["vantages"]] == ["up", "connect_error"]
+    assert 10 <= documents["fine"]["age"] < 60
