@@ -4,6 +4,7 @@ kafka-python says the same "Unable to bootstrap" after 30 s for an unknown host,
 so `check_reachable` goes before it and names the cause.
 """
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -167,18 +168,20 @@ def _check_broker(kafka: Kafka, host: str, context: ssl.SSLContext, timeout: flo
 
 def _first_answer(kafka: Kafka, place: str, secure: ssl.SSLSocket) -> None:
     """Ask for the API versions: under TLS 1.3 a refused client certificate shows at the first read, not before."""
-    try:
+    broken = (ssl.SSLEOFError, ConnectionResetError, BrokenPipeError)
+    with contextlib.suppress(*broken):  # it may be gone already, with an alert left to read
         secure.sendall(struct.pack(">i", len(_API_VERSIONS_REQUEST)) + _API_VERSIONS_REQUEST)
+    answer = b""
+    with contextlib.suppress(*broken):
         answer = secure.recv(8)
-    except ssl.SSLError:
-        raise
-    except (ConnectionResetError, BrokenPipeError):
-        answer = b""
     if not answer:
         fault = _own_certificate_fault(kafka)
         if fault:
             raise UserError(_refused(kafka, place, fault))
-        raise KafkaAwayError(f"{place}: closes the connection after the TLS handshake; is it a Kafka broker?")
+        raise KafkaAwayError(
+            f"{place}: closes the connection after the TLS handshake; it is stopping, does not trust our certificate "
+            f"KAFKA_ACCESS_CERTIFICATE {kafka.access_certificate}, or is no Kafka broker"
+        )
     if len(answer) == 8 and struct.unpack(">i", answer[4:])[0] != 1:
         raise UserError(f"{place}: what answers there speaks TLS but not Kafka's protocol; is the port right?")
 

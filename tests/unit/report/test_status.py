@@ -1,0 +1,97 @@
+"""A target's state from what its vantages saw, and the table for people."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from webmon.check.result import Outcome
+from webmon.report.status import State, TargetStatus, Vantage, as_document, lines
+
+
+def make_vantage(outcome: Outcome = Outcome.UP, agent: str = "a", age: float = 10, **changes: Any) -> Vantage:
+    values: dict[str, Any] = {
+        "agent": agent,
+        "time": datetime(2026, 1, 1, tzinfo=UTC),
+        "interval": 60.0,
+        "outcome": outcome,
+        "http_status": 200,
+        "response_time": 0.125,
+        "error": None,
+        "age": age,
+    }
+    return Vantage(**(values | changes))
+
+
+def make_status(*vantages: Vantage, target: str = "shop") -> TargetStatus:
+    return TargetStatus(target, "https://shop.example/", {}, vantages)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "state"),
+    [
+        ([], State.NO_DATA),
+        ([Outcome.UP], State.UP),
+        ([Outcome.UP, Outcome.UP], State.UP),
+        ([Outcome.TIMEOUT], State.DOWN),
+        ([Outcome.TIMEOUT, Outcome.DNS_ERROR], State.DOWN),
+        ([Outcome.UP, Outcome.TIMEOUT], State.DEGRADED),
+        ([Outcome.SLOW], State.DEGRADED),
+        ([Outcome.UP, Outcome.AGENT_ERROR], State.UP),
+        ([Outcome.TIMEOUT, Outcome.AGENT_ERROR], State.DOWN),
+        ([Outcome.AGENT_ERROR], State.NO_DATA),
+        ([Outcome.AGENT_ERROR, Outcome.AGENT_ERROR], State.NO_DATA),
+    ],
+)
+def test_the_state_weighs_the_vantages_and_our_own_fault_is_never_down(outcomes: list[Outcome], state: State) -> None:
+    assert make_status(*(make_vantage(outcome) for outcome in outcomes)).state is state
+
+
+def test_a_vantage_that_is_silent_for_two_and_a_half_intervals_says_nothing_of_the_present() -> None:
+    assert make_status(make_vantage(age=149)).state is State.UP
+    assert make_status(make_vantage(age=151)).state is State.STALE
+    assert make_status(make_vantage(Outcome.TIMEOUT, age=151), make_vantage(agent="b")).state is State.UP
+
+
+def test_response_time_and_error_come_from_vantages_that_are_not_silent() -> None:
+    status = make_status(
+        make_vantage(agent="a", response_time=0.5),
+        make_vantage(Outcome.TIMEOUT, agent="b", age=20, response_time=None, error="older"),
+        make_vantage(Outcome.TIMEOUT, agent="c", age=15, response_time=None, error="newer"),
+        make_vantage(Outcome.TIMEOUT, agent="d", age=500, response_time=9.0, error="long ago"),
+    )
+    assert status.response_time == 0.5
+    assert status.error == "newer"
+    assert status.age == 10
+
+
+def test_the_table_is_aligned_and_plain() -> None:
+    table = lines(
+        [
+            make_status(make_vantage(Outcome.TIMEOUT, error="no answer", response_time=None), target="a-long-name"),
+            make_status(make_vantage(age=200, agent="vantage")),
+        ],
+        coloured=False,
+    )
+    assert table == [
+        "STATE  TARGET       RESPONSE  AGE    VANTAGES            ERROR",
+        "DOWN   a-long-name  -         10 s   a timeout           no answer",
+        "stale  shop         -         3 min  vantage up (stale)",
+    ]
+
+
+def test_colours_stand_around_the_state_only() -> None:
+    (_, line) = lines([make_status(make_vantage())], coloured=True)
+    assert line.startswith("\033[32mup\033[0m ")
+    assert line.count("\033") == 2
+
+
+def test_what_a_target_sent_cannot_steer_the_terminal() -> None:
+    (_, line) = lines([make_status(make_vantage(Outcome.BODY_MISMATCH, error="a\033[2Jb\r\nc"))], coloured=False)
+    assert "a [2Jb  c" in line
+
+
+def test_json_has_every_vantage() -> None:
+    document = as_document(make_status(make_vantage(), make_vantage(Outcome.TIMEOUT, agent="b", age=200)))
+    assert document["state"] == "up"
+    assert [(vantage["agent"], vantage["stale"]) for vantage in document["vantages"]] == [("a", False), ("b", True)]

@@ -1,0 +1,20 @@
+"""What a dead letter carries."""
+
+from types import SimpleNamespace
+
+from webmon.sink.dead_letters import letter
+
+
+def test_a_letter_keeps_the_original_and_says_where_from_and_why() -> None:
+    record = SimpleNamespace(
+        topic="results", partition=3, offset=42, key=b"shop", value=b"\xffjunk", headers=[("schema", b"1")]
+    )
+    sent = letter(record, "not JSON: \ud800")
+    assert (sent.key, sent.value) == (b"shop", b"\xffjunk")
+    assert sent.headers == [
+        ("schema", b"1"),
+        ("webmon-reason", b"not JSON: \\ud800"),
+        ("webmon-topic", b"results"),
+        ("webmon-partition", b"3"),
+        ("webmon-offset", b"42"),
+    ]

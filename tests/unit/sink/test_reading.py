@@ -1,0 +1,96 @@
+"""What of the topic can be read, and what is said of the rest."""
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webmon.check.result import CheckResult, Outcome, encode
+from webmon.sink.reading import read
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+def make_result(**changes: Any) -> CheckResult:
+    values: dict[str, Any] = {
+        "target": "shop",
+        "url": "https://shop.example/",
+        "agent": "vantage1",
+        "scheduled_at": NOW,
+        "time": NOW,
+        "interval": 60.0,
+        "outcome": Outcome.UP,
+        "total_time": 0.5,
+    }
+    return CheckResult(**(values | changes))
+
+
+def make_record(value: bytes | None, *headers: tuple[str, bytes | None]) -> Any:
+    return SimpleNamespace(topic="results", partition=0, offset=0, key=b"shop", value=value, headers=list(headers))
+
+
+def reason(record: Any) -> str:
+    readable, unreadable = read([record], now=NOW)
+    assert readable == []
+    (found,) = unreadable
+    assert found.record is record
+    assert "\n" not in found.reason
+    return found.reason
+
+
+def test_good_records_are_read_in_order_and_bad_ones_set_aside() -> None:
+    results = [make_result(target=name) for name in ("a", "b", "c")]
+    records = [make_record(encode(result)) for result in results]
+    records.insert(1, make_record(b"junk"))
+    readable, unreadable = read(records, now=NOW)
+    assert [found.result for found in readable] == results
+    assert [found.record for found in unreadable] == [records[1]]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (None, "no value"),
+        (b"", "truncated"),
+        (b"[]", "object"),
+        (b"{}", "missing required field"),
+        (b"\xff", ""),
+        (encode(make_result()).replace(b'"up"', b'"sideways"'), "sideways"),
+        (encode(make_result()).replace(b"60.0", b"NaN"), ""),
+        (encode(make_result()).replace(b"60.0", b"1e999"), ""),
+        (encode(make_result()).replace(b'"shop"', b'"\\ud800"'), ""),
+    ],
+)
+def test_what_is_no_result_is_told_apart(value: bytes | None, told: str) -> None:
+    assert told in reason(make_record(value))
+
+
+def test_a_schema_of_the_future_is_set_aside() -> None:
+    assert "schema 99" in reason(make_record(encode(make_result()), ("schema", b"99")))
+    assert "schema" in reason(make_record(encode(make_result()), ("schema", b"x")))
+
+
+def test_a_record_without_headers_is_of_the_first_schema() -> None:
+    readable, _ = read([make_record(encode(make_result()), ("schema", None))], now=NOW)
+    assert len(readable) == 1
+
+
+@pytest.mark.parametrize("field", ["time", "scheduled_at"])
+@pytest.mark.parametrize("shift", [timedelta(days=-367), timedelta(hours=1, seconds=1)])
+def test_a_time_outside_the_window_is_set_aside(field: str, shift: timedelta) -> None:
+    assert field in reason(make_record(encode(make_result(**{field: NOW + shift}))))
+
+
+@pytest.mark.parametrize("shift", [timedelta(days=-365), timedelta(minutes=59)])
+def test_a_late_result_and_a_clock_that_is_a_little_ahead_are_taken(shift: timedelta) -> None:
+    readable, _ = read([make_record(encode(make_result(time=NOW + shift)))], now=NOW)
+    assert len(readable) == 1
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_whatever_break_the_reader(value: bytes) -> None:
+    readable, unreadable = read([make_record(value)], now=NOW)
+    assert len(readable) + len(unreadable) == 1
