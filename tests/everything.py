@@ -1,13 +1,14 @@
 """What `make test` runs, and CI: lint and unit tests, the roles, the demo on a lab of its own, the tests on it.
 
 `python -m tests.everything` runs it all and leaves nothing behind. With a name it runs that part alone: check,
-molecule [ROLE], integration, e2e; these keep their lab up for the next time (`make test-down`).
+molecule [ROLE], integration, e2e; the last two keep their lab up for the next time (`make test-down`).
 """
 
 import argparse
 import contextlib
 import fcntl
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -53,8 +54,18 @@ def check(steps: Steps) -> None:
 
 def molecule(steps: Steps, roles: Sequence[str]) -> None:
     """Run the roles' own tests on the molecule lab, from nothing."""
-    # Molecule remembers "created" although hosts have died since: without this it would go on without hosts.
+    # Molecule remembers "created" although hosts have died since: both are cleared, or it would go on without hosts.
     steps.run("Clear what an earlier Molecule run left", Job("molecule reset", [LAB_PROGRAM, "destroy"], MOLECULE_LAB))
+    (output,) = steps.run(
+        f"Molecule: {', '.join(roles) or 'every role'}: check, converge, idempotence, verify",
+        Job("molecule", [TOP / "tests/molecule.sh", *roles], MOLECULE_LAB),
+    )
+    say(molecule_summary(output))
+
+
+def molecule_summary(output: str) -> str:
+    """Give the lines of tests/molecule.sh that say which role took how long."""
+    return "\n".join(f"      {line}" for line in output.splitlines() if re.fullmatch(r"[a-z]+ +\d+ s", line))
 
 
 def provision(steps: Steps) -> None:
