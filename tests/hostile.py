@@ -84,6 +84,12 @@ def reset(connection: socket.socket) -> None:
     connection.close()
 
 
+def reset_when_greeted(connection: socket.socket) -> None:
+    """Break the connection at the client's first word."""
+    connection.recv(65536)
+    reset(connection)
+
+
 def answer(*parts: bytes, then: Behaviour | None = None) -> Behaviour:
     """Answer a request with these bytes, and go on as told."""
 

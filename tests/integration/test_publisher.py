@@ -6,13 +6,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from kafka import KafkaConsumer
 
-from tests.hostile import HostileServer, page
+from tests.agent_process import AgentProcess
+from tests.hostile import HostileServer, hang, page
 from tests.integration.stage import Stage, recent, wait_until
 from webmon import kafka
 from webmon.agent.outbox import Outbox
@@ -196,6 +198,21 @@ def test_an_agent_that_is_killed_again_and_again_loses_no_result(stage: Stage, t
     found = [time for _, time in published(stage)]
     assert seen <= set(found)
     assert len(set(found)) > 150
+
+
+def test_a_stop_does_not_wait_for_ever_for_a_check(tmp_path: Path) -> None:
+    agent = AgentProcess(tmp_path)
+    agent.configure(MONITORING_RETRY_SECS="30", MONITORING_TIMEOUT_SECS="30")
+    with HostileServer(hang) as server:
+        agent.target(*(f"{server.url}{number}" for number in range(30)))
+        agent.start()
+        wait_until(lambda: server.connections > 0, "a check")
+        began = time.monotonic()
+        agent.send(signal.SIGTERM)
+        assert agent.wait(20) == 0
+    assert time.monotonic() - began < 20
+    agent.close()
+    assert "checks still ran and are given up" in agent.log.read_text()
 
 
 def _waiting(path: Path) -> set[str]:

@@ -22,7 +22,8 @@ _STALE_SECS: Final = 60.0
 class _Lookup:
     host: str
     port: int
-    began: float
+    asked: float
+    begun: bool = False
     done: threading.Event = field(default_factory=threading.Event)
     addresses: Addresses = field(default_factory=list)
     error: OSError | None = None
@@ -33,11 +34,11 @@ class Resolver:
 
     def __init__(self, most: int) -> None:
         """Allow so many lookups at once."""
-        self._most = most
+        self.most = most
         self._threads = 0
-        self._idle = 0
         self._lock = threading.Lock()
         self._running: dict[tuple[str, int], _Lookup] = {}
+        self._unfinished = 0
         self._work: queue.SimpleQueue[_Lookup] = queue.SimpleQueue()
         self._names = itertools.count(1)
 
@@ -47,6 +48,8 @@ class Resolver:
             return literal
         lookup = self._join(host, port)
         if not lookup.done.wait(timeout):
+            if not lookup.begun:
+                raise OwnFaultError(f"all {self.most} lookups of this vantage hang: its resolver does not answer")
             raise TimeoutError(f"{host} did not resolve in time")
         if lookup.error is not None:
             # Each check gets an exception of its own: a traceback must not grow over those who share it.
@@ -57,23 +60,20 @@ class Resolver:
         now = time.monotonic()
         with self._lock:
             lookup = self._running.get((host, port))
-            if lookup is not None and now - lookup.began < _STALE_SECS:
+            if lookup is not None and now - lookup.asked < _STALE_SECS:
                 return lookup
-            lookup = _Lookup(host, port, now)
-            if self._idle == 0:
-                if self._threads == self._most:
-                    raise OwnFaultError(f"all {self._most} lookups of this vantage hang: its resolver does not answer")
+            lookup = self._running[host, port] = _Lookup(host, port, now)
+            self._unfinished += 1
+            if self._threads < min(self._unfinished, self.most):
                 self._threads += 1
                 threading.Thread(target=self._serve, name=f"resolver-{next(self._names)}", daemon=True).start()
-            else:
-                self._idle -= 1
-            self._running[host, port] = lookup
             self._work.put(lookup)
             return lookup
 
     def _serve(self) -> None:
         while True:
             lookup = self._work.get()
+            lookup.begun = True
             try:
                 found = socket.getaddrinfo(lookup.host, lookup.port, type=socket.SOCK_STREAM)
                 lookup.addresses = [(family, address) for family, *_, address in found]
@@ -82,9 +82,9 @@ class Resolver:
             except UnicodeError:
                 lookup.error = socket.gaierror(socket.EAI_NONAME, "not a host name")
             with self._lock:
+                self._unfinished -= 1
                 if self._running.get((lookup.host, lookup.port)) is lookup:
                     del self._running[lookup.host, lookup.port]
-                self._idle += 1
             lookup.done.set()
 
 

@@ -67,12 +67,11 @@ class Agent:
         monitoring = settings.monitoring
         self._outbox = Outbox(monitoring.outbox_path, monitoring.outbox_bytes)
         self._publisher = Publisher(settings.kafka, self._outbox)
-        # Every thread may wait for a lookup, and as many again may hang that were left behind.
-        resolver = Resolver(most=2 * threads_needed(targets) + 8)
+        self._resolver = Resolver(most=0)
         canaries = [_host_port(c) for c in monitoring.canaries or settings.kafka.bootstrap]
-        self._vantage = Vantage(canaries, resolver)
+        self._vantage = Vantage(canaries, self._resolver)
         authorities = (monitoring.ca_certificates,) if monitoring.ca_certificates else ()
-        self._probe = Probe(agent=monitoring.vantage, resolve=resolver, authorities=authorities)
+        self._probe = Probe(agent=monitoring.vantage, resolve=self._resolver, authorities=authorities)
         self._schedule = Schedule(monitoring.vantage)
         self._workers = Workers(self._schedule, self._check)
         self._targets = targets
@@ -86,7 +85,10 @@ class Agent:
         """Check this list from now on."""
         self._targets = targets
         self._probe.prepare(targets)
-        self._workers.start(threads_needed(targets))
+        threads = threads_needed(targets)
+        # Every thread may wait for a lookup, and as many again may hang that were left behind.
+        self._resolver.most = 2 * threads + 8
+        self._workers.start(threads)
         self._workers.replace_targets(targets)
         _log.info("%d targets, %s", len(targets), _why_threads(targets, len(self._workers)))
 

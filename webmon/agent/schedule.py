@@ -65,6 +65,8 @@ class Schedule:
         """Start with no targets."""
         self.kept = 0
         self.missed = 0
+        self.missed_standing_still = 0
+        """Those of the missed that a pause or a step of the clock cost."""
         self._agent = agent
         self._entries: dict[str, _Entry] = {}
         self._queue: list[tuple[int, str]] = []
@@ -89,22 +91,19 @@ class Schedule:
         self._entries = entries
         self._sort()
 
-    def look(self, wall: int, monotonic: int) -> int:
+    def look(self, wall: int, monotonic: int) -> None:
         """Note the time, once a second at least.
 
         Args:
             wall: the wall clock.
             monotonic: the monotonic clock, which stands still while the host is suspended.
-
-        Returns:
-            The slots that a pause or a step of the clock cost; 0 in a normal second.
         """
         passed = monotonic - self._monotonic
         stepped = abs(wall - self._wall - passed) > STEP
         first = self._wall == 0
         self._wall, self._monotonic = wall, monotonic
         if first or not (stepped or passed > PAUSE):
-            return 0
+            return
         lost = 0
         for entry in self._entries.values():
             if entry.slot <= wall:
@@ -112,7 +111,7 @@ class Schedule:
             entry.slot = slot_after(wall, entry.interval, entry.at)
         self._sort()
         self.missed += lost
-        return lost
+        self.missed_standing_still += lost
 
     def take(self, wall: int, monotonic: int) -> Due | None:
         """Give the target whose slot came first, or None while none is due. The caller says when it is done()."""

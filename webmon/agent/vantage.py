@@ -4,6 +4,7 @@ A failure of the network kind counts against the site only when a target on anot
 interval, or a canary accepts a connection now.
 """
 
+import logging
 import socket
 import threading
 import time
@@ -13,13 +14,17 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from webmon.check.result import CheckResult, Outcome
+from webmon.check.result import ERROR_LIMIT, CheckResult, Outcome
 from webmon.check.transport import OwnFaultError, Resolve
 
 CANARY_SECS: Final = 2.0
 """How long a canary may take to accept."""
 _FRESH_SECS: Final = 1.0
 """How long a canary's answer is good for: many checks that fail at once ask once."""
+_TELL_SECS: Final = 60.0
+"""How often faults of our own are logged."""
+
+_log = logging.getLogger(__name__)
 
 
 def is_network_kind(result: CheckResult) -> bool:
@@ -48,6 +53,8 @@ class Vantage:
         # The latest answer, and the latest of any other host: between them they know of another than a given one.
         self._latest: tuple[str, float] = ("", float("-inf"))
         self._other: tuple[str, float] = ("", float("-inf"))
+        self._own_faults = 0
+        self._own_faults_told = float("-inf")
         self._canary_lock = threading.Lock()
         self._canary_asked = float("-inf")
         self._canary_alive = False
@@ -58,14 +65,20 @@ class Vantage:
         now = self._monotonic()
         if result.http_status is not None:
             self._note_answer(host, now)
-            return result
-        if not is_network_kind(result) or self._is_connected(host, now - result.interval):
-            return result
-        return msgspec.structs.replace(
-            result,
-            outcome=Outcome.AGENT_ERROR,
-            error=f"vantage cut off: no other host and no canary answers ({result.outcome}: {result.error})"[:500],
-        )
+        elif is_network_kind(result) and not self._is_connected(host, now - result.interval):
+            error = f"vantage cut off: no other host and no canary answers ({result.outcome}: {result.error})"
+            result = msgspec.structs.replace(result, outcome=Outcome.AGENT_ERROR, error=error[:ERROR_LIMIT])
+        if result.outcome is Outcome.AGENT_ERROR:
+            self._note_own_fault(result, now)
+        return result
+
+    def _note_own_fault(self, result: CheckResult, now: float) -> None:
+        with self._lock:
+            self._own_faults += 1
+            if now - self._own_faults_told < _TELL_SECS:
+                return
+            count, self._own_faults, self._own_faults_told = self._own_faults, 0, now
+        _log.error("%d checks failed for our own sake, the last of %s: %s", count, result.target, result.error)
 
     def _note_answer(self, host: str, now: float) -> None:
         with self._lock:

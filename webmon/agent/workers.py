@@ -6,11 +6,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from fractions import Fraction
+from typing import Final
 
 from webmon.agent.schedule import SECOND, Due, Schedule
 from webmon.check.target import Target
 
 _log = logging.getLogger(__name__)
+
+_TELL_SECS: Final = 60.0
+"""How often missed slots are logged."""
 
 
 def wall() -> int:
@@ -48,6 +52,8 @@ class Workers:
         self._stopping = False
         self._timekeeper: threading.Thread | None = None
         self._threads: list[threading.Thread] = []
+        self._told = (0, 0)
+        self._told_at = float("-inf")
 
     def start(self, count: int) -> None:
         """See that at least so many threads run."""
@@ -71,11 +77,21 @@ class Workers:
             self._changed.notify_all()
 
     def look(self) -> None:
-        """Show the schedule the time, once a second, also while every thread is busy."""
+        """Show the schedule the time, once a second, also while every thread is busy; tell of missed slots."""
         with self._changed:
-            if lost := self._schedule.look(wall(), monotonic()):
-                _log.warning("the process stood still, or the clock was set: %d slots are missed", lost)
-                self._changed.notify_all()
+            self._schedule.look(wall(), monotonic())
+            self._changed.notify()
+            missed, standing_still = self._schedule.missed, self._schedule.missed_standing_still
+        if standing_still > self._told[1]:
+            _log.warning(
+                "the process stood still, or the clock was set: %d slots are missed", standing_still - self._told[1]
+            )
+            self._told = missed, standing_still
+        elif missed > self._told[0] and time.monotonic() - self._told_at >= _TELL_SECS:
+            _log.warning(
+                "%d slots are missed: the check before still ran, or every thread was busy", missed - self._told[0]
+            )
+            self._told, self._told_at = (missed, standing_still), time.monotonic()
 
     def stop(self, timeout: float) -> int:
         """Start no new check and wait so many seconds for those that run; give how many are left behind."""

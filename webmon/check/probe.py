@@ -18,7 +18,7 @@ from requests.utils import requote_uri
 from webmon.check import verdict
 from webmon.check.result import CheckResult, Outcome
 from webmon.check.target import Target, Tls
-from webmon.check.transport import CheckAdapter, Deadline, Resolve, Stopwatch, tls_context
+from webmon.check.transport import CheckAdapter, Deadline, OwnFaultError, Resolve, Stopwatch, tls_context
 from webmon.check.verdict import Verdict
 
 BODY_LIMIT: Final = 1 << 20
@@ -100,8 +100,8 @@ class Probe:
         # A failure of any kind has to become a result: what is no failure of the target's is told as our own.
         except Exception as error:  # noqa: BLE001
             judged = verdict.of_failure(error, watch.phase, target.timeout)
-            if judged.outcome is Outcome.AGENT_ERROR:
-                _log.error("%s: %s", target.name, judged.error, exc_info=_log.isEnabledFor(logging.DEBUG))
+            if judged.outcome is Outcome.AGENT_ERROR and not isinstance(error, OSError | OwnFaultError):
+                _log.exception("%s: webmon's own fault", target.name)
         finally:
             watch.enter(None)
             if adapter is not None:

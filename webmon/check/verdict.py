@@ -126,6 +126,9 @@ def _reason(root: BaseException) -> str:
         return (root.reason or str(root)).replace("_", " ").lower()
     if isinstance(root, http.client.RemoteDisconnected):
         return "the server closed the connection without an answer"
+    if isinstance(root, http.client.IncompleteRead) and root.expected is not None:
+        read = root.partial if isinstance(root.partial, int) else len(root.partial)  # urllib3 counts, http.client keeps
+        return f"the body ended after {read} of {read + root.expected} bytes"
     if isinstance(root, OSError) and root.strerror:
         return root.strerror
     return f"{type(root).__name__}: {root}" if str(root) else type(root).__name__

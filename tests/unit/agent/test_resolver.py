@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -66,7 +67,21 @@ def test_a_vantage_whose_lookups_all_hang_says_so(hanging: list[str]) -> None:
         with pytest.raises(TimeoutError):
             resolver(name, 80, 0.02)
     with pytest.raises(OwnFaultError, match="all 2 lookups"):
-        resolver("fine.example", 80, 5)
+        resolver("fine.example", 80, 0.05)
+
+
+def test_a_busy_pool_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(host: str, port: int, **more: Any) -> Any:
+        if "flags" in more:
+            raise socket.gaierror
+        time.sleep(0.05)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    resolver = Resolver(2)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda n: resolver(f"{n}.example", 80, 10), range(8)))
+    assert found == [[(socket.AF_INET, ("192.0.2.1", 80))]] * 8
 
 
 def test_threads_are_used_again(hanging: list[str]) -> None:

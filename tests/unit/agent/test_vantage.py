@@ -95,3 +95,16 @@ def test_many_that_fail_at_once_ask_the_canary_once() -> None:
         clock.time += 2
         vantage.judge(make_result(Outcome.CONNECT_ERROR))
         wait_until(lambda: canary.connections == 2)
+
+
+def test_our_own_faults_are_logged_once_a_minute_with_their_number(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    vantage = Vantage([DEAD], resolve_here, clock)
+    for _ in range(5):
+        vantage.judge(make_result(Outcome.AGENT_ERROR))
+    clock.time += 61
+    vantage.judge(make_result(Outcome.AGENT_ERROR))
+    assert [record.message for record in caplog.records] == [
+        "1 checks failed for our own sake, the last of a: why",
+        "5 checks failed for our own sake, the last of a: why",
+    ]

@@ -22,7 +22,7 @@ def make_targets(count: int, interval: float = 60, timeout: float = 15) -> tuple
         (1, 60, 15, 1),
         (5, 60, 15, 1),
         (6, 60, 15, 2),
-        (2000, 60, 15, 400),
+        (101, 60, 15, 21),
         (15, 10, 4, 5),
         (4, 10, 10, 2),
         (9, 1, 0.1, 1),
@@ -117,4 +117,17 @@ def test_idle_threads_sleep() -> None:
     before = time.process_time()
     time.sleep(0.5)
     assert time.process_time() - before < 0.2
+    workers.stop(1)
+
+
+def test_missed_slots_are_logged_with_their_number(caplog: pytest.LogCaptureFixture) -> None:
+    recorder = Recorder({"0": 60})
+    workers, schedule = run(recorder, make_targets(1, 0.05, 0.05), 2)
+    wait_until(lambda: schedule.missed > 3)
+    workers.look()
+    workers.look()
+    assert [record.message.partition(" ")[2] for record in caplog.records] == [
+        "slots are missed: the check before still ran, or every thread was busy"
+    ]
+    recorder.release.set()
     workers.stop(1)

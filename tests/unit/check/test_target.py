@@ -248,7 +248,7 @@ YAML_PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(YAML_PIECES, max_size=30).map("".join), st.sampled_from(["t.yml", "t.txt"]))
 def test_no_file_makes_a_traceback(tmp_path: Path, text: str, name: str) -> None:
     path = tmp_path / name
