@@ -70,7 +70,9 @@ def consumer_args(kafka: Kafka) -> dict[str, Any]:
         "auto_offset_reset": "earliest",
         "enable_auto_commit": False,
         "request_timeout_ms": 15_000,
+        # A sink that died hands its partitions on after ten seconds; one that stopped or joined, after one.
         "session_timeout_ms": 10_000,
+        "heartbeat_interval_ms": 1_000,
         # What one broker may send at once; it bounds memory while a backlog is read.
         "fetch_max_bytes": 8 * 1024 * 1024,
         "allow_auto_create_topics": False,

@@ -30,3 +30,14 @@ def stage(bare_stage: Stage) -> Stage:
     """A stage that init prepared."""
     bare_stage.init()
     return bare_stage
+
+
+@pytest.fixture(scope="session")
+def shared_stage(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A stage that init prepared, for tests that change nothing on it."""
+    stage = Stage(services, tmp_path_factory.mktemp("shared"))
+    try:
+        stage.init()
+        yield stage
+    finally:
+        stage.remove()

@@ -64,11 +64,11 @@ def test_one_broker_of_several_that_is_there_is_enough(bare_stage: Stage) -> Non
     kafka.check_reachable(bare_stage.settings("sink", KAFKA_HOST=hosts).kafka)
 
 
-def test_a_certificate_without_any_right_is_told_which_right_is_missing(stage: Stage) -> None:
-    certificate, key = stage.certificate("stranger")
-    done = stage.run("sink", KAFKA_ACCESS_CERTIFICATE=str(certificate), KAFKA_ACCESS_KEY=str(key))
+def test_a_certificate_without_any_right_is_told_which_right_is_missing(shared_stage: Stage) -> None:
+    certificate, key = shared_stage.certificate("stranger")
+    done = shared_stage.run("sink", KAFKA_ACCESS_CERTIFICATE=str(certificate), KAFKA_ACCESS_KEY=str(key))
     assert done.returncode == 2
-    assert f"READ topic {stage.topic} as group {stage.topic}" in done.stderr
+    assert f"READ topic {shared_stage.topic} as group {shared_stage.topic}" in done.stderr
     assert "`webmon init`" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
@@ -85,10 +85,10 @@ def test_a_certificate_without_any_right_is_told_which_right_is_missing(stage: S
     ],
 )
 def test_a_database_that_refuses_us_is_told_with_the_variable(
-    stage: Stage, changes: dict[str, str | None], told: str
+    shared_stage: Stage, changes: dict[str, str | None], told: str
 ) -> None:
     with pytest.raises((UserError, DatabaseAwayError)) as caught:
-        postgres.connect(stage.settings("sink", **changes).postgres, application="test", autocommit=True)
+        postgres.connect(shared_stage.settings("sink", **changes).postgres, application="test", autocommit=True)
     assert told in str(caught.value)
     assert "POSTGRES_HOST" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -108,7 +108,7 @@ def test_status_of_a_database_that_is_away_is_one_line(bare_stage: Stage) -> Non
     assert "connection refused" in done.stderr
 
 
-def test_status_before_init_says_so(stage: Stage) -> None:
-    done = stage.run("status", POSTGRES_TABLE="no_such_table")
+def test_status_before_init_says_so(shared_stage: Stage) -> None:
+    done = shared_stage.run("status", POSTGRES_TABLE="no_such_table")
     assert done.returncode == 2
     assert "`webmon init`" in done.stderr

@@ -78,9 +78,9 @@ def test_a_new_password_is_set_and_told_as_a_change(stage: Stage) -> None:
         "CREATE ROLE another",
     ],
 )
-def test_a_sink_may_add_and_describe_only(stage: Stage, statement: str) -> None:
-    with stage.database(stage.roles[0], SINK_PASSWORD) as cursor, pytest.raises(NO_PRIVILEGE):
-        cursor.execute(_named(stage, statement))
+def test_a_sink_may_add_and_describe_only(shared_stage: Stage, statement: str) -> None:
+    with shared_stage.database(shared_stage.roles[0], SINK_PASSWORD) as cursor, pytest.raises(NO_PRIVILEGE):
+        cursor.execute(_named(shared_stage, statement))
 
 
 @pytest.mark.parametrize(
@@ -92,12 +92,12 @@ def test_a_sink_may_add_and_describe_only(stage: Stage, statement: str) -> None:
         "DROP VIEW {t_view}",
     ],
 )
-def test_a_reader_may_select_only(stage: Stage, statement: str) -> None:
-    with stage.database(stage.roles[1], READER_PASSWORD) as cursor:
+def test_a_reader_may_select_only(shared_stage: Stage, statement: str) -> None:
+    with shared_stage.database(shared_stage.roles[1], READER_PASSWORD) as cursor:
         for name in ("{t}", "{t_view}", "{t_targets}", "{t_agents}", "{t_errors}"):
-            cursor.execute(_named(stage, f"SELECT count(*) FROM {name}"))  # noqa: S608
+            cursor.execute(_named(shared_stage, f"SELECT count(*) FROM {name}"))  # noqa: S608
         with pytest.raises(NO_PRIVILEGE):
-            cursor.execute(_named(stage, statement))
+            cursor.execute(_named(shared_stage, statement))
 
 
 def _named(stage: Stage, statement: str) -> str:

@@ -250,9 +250,9 @@ def test_a_sink_started_before_its_neighbours_waits_for_them(stage: Stage) -> No
     ],
 )
 def test_what_waiting_will_not_mend_ends_a_start_with_one_line(
-    stage: Stage, changes: dict[str, str], told: str
+    shared_stage: Stage, changes: dict[str, str], told: str
 ) -> None:
-    done = stage.run("sink", **changes)
+    done = shared_stage.run("sink", **changes)
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("webmon: ")
