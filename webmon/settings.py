@@ -362,10 +362,17 @@ def find_env_file(component: Component) -> Path | None:
     It is $_WORKSPACE_PATH/.env where that variable is set, else ./.env, else /etc/webmon/<component>/.env.
     """
     if workspace := os.environ.get(WORKSPACE):
-        candidates = [Path(workspace) / ".env"]
+        found = Path(workspace) / ".env"
     else:
-        candidates = [Path(".env"), Path("/etc/webmon") / component / ".env"]
-    return next((path for path in candidates if path.exists()), None)
+        # A directory that is closed to us, such as root's after runuser, holds no .env of ours.
+        found = Path(".env")
+        if not os.access(found, os.F_OK):
+            found = Path("/etc/webmon") / component / ".env"
+    try:
+        return found if found.exists() else None
+    except PermissionError:
+        # It may well be there: reading it tells the user what is wrong.
+        return found
 
 
 def load(kind: type[T], env_file: Path | None) -> T:

@@ -180,16 +180,8 @@ def test_a_reboot_of_an_agents_host_brings_its_service_back_and_keeps_what_it_ac
 
 def test_the_playbook_in_check_mode_has_nothing_to_change(lab: Lab) -> None:
     recap = lab.play("playbooks/site.yml", "--check")
-    assert recap
-    assert {
-        host: (stats["changed"], stats["failures"], stats["unreachable"]) for host, stats in recap.items()
-    } == dict.fromkeys(recap, (0, 0, 0))
-
-
-def test_the_playbook_again_changes_nothing(lab: Lab) -> None:
-    recap = lab.play("playbooks/site.yml")
-    assert {host: stats["changed"] for host, stats in recap.items()} == dict.fromkeys(recap, 0)
-    assert {"kafka1", "db1", "sink1", *AGENTS} <= recap.keys()
+    assert recap.keys() >= {"kafka1", "db1", "sink1", *AGENTS}
+    assert set(recap.values()) == {(0, 0, 0)}
 
 
 def test_no_password_stands_in_a_journal_a_log_or_a_process_list(lab: Lab) -> None:

@@ -1,12 +1,15 @@
 """Settings: what an operator sees of a right and of a wrong .env."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import trustme
 
 from webmon import settings
-from webmon.settings import AgentSettings, InitSettings, ReportSettings, SinkSettings, UserError, load
+from webmon.settings import AgentSettings, ReportSettings, SinkSettings, T, UserError, load
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +51,7 @@ def write(workspace: Path, text: str, mode: int = 0o600) -> Path:
     return file
 
 
-def faults(kind: type[AgentSettings | SinkSettings | InitSettings | ReportSettings], file: Path) -> list[str]:
+def faults(kind: type[T], file: Path) -> list[str]:
     """Give the lines that the user is told."""
     with pytest.raises(UserError) as caught:
         load(kind, file)
@@ -241,3 +244,23 @@ def test_the_file_is_found_in_the_workspace_then_here(
     assert settings.find_env_file("agent") is None
     monkeypatch.setenv("_WORKSPACE_PATH", str(workspace))
     assert settings.find_env_file("agent") == file
+
+
+def test_a_directory_that_is_closed_to_us_is_passed_over(workspace: Path) -> None:
+    write(workspace, AGENT)
+    closed = workspace / "closed"
+    closed.mkdir(mode=0o700)
+    # As runuser leaves it: another user, in a directory of root's.
+    script = (
+        "import os; os.chdir({0!r}); os.setgid(65534); os.setuid(65534)\n"
+        "from webmon.settings import find_env_file; print(find_env_file('init'))"
+    )
+    if os.geteuid() != 0:
+        pytest.fail("these tests are run as root, as CI does: another user is needed here")
+    done = subprocess.run(
+        [sys.executable, "-c", "import webmon.settings\n" + script.format(str(closed))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "None\n", done.stderr
