@@ -176,8 +176,8 @@ class Stage:
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()
 
-    def start_sink(self, **changes: str | None) -> Program:
-        """Start `webmon sink`; it is ended with the test."""
+    def start_sink(self, *, notify_socket: Path | None = None, **changes: str | None) -> Program:
+        """Start `webmon sink`, as systemd does where a socket is given; it is ended with the test."""
         log = self.directory / f"sink-{secrets.token_hex(3)}.log"
         with log.open("w", encoding="utf-8") as out:
             process = subprocess.Popen(
@@ -185,7 +185,7 @@ class Stage:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 text=True,
-                env=_environment(),
+                env=_environment() | ({"NOTIFY_SOCKET": str(notify_socket)} if notify_socket else {}),
             )
         program = Program(process, log)
         self._running.append(program)

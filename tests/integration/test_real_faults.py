@@ -78,7 +78,7 @@ def test_a_certificate_without_any_right_is_told_which_right_is_missing(shared_s
     [
         ({"POSTGRES_PASSWORD": "hunter4711"}, "with POSTGRES_PASSWORD"),
         ({"POSTGRES_USER": "no_such_role"}, "the role 'no_such_role' (POSTGRES_USER)"),
-        ({"POSTGRES_DATABASE": "no_such_db"}, "no database 'no_such_db' (POSTGRES_DATABASE"),
+        ({"POSTGRES_DATABASE": "no_such_db"}, "database 'no_such_db' (POSTGRES_DATABASE"),
         ({"POSTGRES_HOST": "no-such-host.invalid"}, "no host of that name"),
         ({"POSTGRES_PORT": "1"}, "connection refused"),
         ({"POSTGRES_SSL": "disable"}, "POSTGRES_SSL is disable"),

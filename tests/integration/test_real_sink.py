@@ -1,7 +1,9 @@
 """What the sink stores, on a real broker and a real database."""
 
+import contextlib
 import json
 import signal
+import socket
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -237,6 +239,29 @@ def test_a_sink_started_before_its_neighbours_waits_for_them(stage: Stage) -> No
         way.open()
         wait_until(lambda: stage.count() == 1, "stored once the database is there")
     sink.stop()
+
+
+def test_systemd_is_told_ready_status_and_that_we_are_alive(stage: Stage) -> None:
+    address = stage.directory / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        manager.settimeout(0.2)
+        told: list[str] = []
+
+        def heard(text: str) -> bool:
+            with contextlib.suppress(TimeoutError):
+                told.append(manager.recv(4096).decode())
+            return any(text in message for message in told)
+
+        sink = stage.start_sink(notify_socket=address)
+        wait_until(lambda: heard("READY=1"), "READY")
+        stage.publish([recent(number) for number in range(3)])
+        wait_until(lambda: heard("STATUS=3 rows stored, 0 repeats, 0 dead letters, 0 waiting"), "STATUS with counts")
+        before = len(told)
+        wait_until(lambda: heard("no such text") or len(told) >= before + 5, "signs of life every half second", 5)
+        assert all("WATCHDOG=1" in message for message in told[before:])
+        sink.stop()
+        wait_until(lambda: heard("STOPPING=1"), "STOPPING")
 
 
 @pytest.mark.parametrize(

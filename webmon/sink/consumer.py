@@ -1,5 +1,6 @@
 """The sink's place in its consumer group: records in batches, offsets after they are stored."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -127,15 +128,19 @@ class BatchConsumer:
 
     def idle(self) -> None:
         """Stay a member for half a second without taking records: what polls is alive to the group."""
-        self._client.pause(*self._client.assignment())
+        # A partition may go to another sink while we look at the list of ours; then there is nothing to do about it.
+        with contextlib.suppress(kafka_errors.IllegalStateError):
+            self._client.pause(*self._client.assignment())
         got = self._client.poll(timeout_ms=int(_POLL_SECS * 1000))
         for partition, records in got.items():
             # Of a partition that was given to us in this very call: put back, so that waiting costs no memory.
-            self._client.seek(partition, records[0].offset)
+            with contextlib.suppress(kafka_errors.IllegalStateError):
+                self._client.seek(partition, records[0].offset)
 
     def resume(self) -> None:
         """Take records again after idling."""
-        self._client.resume(*self._client.paused())
+        with contextlib.suppress(kafka_errors.IllegalStateError):
+            self._client.resume(*self._client.paused())
 
     def close(self) -> None:
         """Leave the group; records that were not handed out are read by who comes next."""
