@@ -110,13 +110,13 @@ def page(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> Behaviour:
 
 
 def drip(start: bytes, drop: bytes, seconds: float = 0.02) -> Behaviour:
-    """Answer with the start at once, and then with a drop now and then, for ever."""
+    """Answer with the start at once, and then with a drop now and then, for much longer than a test takes."""
 
     def behave(connection: socket.socket) -> None:
         hear(connection)
         connection.sendall(start)
-        gone = threading.Event()
-        while not gone.wait(seconds):
+        for _ in range(500):
+            time.sleep(seconds)
             connection.sendall(drop)
 
     return behave

@@ -97,9 +97,15 @@ def test_a_name_without_an_address_is_the_names_fault(name: str) -> None:
         Resolver(1)(name, 80, 10)
 
 
-def test_no_descriptors_left_is_not_told_as_an_unknown_name() -> None:
+@pytest.mark.parametrize("answer", [socket.EAI_NONAME, socket.EAI_AGAIN])
+def test_no_descriptors_left_is_not_told_as_an_unknown_name(answer: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lookup(host: str, port: int, **more: Any) -> Any:
+        raise socket.gaierror(answer, "what getaddrinfo says when it can open no file and no socket")
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
     resolver = Resolver(1)
-    resolver("localhost", 80, 5)
+    with pytest.raises(socket.gaierror):
+        resolver("no-such-host.invalid", 80, 5)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
