@@ -48,6 +48,7 @@ def check(steps: Steps) -> None:
             ["ansible-lint", "--nocolor", "--offline", "--profile", "production", "--strict"],
             {"ANSIBLE_HOST_PATTERN_MISMATCH": "warning"},
         ),
+        Job("READMEs of the roles", [BIN / "python", "tests/roles_readme.py", "--check"]),
         Job("unit tests", [*PYTEST, "tests/unit"], show=True),
     )
 
