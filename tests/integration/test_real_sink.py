@@ -83,6 +83,14 @@ def test_rows_that_the_database_refuses_do_not_take_others_with_them(stage: Stag
     assert set(stored_rows) == numbers
 
 
+def test_a_target_that_came_with_a_refused_row_is_there_for_the_others(stage: Stage) -> None:
+    store = Store(stage.settings("sink", POSTGRES_AUTOCOMMIT="False").postgres)
+    stored = store.store([recent(0, target="new"), recent(1, target="new", agent="a\0b")])
+    store.close()
+    assert (stored.added, len(stored.refused)) == (1, 1)
+    assert stage.sql("SELECT count(*) FROM {t_view}") == [(1,)]
+
+
 def test_an_older_result_that_comes_late_does_not_set_a_description_back(stage: Stage) -> None:
     store = Store(stage.settings("sink").postgres)
     store.store([recent(700, target="shop", url="https://new.example/")])
