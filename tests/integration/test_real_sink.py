@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+import random
 import signal
 import socket
 import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from tests.integration.proxy import relay
 from tests.integration.stage import SINK_PASSWORD, Stage, recent, wait_until
@@ -152,6 +154,20 @@ def test_what_cannot_be_stored_goes_to_the_dead_letters_and_the_rest_is_stored(s
     ) == len(poison)
     wait_until(lambda: stage.committed() == 38, "all offsets committed")
     assert "sideways" in sink.said()
+
+
+def test_a_dead_letter_that_its_topic_finds_too_large_is_cut_and_says_so(stage: Stage) -> None:
+    dead_letters = f"{stage.topic}.dead-letters"
+    with stage.admin() as admin:
+        limit = ConfigResource(ConfigResourceType.TOPIC, dead_letters, configs={"max.message.bytes": "150000"})
+        admin.alter_configs([limit])
+    junk = random.randbytes(300_000)
+    stage.publish([junk, recent()])
+    stage.start_sink()
+    (letter,) = stage.dead_letters(1)
+    assert letter.value == junk[:100_000]
+    assert dict(letter.headers)["webmon-cut-from"] == b"300000"
+    wait_until(lambda: stage.committed() == 2, "no message holds up the others")
 
 
 def test_a_sink_that_is_killed_loses_and_doubles_nothing(stage: Stage) -> None:

@@ -16,6 +16,8 @@ from webmon.sink.reading import Record, Unreadable
 log = logging.getLogger(__name__)
 
 ACKNOWLEDGE_SECS: Final = 10.0
+_LARGEST: Final = 64 * 1024 * 1024
+"""Bytes that the producer lets pass: what is too large is the topic's to say (max.message.bytes)."""
 _CUT: Final = 100_000
 """Bytes that are kept of a message which the dead-letter topic finds too large."""
 
@@ -39,6 +41,11 @@ def letter(record: Record, reason: str) -> _Letter:
     return _Letter(record.key, record.value, headers)
 
 
+def _cut(one: _Letter) -> _Letter:
+    value = one.value or b""
+    return _Letter(None, value[:_CUT], [*one.headers, ("webmon-cut-from", str(len(value)).encode())])
+
+
 class DeadLetters:
     """The way to the dead-letter topic; its producer is made with the first letter, as most sinks never need one."""
 
@@ -54,24 +61,42 @@ class DeadLetters:
             UserError: no such topic, or no right to write it.
             KafkaAwayError: not acknowledged in time.
         """
-        topic = self._settings.dead_letter_topic
         letters = [letter(record, reason) for record, reason in unreadable]
         try:
-            if self._producer is None:
-                kafka.check_reachable(self._settings)
-                self._producer = KafkaProducer(**kafka.producer_args(self._settings), max_request_size=64 * 1024 * 1024)
-            waiting = [(one, self._put(one)) for one in letters]
-            for one, future in waiting:
-                try:
-                    future.get(timeout=ACKNOWLEDGE_SECS)
-                except kafka_errors.MessageSizeTooLargeError:
-                    self._put(self._cut(one)).get(timeout=ACKNOWLEDGE_SECS)
+            try:
+                self._send(letters)
+            except kafka_errors.MessageSizeTooLargeError:
+                self._send_one_by_one(letters)
         except kafka_errors.KafkaError as error:
             self.close()
-            line = kafka.explain(error, self._settings, wanted=f"WRITE topic {topic}")
+            line = kafka.explain(error, self._settings, wanted=f"WRITE topic {self._settings.dead_letter_topic}")
             if isinstance(error, (kafka_errors.AuthorizationError, kafka_errors.UnknownTopicOrPartitionError)):
                 raise UserError(line) from error
             raise KafkaAwayError(line) from error
+
+    def _send_one_by_one(self, letters: Sequence[_Letter]) -> None:
+        """Find the letter that is too large, and cut it.
+
+        An idempotent kafka-python producer (3.0.12) answers to all that it is given after such a letter with the same
+        error, so none of the answers so far says which one it was, and each such letter needs a new producer after it.
+        """
+        self.close()
+        for one in letters:
+            try:
+                self._send([one])
+            except kafka_errors.MessageSizeTooLargeError:
+                self.close()
+                self._send([_cut(one)])
+
+    def _send(self, letters: Sequence[_Letter]) -> None:
+        if self._producer is None:
+            kafka.check_reachable(self._settings)
+            self._producer = KafkaProducer(**kafka.producer_args(self._settings), max_request_size=_LARGEST)
+        topic = self._settings.dead_letter_topic
+        for future in [
+            self._producer.send(topic, key=one.key, value=one.value, headers=one.headers) for one in letters
+        ]:
+            future.get(timeout=ACKNOWLEDGE_SECS)
 
     def close(self) -> None:
         """End the producer; a letter that it still holds was never said to be sent."""
@@ -81,10 +106,3 @@ class DeadLetters:
             except kafka_errors.KafkaError as error:
                 log.debug("the producer of dead letters did not end well: %s", error)
         self._producer = None
-
-    def _put(self, one: _Letter) -> Any:
-        return self._producer.send(self._settings.dead_letter_topic, key=one.key, value=one.value, headers=one.headers)
-
-    def _cut(self, one: _Letter) -> _Letter:
-        length = len(one.value or b"")
-        return _Letter(None, (one.value or b"")[:_CUT], [*one.headers, ("webmon-cut-from", str(length).encode())])
