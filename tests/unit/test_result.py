@@ -13,7 +13,7 @@ from webmon.check.result import CheckResult, Outcome, Phases, UnreadableResultEr
 
 seconds = st.floats(min_value=0, max_value=1e6)
 moments = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
-texts = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=40)
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 
 
 @st.composite
