@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from webmon import __version__, settings
+from webmon.errors import UserError
 
 OK, FAILED, USER_MISTAKE = 0, 1, 2
 
@@ -17,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
         return command(arguments)
-    except settings.UserError as error:
+    except UserError as error:
         for line in error.lines:
             print(f"webmon: {line}", file=sys.stderr)
         return USER_MISTAKE

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from kafka import errors as kafka_errors
 
-from webmon.settings import Kafka, UserError
+from webmon.errors import UserError
+from webmon.settings import Kafka
 
 CONNECT_SECS: Final = 5.0
 """Seconds to wait for one address: to connect, and for each answer after it."""

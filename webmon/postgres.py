@@ -7,7 +7,8 @@ import psycopg2
 from psycopg2 import errorcodes
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
-from webmon.settings import Postgres, UserError
+from webmon.errors import UserError
+from webmon.settings import Postgres
 
 CONNECT_SECS: Final = 5
 """Seconds to wait for each address of the host."""

@@ -20,17 +20,10 @@ from dotenv.variables import parse_variables
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
 
+from webmon.errors import UserError
+
 Component = Literal["agent", "sink", "init", "report"]
 WORKSPACE = "_WORKSPACE_PATH"
-
-
-class UserError(Exception):
-    """A mistake that the user can mend; each line names the place, the value and what would be right."""
-
-    def __init__(self, *lines: str) -> None:
-        """Take one line a fault."""
-        super().__init__("\n".join(lines))
-        self.lines = lines
 
 
 def _var(name: str, meaning: str, right: str, default: Any = ...) -> Any:

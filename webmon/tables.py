@@ -5,7 +5,7 @@ from typing import Final
 
 from psycopg2 import sql
 
-from webmon.settings import UserError
+from webmon.errors import UserError
 
 SCHEMA_VERSION: Final = 1
 """The newest schema file (webmon/init/schema): what sink and reports need to find."""

@@ -7,9 +7,10 @@ import trustme
 
 from tests.integration.stage import Stage
 from webmon import kafka, postgres
+from webmon.errors import UserError
 from webmon.kafka import KafkaAwayError
 from webmon.postgres import DatabaseAwayError
-from webmon.settings import InitSettings, UserError
+from webmon.settings import InitSettings
 
 
 def test_the_right_settings_reach_both(bare_stage: Stage) -> None:

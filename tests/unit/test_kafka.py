@@ -11,8 +11,9 @@ import pytest
 import trustme
 from kafka import errors as kafka_errors
 
+from webmon.errors import UserError
 from webmon.kafka import KafkaAwayError, check_reachable, consumer_args, explain, producer_args
-from webmon.settings import Kafka, UserError
+from webmon.settings import Kafka
 
 Serve = Callable[[socket.socket], None]
 

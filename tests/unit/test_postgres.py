@@ -7,8 +7,9 @@ import psycopg2
 import pytest
 
 from webmon import postgres
+from webmon.errors import UserError
 from webmon.postgres import DatabaseAwayError
-from webmon.settings import Postgres, UserError
+from webmon.settings import Postgres
 
 
 def make_settings(**changes: str) -> Postgres:

@@ -9,7 +9,8 @@ import pytest
 import trustme
 
 from webmon import settings
-from webmon.settings import AgentSettings, ReportSettings, SinkSettings, T, UserError, load
+from webmon.errors import UserError
+from webmon.settings import AgentSettings, ReportSettings, SinkSettings, T, load
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webmon.settings import UserError
+from webmon.errors import UserError
 from webmon.tables import Tables
 
 

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from webmon.settings import UserError
+from webmon.errors import UserError
 
 _log = logging.getLogger(__name__)
 

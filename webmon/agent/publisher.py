@@ -18,7 +18,8 @@ from kafka import errors as kafka_errors
 from webmon import kafka
 from webmon.agent.outbox import Outbox, Row
 from webmon.check.result import headers
-from webmon.settings import Kafka, UserError
+from webmon.errors import UserError
+from webmon.settings import Kafka
 
 _log = logging.getLogger(__name__)
 

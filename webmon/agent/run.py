@@ -17,7 +17,8 @@ from webmon.check import target as targets_file
 from webmon.check.probe import Probe
 from webmon.check.result import encode
 from webmon.check.target import Target
-from webmon.settings import AgentSettings, Monitoring, UserError
+from webmon.errors import UserError
+from webmon.settings import AgentSettings, Monitoring
 
 _log = logging.getLogger(__name__)
 

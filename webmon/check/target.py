@@ -20,7 +20,7 @@ from webmon.check import yaml_lines
 from webmon.check.pattern import Pattern, PatternError, compile_pattern
 from webmon.check.transport import tls_context
 from webmon.check.verdict import ANY_SUCCESS, Expectations
-from webmon.settings import UserError
+from webmon.errors import UserError
 
 DEFAULT_INTERVAL: Final = 60.0
 DEFAULT_TIMEOUT: Final = 15.0

@@ -15,8 +15,9 @@ from kafka.admin import (
     ResourceType,
 )
 
+from webmon.errors import UserError
 from webmon.init.step import Step
-from webmon.settings import Init, Kafka, UserError
+from webmon.settings import Init, Kafka
 
 Right = tuple[ResourceType, str, ACLOperation]
 

@@ -13,10 +13,11 @@ from psycopg2.extensions import encrypt_password
 from pydantic import SecretStr
 
 from webmon import postgres
+from webmon.errors import UserError
 from webmon.init import migrations
 from webmon.init.step import Step
 from webmon.postgres import DatabaseAwayError
-from webmon.settings import Init, Postgres, UserError
+from webmon.settings import Init, Postgres
 from webmon.tables import Tables
 
 _LOCK: Final = 7_236_941_385

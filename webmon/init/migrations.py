@@ -9,7 +9,7 @@ from typing import Final
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from webmon.settings import UserError
+from webmon.errors import UserError
 from webmon.tables import Tables
 
 _FILE_NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")

@@ -7,13 +7,14 @@ from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 
 from webmon import kafka, log, postgres
+from webmon.errors import UserError
 from webmon.init.acls import ensure_acls
 from webmon.init.database import ensure_database
 from webmon.init.step import Step
 from webmon.init.topics import ensure_topics
 from webmon.kafka import KafkaAwayError
 from webmon.postgres import DatabaseAwayError
-from webmon.settings import InitSettings, UserError
+from webmon.settings import InitSettings
 
 
 def run(settings: InitSettings) -> int:

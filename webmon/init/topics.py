@@ -7,8 +7,9 @@ from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType
 
+from webmon.errors import UserError
 from webmon.init.step import Step
-from webmon.settings import Init, Kafka, UserError
+from webmon.settings import Init, Kafka
 
 _HOUR_MS: Final = 3_600_000
 _DEAD_LETTER_HOURS: Final = 720

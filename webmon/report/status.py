@@ -13,8 +13,9 @@ import psycopg2
 
 from webmon import postgres
 from webmon.check.result import Outcome
+from webmon.errors import UserError
 from webmon.postgres import DatabaseAwayError
-from webmon.settings import ReportSettings, UserError
+from webmon.settings import ReportSettings
 from webmon.tables import Tables
 
 STALE_INTERVALS: Final = 2.5

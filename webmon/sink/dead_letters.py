@@ -9,8 +9,9 @@ from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
 from webmon import kafka
+from webmon.errors import UserError
 from webmon.kafka import KafkaAwayError
-from webmon.settings import Kafka, UserError
+from webmon.settings import Kafka
 from webmon.sink.reading import Record, Unreadable
 
 log = logging.getLogger(__name__)

@@ -13,9 +13,10 @@ from typing import Final, TypeVar
 from kafka import errors as kafka_errors
 
 from webmon import kafka, log
+from webmon.errors import UserError
 from webmon.kafka import KafkaAwayError
 from webmon.postgres import DatabaseAwayError
-from webmon.settings import SinkSettings, UserError
+from webmon.settings import SinkSettings
 from webmon.sink.consumer import BatchConsumer
 from webmon.sink.dead_letters import DeadLetters
 from webmon.sink.outage import Outage

@@ -16,8 +16,9 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from webmon import postgres
 from webmon.check.result import CheckResult
+from webmon.errors import UserError
 from webmon.postgres import DatabaseAwayError
-from webmon.settings import Postgres, UserError
+from webmon.settings import Postgres
 from webmon.tables import SCHEMA_VERSION, Tables
 
 log = logging.getLogger(__name__)

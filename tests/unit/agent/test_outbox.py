@@ -14,7 +14,7 @@ import pytest
 from tests.hostile import wait_until
 from webmon.agent import outbox as outbox_module
 from webmon.agent.outbox import Outbox, Row
-from webmon.settings import UserError
+from webmon.errors import UserError
 
 LIMIT = 10_000_000
 

@@ -15,7 +15,8 @@ from webmon import kafka
 from webmon.agent import publisher as publisher_module
 from webmon.agent.outbox import Outbox, Row
 from webmon.agent.publisher import MOST_IN_FLIGHT, Publisher
-from webmon.settings import Kafka, UserError
+from webmon.errors import UserError
+from webmon.settings import Kafka
 
 SETTINGS = Kafka.model_construct(
     hosts=["broker"], port=9093, topic="results", access_certificate=Path("c"), access_key=Path("k"),

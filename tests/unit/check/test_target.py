@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from webmon.check.target import Target, Tls, check_file, load
-from webmon.settings import UserError
+from webmon.errors import UserError
 
 
 def write(folder: Path, text: str, name: str = "targets.yml") -> Path:
