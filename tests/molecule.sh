@@ -27,6 +27,8 @@ clean() { [ -n "$keep" ] || molecule destroy -s default; }
 trap clean EXIT
 # It remembers hosts that a killed run created, and would not boot new ones.
 [ -n "$keep" ] || molecule destroy -s default
+tests/lab/lab base
+tests/lab/lab kafka
 molecule create -s default
 
 times=()
