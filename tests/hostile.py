@@ -164,11 +164,3 @@ def full_backlog() -> Iterator[int]:
                 waiting.setblocking(False)
                 waiting.connect_ex(address)
             yield address[1]
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 5) -> None:
-    """Return once the condition holds; fail when it does not in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)

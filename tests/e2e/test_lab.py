@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from tests.e2e.lab import ROOT, Lab, wait_until
+from tests.e2e.lab import ROOT, Lab
+from tests.waiting import wait_until
 
 AGENTS = ("agent1", "agent2", "agent3")
 TARGETS = {target["name"]: target for target in yaml.safe_load((ROOT / "tests/lab/targets.yml").read_text())["targets"]}
@@ -32,7 +33,7 @@ def test_the_obvious_select_of_a_person_works(lab: Lab) -> None:
 
 
 def test_status_has_a_line_for_each_target_with_what_each_vantage_saw(lab: Lab) -> None:
-    wait_until(lambda: TARGETS.keys() <= {line["target"] for line in lab.status()}, "a status of every target")
+    wait_until(lambda: TARGETS.keys() <= {line["target"] for line in lab.status()}, "a status of every target", 60)
     text = lab.on("sink1", "webmon status")
     for name in TARGETS:
         line = next(line for line in text.splitlines() if line.split()[1] == name)

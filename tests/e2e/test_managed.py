@@ -8,8 +8,9 @@ import yaml
 from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
 
-from tests.e2e.lab import ROOT, Lab, wait_until
+from tests.e2e.lab import ROOT, Lab
 from tests.integration.services import Services, find
+from tests.waiting import wait_until
 
 HOST, TOPIC, TABLE = "outside1", "managed-results", "managed_metrics"
 PRINCIPAL = "User:CN=integration,OU=managed,O=webmon"
@@ -104,6 +105,7 @@ def test_site_installs_ours_and_leaves_kafka_and_the_database_alone(lab: Lab, in
     wait_until(
         lambda: lab.sql(f"SELECT count(*) > 0 FROM {TABLE}_view WHERE outcome = 'up'") == [["t"]],  # noqa: S608
         "results stored by way of the outside services",
+        60,
     )
     assert "http://web1/" in lab.on(HOST, "webmon status")
 

@@ -17,7 +17,8 @@ from kafka import KafkaConsumer
 
 from tests.agent_process import AgentProcess
 from tests.hostile import HostileServer, hang, page
-from tests.integration.stage import Stage, recent, wait_until
+from tests.integration.stage import Stage, recent
+from tests.waiting import wait_until
 from webmon import kafka
 from webmon.agent.outbox import Outbox
 from webmon.agent.publisher import MOST_IN_FLIGHT, Publisher

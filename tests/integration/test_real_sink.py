@@ -12,7 +12,8 @@ import pytest
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from tests.integration.proxy import relay
-from tests.integration.stage import SINK_PASSWORD, Stage, recent, wait_until
+from tests.integration.stage import SINK_PASSWORD, Stage, recent
+from tests.waiting import wait_until
 from webmon.check.result import Outcome, Phases, encode
 from webmon.sink.store import Store
 

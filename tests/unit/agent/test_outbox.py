@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile import wait_until
+from tests.waiting import wait_until
 from webmon.agent import outbox as outbox_module
 from webmon.agent.outbox import Outbox, Row
 from webmon.errors import UserError
@@ -120,7 +120,7 @@ def test_the_file_shrinks_when_a_backlog_has_gone(outbox: Outbox, path: Path) ->
             pages: int = db.execute("PRAGMA page_count").fetchone()[0]
         return pages < 600
 
-    wait_until(shrunk, 10)
+    wait_until(shrunk, seconds=10)
 
 
 def test_a_corrupt_file_is_set_aside_and_the_agent_goes_on(path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ import pytest
 from kafka import errors as kafka_errors
 from kafka.future import Future
 
-from tests.hostile import wait_until
+from tests.waiting import wait_until
 from webmon import kafka
 from webmon.agent import publisher as publisher_module
 from webmon.agent.outbox import Outbox, Row

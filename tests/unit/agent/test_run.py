@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.agent_process import AgentProcess
-from tests.hostile import HostileServer, page, wait_until
+from tests.hostile import HostileServer, page
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -23,20 +24,20 @@ def test_an_agent_without_a_broker_checks_keeps_reloads_and_stops(agent: AgentPr
     with HostileServer(page(b"hello")) as first, HostileServer(page(b"hello")) as second:
         agent.target(first.url)
         agent.start()
-        wait_until(lambda: "READY=1" in agent.heard(), 20)
-        wait_until(lambda: len(agent.results()) >= 2, 20)
-        wait_until(lambda: "WATCHDOG=1" in agent.heard(), 20)
+        wait_until(lambda: "READY=1" in agent.heard(), seconds=20)
+        wait_until(lambda: len(agent.results()) >= 2, seconds=20)
+        wait_until(lambda: "WATCHDOG=1" in agent.heard(), seconds=20)
 
         agent.target(first.url, second.url)
         agent.send(signal.SIGHUP)
-        wait_until(lambda: "RELOADING=1" in agent.heard(), 20)
-        wait_until(lambda: any(second.url.encode() in value for value in agent.results()), 20)
+        wait_until(lambda: "RELOADING=1" in agent.heard(), seconds=20)
+        wait_until(lambda: any(second.url.encode() in value for value in agent.results()), seconds=20)
 
         agent.target("no url")
         agent.send(signal.SIGHUP)
-        wait_until(lambda: "the old list goes on" in agent.log.read_text(), 20)
+        wait_until(lambda: "the old list goes on" in agent.log.read_text(), seconds=20)
         count = len(agent.results())
-        wait_until(lambda: len(agent.results()) > count + 2, 20)
+        wait_until(lambda: len(agent.results()) > count + 2, seconds=20)
         assert agent.heard().count("READY=1") == 3
 
         agent.send(signal.SIGTERM)

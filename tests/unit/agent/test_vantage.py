@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.hostile import HostileServer, hang, wait_until
+from tests.hostile import HostileServer, hang
+from tests.waiting import wait_until
 from webmon.agent.vantage import Vantage
 from webmon.check.result import CheckResult, Outcome
 from webmon.check.transport import resolve_here

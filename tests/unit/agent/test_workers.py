@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.hostile import wait_until
+from tests.waiting import wait_until
 from webmon.agent.schedule import Due, Schedule
 from webmon.agent.workers import Workers, threads_needed
 from webmon.check.target import Target
@@ -75,7 +75,7 @@ def test_four_that_hang_do_not_stop_the_fifth() -> None:
     targets = make_targets(5, 0.8, 0.2)
     workers, _ = run(recorder, targets, threads_needed(targets))
     assert len(workers) == 1
-    wait_until(lambda: recorder.done["4"] >= 3, 10)
+    wait_until(lambda: recorder.done["4"] >= 3, seconds=10)
     workers.stop(1)
 
 
