@@ -1,6 +1,7 @@
-"""The command line: `webmon agent|sink|init|status|targets`."""
+"""The command line: `webmon agent|sink|init|status|check|targets`."""
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -52,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     status = component("status", _status, "Print a line for each target: its state and what each vantage saw last.")
     status.add_argument("--json", action="store_true", help="print JSON for programs")
 
+    _add_check(commands.add_parser("check", help="Make one check now and show what it found.", description=_CHECK))
+
     targets = commands.add_parser("targets", help="Look at targets files.").add_subparsers(
         title="commands", metavar="COMMAND", required=True
     )
@@ -59,6 +62,30 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("file", type=Path, metavar="FILE")
     check.set_defaults(command=_targets_check)
     return parser
+
+
+_CHECK = """Make one check now and show what it found: outcome, redirects, certificate, phases. It needs no .env, no
+Kafka and no database, and stores nothing. Exit status: 0 up or slow, 1 anything else, 2 a mistake in the command or
+in the targets file."""
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", metavar="URL|NAME", help="the URL to check, or with --targets the name of a target")
+    parser.add_argument("--targets", type=Path, metavar="FILE", help="check a target of this file, as an agent would")
+    parser.add_argument("--timeout", type=_seconds, metavar="S", help="seconds for the whole check (default: 15)")
+    parser.add_argument("--ca", type=Path, metavar="FILE", help="PEM file of authorities to trust beside the system's")
+    parser.add_argument("--json", action="store_true", help="print the very message that the topic would get")
+    parser.set_defaults(command=_check)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise argparse.ArgumentTypeError(f"{text!r}; right would be a number of seconds above 0")
+    return seconds
 
 
 def _env_file(arguments: argparse.Namespace, component: settings.Component) -> Path | None:
@@ -91,6 +118,21 @@ def _status(arguments: argparse.Namespace) -> int:
     from webmon.report.status import run  # noqa: PLC0415
 
     return run(settings.load(settings.ReportSettings, _env_file(arguments, "report")), as_json=arguments.json)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from webmon.agent.resolver import Resolver  # noqa: PLC0415
+    from webmon.check import once, show  # noqa: PLC0415
+    from webmon.check.result import encode  # noqa: PLC0415
+
+    target = once.choose(arguments.what, targets=arguments.targets, timeout=arguments.timeout)
+    result, trace = once.check(target, resolve=Resolver(most=1), authority=arguments.ca)
+    if arguments.json:
+        print(encode(result).decode())
+    else:
+        for line in show.lines(target, result, trace):
+            print(line)
+    return OK if result.outcome.is_up else FAILED
 
 
 def _targets_check(arguments: argparse.Namespace) -> int:

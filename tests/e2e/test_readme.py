@@ -27,6 +27,7 @@ MADE_BY_MAKE_TEST = {
 ON_HOSTS = {
     "systemctl status webmon-agent": "agent1",
     "journalctl -u webmon-agent -n 20 --no-pager": "agent1",
+    "webmon check URL": "agent1",
     "systemctl reload webmon-agent": "agent1",
     "runuser -u webmon-init -- webmon init": "db1",
     "webmon status": "sink1",
@@ -34,12 +35,15 @@ ON_HOSTS = {
 }
 """Commands that the README gives for a host, and one where they must work."""
 
+URL = "http://web1/"
+"""What stands for a user's URL here."""
+
 
 def commands() -> list[str]:
     """Give the commands that the README shows: lines of its sh blocks, and code in its tables and text that runs."""
     blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     lines = [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
-    words = r"`((?:make|\.venv/bin/\S+|systemctl|journalctl|runuser|webmon status|cp)\b[^`]*)`"
+    words = r"`((?:make|\.venv/bin/\S+|systemctl|journalctl|runuser|webmon status|webmon check|cp)\b[^`]*)`"
     return list(dict.fromkeys(lines + [found for found in re.findall(words, README) if "FILE" not in found]))
 
 
@@ -96,7 +100,7 @@ def test_the_commands_for_the_controller_work_and_change_nothing_on_a_finished_l
 
 @pytest.mark.parametrize("command", ON_HOSTS)
 def test_the_commands_for_a_host_work(lab: Lab, command: str) -> None:
-    assert lab.on(ON_HOSTS[command], command) or command.startswith("systemctl reload")
+    assert lab.on(ON_HOSTS[command], re.sub(r"\bURL\b", URL, command)) or command.startswith("systemctl reload")
 
 
 def test_the_select_works_for_a_reader(lab: Lab) -> None:

@@ -32,7 +32,15 @@ class Pattern:
 
     def found_in(self, page: bytes) -> bool:
         """Tell whether it matches anywhere in the page, which need not be valid UTF-8."""
-        return self._compiled.search(page) is not None
+        return self.find(page) is not None
+
+    def find(self, page: bytes) -> bytes | None:
+        """Give the first part of the page that it matches, or None."""
+        match = self._compiled.search(page)
+        if match is None:
+            return None
+        part: bytes = match.group()
+        return part
 
 
 def compile_pattern(text: str) -> Pattern:

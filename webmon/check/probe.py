@@ -4,7 +4,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -48,6 +48,16 @@ class _Seen:
     body_truncated: bool = False
 
 
+@dataclass(slots=True)
+class Trace:
+    """What a check saw that its result does not keep: for a person who looks on, never stored."""
+
+    responses: list[tuple[int, str]] = field(default_factory=list)
+    """Status and URL of each response, redirects first."""
+    matched: bytes | None = None
+    """What of the body the pattern matched first."""
+
+
 class Probe:
     """Makes checks; many threads may share one, for it keeps nothing of a check."""
 
@@ -79,12 +89,13 @@ class Probe:
         self._body_limit = body_limit
         self._contexts: dict[Tls, ssl.SSLContext] = {}
 
-    def check(self, target: Target, scheduled_at: datetime) -> CheckResult:
+    def check(self, target: Target, scheduled_at: datetime, trace: Trace | None = None) -> CheckResult:
         """Check a target now; takes its timeout at the longest, whatever the server does, and never raises.
 
         Args:
             target: what to check.
             scheduled_at: the slot that the check belongs to.
+            trace: gets what a person who looks on wants to see beside the result.
         """
         began = self._now()
         deadline = Deadline(target.timeout, self._monotonic)
@@ -96,7 +107,7 @@ class Probe:
             adapter = CheckAdapter(
                 deadline=deadline, watch=watch, resolve=self._resolve, context=self._context(target.tls)
             )
-            judged = self._run(target, adapter, watch, seen)
+            judged = self._run(target, adapter, watch, seen, trace or Trace())
         # A failure of any kind has to become a result: what is no failure of the target's is told as our own.
         except Exception as error:  # noqa: BLE001
             judged = verdict.of_failure(error, watch.phase, target.timeout)
@@ -147,13 +158,14 @@ class Probe:
     def _make_context(self, tls: Tls) -> ssl.SSLContext:
         return tls_context(verify=tls.verify, authorities=self._authorities + ((tls.ca,) if tls.ca else ()))
 
-    def _run(self, target: Target, adapter: CheckAdapter, watch: Stopwatch, seen: _Seen) -> Verdict:
+    def _run(self, target: Target, adapter: CheckAdapter, watch: Stopwatch, seen: _Seen, trace: Trace) -> Verdict:
         """Send the request, follow the redirects and judge the last response."""
         request, cookies = target.request, RequestsCookieJar()
         while True:
             response = adapter.send(request)
             seen.status = response.status_code
             seen.response_time = watch.since_first_request()
+            trace.responses.append((seen.status, str(request.url)))
             seen.http_version = response.raw.version_string.removeprefix("HTTP/")
             if not response.is_redirect:
                 break
@@ -166,7 +178,8 @@ class Probe:
             request = following
         body = self._read(response, seen)
         if target.expect.body is not None:
-            seen.regex_match = target.expect.body.found_in(body)
+            trace.matched = target.expect.body.find(body)
+            seen.regex_match = trace.matched is not None
         return verdict.of_response(
             target.expect,
             status=seen.status,

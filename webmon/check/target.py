@@ -6,6 +6,7 @@ The file is a plain list (a URL a line, `#` comments) or, where its name ends in
 
 import difflib
 import re
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,6 +105,18 @@ def check_file(path: Path) -> int:
         UserError: a line for each fault.
     """
     return len(load(path))
+
+
+def without_password(text: str) -> str:
+    """Take user and password out of the URLs in a text."""
+    return re.sub(r"://\S*@", "://...@", text)
+
+
+def why_no_authority(error: OSError) -> str:
+    """Say why a file of authorities cannot be used, from what tls_context raised."""
+    if isinstance(error, ssl.SSLError) or not error.strerror:
+        return "holds no PEM certificate"
+    return error.strerror
 
 
 def _prepare(url: str) -> requests.PreparedRequest:
@@ -276,7 +289,7 @@ class _Reader:
             try:
                 tls_context(authorities=(ca,))
             except OSError as error:
-                why = error.strerror if error.errno and not hasattr(error, "library") else "holds no PEM certificate"
+                why = why_no_authority(error)
                 self._fault(self._document.line((*path, "tls", "ca")), f"{who}: tls.ca is {tls.ca!r}: {why}")
         self._add(
             line,
@@ -346,7 +359,7 @@ class _Reader:
 
     def _fault(self, line: int, message: str) -> None:
         # A URL with a password in it is a fault itself; the message must not carry the password on.
-        self._faults.append(f"{self._path}:{line}: " + re.sub(r"://\S*@", "://...@", message))
+        self._faults.append(f"{self._path}:{line}: {without_password(message)}")
 
 
 def _merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

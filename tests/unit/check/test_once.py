@@ -1,0 +1,143 @@
+"""`webmon check`: one check by hand, for people and as the message of the topic; nothing else is needed."""
+
+import os
+import socket
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.hostile import Behaviour, HostileServer, hang, hear, page
+from webmon import cli
+from webmon.check.result import Outcome, decode
+
+
+@pytest.fixture(autouse=True)
+def nothing_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory without a .env and an environment without our variables: the command needs neither."""
+    monkeypatch.chdir(tmp_path)
+    for name in os.environ:
+        if name.startswith(("KAFKA_", "POSTGRES_", "MONITORING_", "_WORKSPACE")):
+            monkeypatch.delenv(name)
+
+
+def facts(out: str) -> dict[str, str]:
+    """Give the lines of the output by their first word; the last of several."""
+    return {line.split()[0]: " ".join(line.split()[1:]) for line in out.splitlines() if line}
+
+
+def moved_once(target: bytes) -> Behaviour:
+    def behave(connection: socket.socket) -> None:
+        if hear(connection).split()[1] == b"/":
+            connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % target)
+        else:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+
+    return behave
+
+
+def test_a_page_that_is_up_is_shown_with_its_phases(capsys: pytest.CaptureFixture[str]) -> None:
+    with HostileServer(page(b"hello")) as server:
+        assert cli.main(["check", server.url]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"up  {server.url}\n")
+    shown = facts(out)
+    assert shown["response"] == f"200 {server.url}"
+    assert shown["body"] == "5 bytes, HTTP/1.1"
+    assert shown["tls"] == "-"
+    assert shown["total"].endswith(" ms")
+    chart = out.splitlines()[-6:]
+    assert [line[:12].strip() for line in chart] == ["dns", "connect", "tls", "first byte", "transfer", "total"]
+    assert max(line.count("#") for line in chart) == 40
+
+
+def test_redirects_are_shown_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with HostileServer(moved_once(b"/there")) as server:
+        assert cli.main(["check", server.url]) == 0
+    out = capsys.readouterr().out
+    assert f"redirect     302 {server.url}\nresponse     200 {server.url}there\n" in out
+
+
+def test_what_a_server_sent_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with HostileServer(page(b"a \x1b[2J b")) as server:
+        (tmp_path / "t.yml").write_text(f"targets:\n- {{name: n, url: '{server.url}', expect: {{body: 'a.*b'}}}}\n")
+        assert cli.main(["check", "--targets", "t.yml", "n"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert facts(out)["pattern"] == "'a.*b' matches 'a [2J b'"
+
+
+def test_the_certificate_is_shown_with_the_days_it_has_left(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ends = datetime.now(UTC) + timedelta(days=9, hours=1)
+    authority.issue_cert("localhost", not_after=ends).configure_cert(context)
+    with HostileServer(page(b"hi"), tls=context) as server:
+        assert cli.main(["check", server.url]) == 1
+        assert "certificate refused" in capsys.readouterr().out
+        assert cli.main(["check", "--ca", "ca.pem", server.url]) == 0
+    shown = facts(capsys.readouterr().out)
+    assert shown["TLS"] == "TLSv1.3"
+    assert shown["certificate"] == f"ends {ends:%Y-%m-%d %H:%M} UTC, in 9 days"
+
+
+def test_json_is_the_message_that_the_topic_would_get(capsys: pytest.CaptureFixture[str]) -> None:
+    with HostileServer(page(b"gone", status=b"410 Gone")) as server:
+        assert cli.main(["check", "--json", server.url]) == 1
+    result = decode(capsys.readouterr().out.encode())
+    assert (result.outcome, result.http_status, result.url) == (Outcome.STATUS_MISMATCH, 410, server.url)
+
+
+def test_the_timeout_of_the_command_line_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    with HostileServer(hang) as server:
+        assert cli.main(["check", "--timeout", "0.2", server.url]) == 1
+    assert capsys.readouterr().out.startswith(
+        f"timeout  {server.url}: not done within 0.2 s: waiting for the first byte\n"
+    )
+
+
+def test_a_target_of_a_file_is_checked_as_the_file_says(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with HostileServer(page(b"hello", status=b"404 No")) as server:
+        (tmp_path / "t.yml").write_text(
+            f"targets:\n- {{name: shop, url: '{server.url}', expect: {{status: 404, body: Welcome}}}}\n"
+        )
+        assert cli.main(["check", "--targets", "t.yml", "shop"]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("body_mismatch  shop: ")
+    assert facts(out)["pattern"] == "'Welcome' matches nothing"
+    assert facts(out)["expected"] == "status 404"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ftp://a/"], "webmon: 'ftp://a/': right would be http://HOST/... or https://HOST/..."),
+        (["--targets", "t.yml", "shp"], "webmon: t.yml: no target is named 'shp'; right would be 'shop'"),
+        (["--targets", "t.yml", "zzz"], "webmon: t.yml: no target is named 'zzz'; right would be one of its 1 names"),
+        (["--targets", "none.yml", "a"], "webmon: none.yml: No such file or directory"),
+        (["--ca", "none.pem", "https://a/"], "webmon: none.pem: No such file or directory"),
+        (["--ca", "t.yml", "https://a/"], "webmon: t.yml: holds no PEM certificate"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "t.yml").write_text("targets:\n- {name: shop, url: 'http://a/'}\n")
+    assert cli.main(["check", *arguments]) == 2
+    assert capsys.readouterr().err.startswith(message)
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])
+def test_a_timeout_that_is_none_is_refused(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["check", f"--timeout={seconds}", "http://a/"])
+    assert caught.value.code == 2
+    assert "right would be a number of seconds above 0" in capsys.readouterr().err
+
+
+def test_a_password_in_the_url_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", "http://joe:s3cret@a/"]) == 2
+    assert "s3cret" not in capsys.readouterr().err

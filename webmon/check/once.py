@@ -1,0 +1,65 @@
+"""One check by hand: the target that somebody names, checked now, without an agent."""
+
+import dataclasses
+import difflib
+import socket
+from pathlib import Path
+
+from webmon.check import target as targets_file
+from webmon.check.probe import Probe, Trace, utc_now
+from webmon.check.result import CheckResult
+from webmon.check.target import DEFAULT_INTERVAL, DEFAULT_TIMEOUT, Target
+from webmon.check.transport import Resolve
+from webmon.errors import UserError
+
+
+def choose(what: str, *, targets: Path | None = None, timeout: float | None = None) -> Target:
+    """Give the target that somebody means.
+
+    Args:
+        what: a URL; with `targets` the name of a target in that file.
+        targets: a targets file.
+        timeout: seconds for the whole check, in place of the target's own.
+
+    Raises:
+        UserError: the URL cannot be checked, the file has faults, or it names no such target.
+    """
+    chosen = _named(what, targets) if targets else _of_url(what)
+    return chosen if timeout is None else dataclasses.replace(chosen, timeout=timeout)
+
+
+def check(target: Target, *, resolve: Resolve, authority: Path | None = None) -> tuple[CheckResult, Trace]:
+    """Check a target now, as an agent on this host would; give the result, and what was seen beside it.
+
+    Args:
+        target: what to check.
+        resolve: how names become addresses.
+        authority: a PEM file trusted beside the system's.
+
+    Raises:
+        UserError: the PEM file cannot be used.
+    """
+    probe = Probe(agent=socket.gethostname(), resolve=resolve, authorities=(authority,) if authority else ())
+    try:
+        probe.prepare([target])
+    except OSError as error:
+        why = targets_file.why_no_authority(error)
+        raise UserError(f"{authority}: {why}; right would be a readable PEM file") from error
+    trace = Trace()
+    return probe.check(target, utc_now(), trace), trace
+
+
+def _of_url(url: str) -> Target:
+    try:
+        return Target(name=url, url=url, interval=DEFAULT_INTERVAL, timeout=DEFAULT_TIMEOUT)
+    except ValueError as error:
+        raise UserError(f"{targets_file.without_password(url)!r}: {error}") from error
+
+
+def _named(name: str, path: Path) -> Target:
+    found = {target.name: target for target in targets_file.load(path)}
+    if name in found:
+        return found[name]
+    near = difflib.get_close_matches(name, found, n=1)
+    right = f"{near[0]!r}" if near else f"one of its {len(found)} names"
+    raise UserError(f"{path}: no target is named {name!r}; right would be {right}")
