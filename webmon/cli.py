@@ -74,6 +74,9 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--targets", type=Path, metavar="FILE", help="check a target of this file, as an agent would")
     parser.add_argument("--timeout", type=_seconds, metavar="S", help="seconds for the whole check (default: 15)")
     parser.add_argument("--ca", type=Path, metavar="FILE", help="PEM file of authorities to trust beside the system's")
+    parser.add_argument(
+        "--env-file", type=Path, metavar="FILE", help="where the file's secrets are, beside the environment"
+    )
     parser.add_argument("--json", action="store_true", help="print the very message that the topic would get")
     parser.set_defaults(command=_check)
 
@@ -99,7 +102,8 @@ def _env_file(arguments: argparse.Namespace, component: settings.Component) -> P
 def _agent(arguments: argparse.Namespace) -> int:
     from webmon.agent.run import run  # noqa: PLC0415
 
-    return run(settings.load(settings.AgentSettings, _env_file(arguments, "agent")))
+    env_file = _env_file(arguments, "agent")
+    return run(settings.load(settings.AgentSettings, env_file), lambda: settings.environment(env_file))
 
 
 def _sink(arguments: argparse.Namespace) -> int:
@@ -125,7 +129,8 @@ def _check(arguments: argparse.Namespace) -> int:
     from webmon.check import once, show  # noqa: PLC0415
     from webmon.check.result import encode  # noqa: PLC0415
 
-    target = once.choose(arguments.what, targets=arguments.targets, timeout=arguments.timeout)
+    secrets = settings.environment(arguments.env_file)
+    target = once.choose(arguments.what, targets=arguments.targets, secrets=secrets, timeout=arguments.timeout)
     result, trace = once.check(target, resolve=Resolver(most=1), authority=arguments.ca)
     if arguments.json:
         print(encode(result).decode())
@@ -136,7 +141,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _targets_check(arguments: argparse.Namespace) -> int:
-    from webmon.check.target import check_file  # noqa: PLC0415
+    from webmon.check.targets_file import check_file  # noqa: PLC0415
 
     count = check_file(arguments.file)
     print(f"{arguments.file}: {count} targets, no fault")

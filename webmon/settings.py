@@ -386,6 +386,15 @@ def load(kind: type[T], env_file: Path | None) -> T:
     return kind(**groups)  # type: ignore[arg-type]
 
 
+def environment(env_file: Path | None) -> Mapping[str, str]:
+    """Give every variable of the .env file and of the process environment, ours and others; secrets are among them.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    return _read(env_file).values
+
+
 def _read(env_file: Path | None) -> _Source:
     """Read and expand the file; process environment first, in values and in expansions alike."""
     base = Path.cwd()

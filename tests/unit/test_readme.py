@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from webmon import settings
-from webmon.check.target import check_file
+from webmon.check.targets_file import check_file
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

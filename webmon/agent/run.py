@@ -4,6 +4,7 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from webmon import log, systemd
@@ -13,7 +14,7 @@ from webmon.agent.resolver import Resolver
 from webmon.agent.schedule import Due, Schedule
 from webmon.agent.vantage import Vantage
 from webmon.agent.workers import Workers, threads_needed
-from webmon.check import target as targets_file
+from webmon.check import targets_file
 from webmon.check.probe import Probe
 from webmon.check.result import encode
 from webmon.check.target import Target
@@ -30,14 +31,22 @@ _OUTBOX_STOP_SECS: Final = 3.0
 """Together below the 20 s in which an agent stops."""
 
 
-def run(settings: AgentSettings) -> int:
+Environment = Callable[[], Mapping[str, str]]
+"""Reads the variables of the .env and the process environment, where the targets' secrets are."""
+
+
+def run(settings: AgentSettings, environment: Environment) -> int:
     """Run an agent until SIGTERM or SIGINT; give the exit status.
+
+    Args:
+        settings: what the agent reads at its start.
+        environment: where the targets' secrets are; asked at each reading of the targets, and may raise UserError.
 
     Raises:
         UserError: the targets or the outbox cannot be used.
     """
     log.configure(settings.common.log_level)
-    targets = _load_targets(settings.monitoring)
+    targets = _load_targets(settings.monitoring, environment)
     agent = Agent(settings, targets)
     signals = _Signals()
     agent.start()
@@ -45,7 +54,7 @@ def run(settings: AgentSettings) -> int:
     status_at = time.monotonic()
     while not signals.wait(_TICK_SECS):
         if signals.take_reload():
-            _reload(agent, settings.monitoring)
+            _reload(agent, settings.monitoring, environment)
         if agent.tick():
             systemd.notify("WATCHDOG=1")
         if time.monotonic() - status_at >= _STATUS_SECS:
@@ -159,11 +168,11 @@ class _Signals:
         self._wake.set()
 
 
-def _reload(agent: Agent, monitoring: Monitoring) -> None:
+def _reload(agent: Agent, monitoring: Monitoring, environment: Environment) -> None:
     # MONOTONIC_USEC tells systemd which reload this answers (Type=notify-reload).
     systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
     try:
-        agent.use(_load_targets(monitoring))
+        agent.use(_load_targets(monitoring, environment))
     except UserError as error:
         for line in error.lines:
             _log.error("%s", line)
@@ -171,12 +180,13 @@ def _reload(agent: Agent, monitoring: Monitoring) -> None:
     systemd.notify("READY=1", f"STATUS={agent.status()}")
 
 
-def _load_targets(monitoring: Monitoring) -> tuple[Target, ...]:
+def _load_targets(monitoring: Monitoring, environment: Environment) -> tuple[Target, ...]:
     return targets_file.load(
         monitoring.targets_path,
         interval=monitoring.retry_secs,
         timeout=monitoring.timeout_secs,
         regex=monitoring.targets_regex,
+        secrets=environment(),
     )
 
 

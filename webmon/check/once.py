@@ -3,28 +3,32 @@
 import dataclasses
 import difflib
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
-from webmon.check import target as targets_file
+from webmon.check import targets_file
 from webmon.check.probe import Probe, Trace, utc_now
 from webmon.check.result import CheckResult
-from webmon.check.target import DEFAULT_INTERVAL, DEFAULT_TIMEOUT, Target
+from webmon.check.target import DEFAULT_INTERVAL, DEFAULT_TIMEOUT, Target, without_password
 from webmon.check.transport import Resolve
 from webmon.errors import UserError
 
 
-def choose(what: str, *, targets: Path | None = None, timeout: float | None = None) -> Target:
+def choose(
+    what: str, *, targets: Path | None = None, secrets: Mapping[str, str] | None = None, timeout: float | None = None
+) -> Target:
     """Give the target that somebody means.
 
     Args:
         what: a URL; with `targets` the name of a target in that file.
         targets: a targets file.
+        secrets: what ${NAME} in the file stands for.
         timeout: seconds for the whole check, in place of the target's own.
 
     Raises:
         UserError: the URL cannot be checked, the file has faults, or it names no such target.
     """
-    chosen = _named(what, targets) if targets else _of_url(what)
+    chosen = _named(what, targets, secrets) if targets else _of_url(what)
     return chosen if timeout is None else dataclasses.replace(chosen, timeout=timeout)
 
 
@@ -53,11 +57,11 @@ def _of_url(url: str) -> Target:
     try:
         return Target(name=url, url=url, interval=DEFAULT_INTERVAL, timeout=DEFAULT_TIMEOUT)
     except ValueError as error:
-        raise UserError(f"{targets_file.without_password(url)!r}: {error}") from error
+        raise UserError(f"{without_password(url)!r}: {error}") from error
 
 
-def _named(name: str, path: Path) -> Target:
-    found = {target.name: target for target in targets_file.load(path)}
+def _named(name: str, path: Path, secrets: Mapping[str, str] | None) -> Target:
+    found = {target.name: target for target in targets_file.load(path, secrets=secrets, only=name)}
     if name in found:
         return found[name]
     near = difflib.get_close_matches(name, found, n=1)

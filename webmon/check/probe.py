@@ -1,8 +1,10 @@
 """One check of one target, from its slot to its result."""
 
 import logging
+import socket
 import ssl
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,16 +19,20 @@ from requests.utils import requote_uri
 
 from webmon.check import verdict
 from webmon.check.result import CheckResult, Outcome
-from webmon.check.target import Target, Tls
+from webmon.check.target import IpVersion, Target, Tls
 from webmon.check.transport import CheckAdapter, Deadline, OwnFaultError, Resolve, Stopwatch, tls_context
-from webmon.check.verdict import Verdict
+from webmon.check.verdict import Response, Verdict
 
-BODY_LIMIT: Final = 1 << 20
-"""Bytes of a body that are read and searched, after decompression."""
-MAX_REDIRECTS: Final = 10
 _CHUNK: Final = 64 << 10
 
 _log = logging.getLogger(__name__)
+_FAMILIES: Final[dict[IpVersion, socket.AddressFamily | None]] = {
+    "any": None,
+    4: socket.AF_INET,
+    6: socket.AF_INET6,
+}
+_OF_ONE_HOST: Final = ("Authorization", "Cookie", "Host")
+"""Headers that a redirect to another origin must not carry there."""
 _redirects = SessionRedirectMixin()
 
 
@@ -69,7 +75,6 @@ class Probe:
         authorities: tuple[Path, ...] = (),
         now: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
-        body_limit: int = BODY_LIMIT,
     ) -> None:
         """Take what all checks share.
 
@@ -79,14 +84,12 @@ class Probe:
             authorities: PEM files trusted beside the system's store.
             now: the wall clock, for the times in results.
             monotonic: the clock of all durations, in seconds.
-            body_limit: bytes of a body that are read, after decompression.
         """
         self._agent = agent
         self._resolve = resolve
         self._authorities = authorities
         self._now = now
         self._monotonic = monotonic
-        self._body_limit = body_limit
         self._contexts: dict[Tls, ssl.SSLContext] = {}
 
     def check(self, target: Target, scheduled_at: datetime, trace: Trace | None = None) -> CheckResult:
@@ -105,14 +108,19 @@ class Probe:
         adapter: CheckAdapter | None = None
         try:
             adapter = CheckAdapter(
-                deadline=deadline, watch=watch, resolve=self._resolve, context=self._context(target.tls)
+                deadline=deadline,
+                watch=watch,
+                resolve=self._resolve,
+                context=self._context(target.tls),
+                family=_FAMILIES[target.ip_version],
             )
             judged = self._run(target, adapter, watch, seen, trace or Trace())
         # A failure of any kind has to become a result: what is no failure of the target's is told as our own.
         except Exception as error:  # noqa: BLE001
             judged = verdict.of_failure(error, watch.phase, target.timeout)
             if judged.outcome is Outcome.AGENT_ERROR and not isinstance(error, OSError | OwnFaultError):
-                _log.exception("%s: webmon's own fault", target.name)
+                trace_back = target.without_secrets(traceback.format_exc())
+                _log.error("%s: webmon's own fault\n%s", target.name, trace_back)
         finally:
             watch.enter(None)
             if adapter is not None:
@@ -126,7 +134,7 @@ class Probe:
             time=began,
             interval=target.interval,
             outcome=judged.outcome,
-            error=judged.error,
+            error=verdict.one_line(target.without_secrets(judged.error)) if judged.error else None,
             http_status=seen.status,
             response_time=seen.response_time,
             total_time=self._monotonic() - started,
@@ -156,7 +164,12 @@ class Probe:
         return context
 
     def _make_context(self, tls: Tls) -> ssl.SSLContext:
-        return tls_context(verify=tls.verify, authorities=self._authorities + ((tls.ca,) if tls.ca else ()))
+        return tls_context(
+            verify=tls.verify,
+            authorities=self._authorities + ((tls.ca,) if tls.ca else ()),
+            certificate=(tls.certificate, tls.key) if tls.certificate else None,
+            minimum=tls.minimum,
+        )
 
     def _run(self, target: Target, adapter: CheckAdapter, watch: Stopwatch, seen: _Seen, trace: Trace) -> Verdict:
         """Send the request, follow the redirects and judge the last response."""
@@ -167,34 +180,39 @@ class Probe:
             seen.response_time = watch.since_first_request()
             trace.responses.append((seen.status, str(request.url)))
             seen.http_version = response.raw.version_string.removeprefix("HTTP/")
-            if not response.is_redirect:
+            if not response.is_redirect or target.max_redirects is None:
                 break
-            following = _follow(request, response, cookies)
+            following = _follow(target, request, response, cookies)
             if following is None:
                 break
-            if seen.redirects == MAX_REDIRECTS:
-                return Verdict(Outcome.TOO_MANY_REDIRECTS, f"more than {MAX_REDIRECTS} redirects")
+            if seen.redirects == target.max_redirects:
+                return Verdict(Outcome.TOO_MANY_REDIRECTS, f"more than {target.max_redirects} redirects")
             seen.redirects += 1
             request = following
-        body = self._read(response, seen)
+        body = self._read(response, seen, target.body_limit)
         if target.expect.body is not None:
             trace.matched = target.expect.body.find(body)
             seen.regex_match = trace.matched is not None
         return verdict.of_response(
             target.expect,
-            status=seen.status,
-            response_time=seen.response_time,
+            Response(
+                status=seen.status,
+                headers=response.headers,
+                body=body,
+                body_truncated=seen.body_truncated,
+                response_time=seen.response_time,
+                certificate_left=adapter.tls_not_after - self._now() if adapter.tls_not_after else None,
+            ),
             regex_match=seen.regex_match,
-            body_part=f"the first {self._body_limit} bytes of the body" if seen.body_truncated else "the body",
         )
 
-    def _read(self, response: requests.Response, seen: _Seen) -> bytes:
+    def _read(self, response: requests.Response, seen: _Seen, limit: int) -> bytes:
         """Read the body up to the limit; `seen` tells how far it came also where this raises."""
         chunks: list[bytes] = []
         seen.body_bytes = 0
         for chunk in response.raw.stream(_CHUNK, decode_content=True):
-            seen.body_truncated = seen.body_bytes + len(chunk) > self._body_limit
-            chunks.append(chunk[: self._body_limit - seen.body_bytes])
+            seen.body_truncated = seen.body_bytes + len(chunk) > limit
+            chunks.append(chunk[: limit - seen.body_bytes])
             seen.body_bytes += len(chunks[-1])
             if seen.body_truncated:
                 break
@@ -202,12 +220,15 @@ class Probe:
 
 
 def _follow(
-    request: requests.PreparedRequest, response: requests.Response, cookies: RequestsCookieJar
+    target: Target, request: requests.PreparedRequest, response: requests.Response, cookies: RequestsCookieJar
 ) -> requests.PreparedRequest | None:
     """Make the request that a redirect asks for, with the cookies set on the way.
 
+    What is meant for one origin stays there: credentials and secrets are not carried to another.
+
     Returns:
-        None where the Location names no page of HTTP: the redirect is then the last response.
+        None where the Location names no page of HTTP, or where another origin would get a body that holds a secret:
+        the redirect is then the last response.
     """
     following = request.copy()
     try:
@@ -219,7 +240,27 @@ def _follow(
         return None
     if parts.scheme not in ("http", "https") or parts.port == 0:
         return None
+    elsewhere = _is_elsewhere(str(request.url), str(following.url))
+    if elsewhere:
+        for name, value in list(following.headers.items()):
+            if name.title() in _OF_ONE_HOST or target.holds_secret(str(value)):
+                del following.headers[name]
+    _redirects.rebuild_method(following, response)
+    if response.status_code not in (307, 308):
+        following.body = None
+        for name in ("Content-Length", "Content-Type", "Transfer-Encoding"):
+            following.headers.pop(name, None)
+    elif elsewhere and isinstance(following.body, bytes) and target.holds_secret(following.body.decode()):
+        return None
     cookies.update(response.cookies)
     following.headers.pop("Cookie", None)
     following.prepare_cookies(cookies)
+    own = target.request.headers.get("Cookie")
+    if own and not _is_elsewhere(target.url, str(following.url)):
+        following.headers["Cookie"] = "; ".join(filter(None, (own, following.headers.get("Cookie"))))
     return following
+
+
+def _is_elsewhere(here: str, there: str) -> bool:
+    """Tell whether credentials for one URL are not for the other; the rule is requests' own."""
+    return bool(_redirects.should_strip_auth(here, there))  # type: ignore[no-untyped-call]

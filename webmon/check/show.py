@@ -37,14 +37,15 @@ def lines(target: Target, result: CheckResult, trace: Trace) -> Iterator[str]:
 def _facts(target: Target, result: CheckResult, trace: Trace) -> Iterator[tuple[str, str]]:
     for number, (status, url) in enumerate(trace.responses):
         word = "redirect" if number < result.redirects else "response"
-        yield word, one_line(f"{status} {url}")
+        yield word, target.without_secrets(one_line(f"{status} {url}"))
     if result.http_status is not None:
         yield "expected", f"status {show_status(target.expect.status)}"
     if result.body_bytes is not None:
         cut = ", and it went on past the limit" if result.body_truncated else ""
         yield "body", f"{result.body_bytes} bytes, HTTP/{result.http_version}{cut}"
     if target.expect.body is not None:
-        yield "pattern", _match(target.expect.body.text, result.regex_match, trace.matched)
+        shown = _match(target.expect.body.text, result.regex_match, trace.matched)
+        yield "pattern", target.without_secrets(shown)
     if result.remote_ip is not None:
         yield "address", result.remote_ip
     if result.tls_version is not None:

@@ -111,18 +111,35 @@ OwnFaultError where this host cannot ask.
 """
 
 
-def tls_context(*, verify: bool = True, authorities: tuple[Path, ...] = ()) -> ssl.SSLContext:
+def tls_context(
+    *,
+    verify: bool = True,
+    authorities: tuple[Path, ...] = (),
+    certificate: tuple[Path, Path | None] | None = None,
+    minimum: Literal["1.2", "1.3"] = "1.2",
+) -> ssl.SSLContext:
     """Make a context that trusts the system's store and the PEM files given.
+
+    Args:
+        verify: whether the server's certificate must be right.
+        authorities: PEM files trusted beside the system's store.
+        certificate: our own PEM certificate and its key, for servers that ask for one; a key of None is in the
+            certificate's file.
+        minimum: the oldest version of TLS that is spoken.
 
     It is not ssl.create_default_context(): that one grew stricter in Python 3.13, and two vantages must not disagree
     on a site because of their Python.
 
     Raises:
-        OSError: a file cannot be read, or holds no certificate (ssl.SSLError).
+        OSError: a file cannot be read, or holds no certificate, or a key that is another's (ssl.SSLError).
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["http/1.1"])
     context.sslsocket_class = _TlsSocket
+    context.minimum_version = ssl.TLSVersion.TLSv1_3 if minimum == "1.3" else ssl.TLSVersion.TLSv1_2
+    if certificate is not None:
+        # An empty password, so that an encrypted key fails here and nobody is asked for one on a terminal.
+        context.load_cert_chain(*certificate, password="")
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -188,8 +205,16 @@ class CheckAdapter(HTTPAdapter):
     What a connection told (address, TLS version, end of the certificate) stands in the attributes until the next one.
     """
 
-    def __init__(self, *, deadline: Deadline, watch: Stopwatch, resolve: Resolve, context: ssl.SSLContext) -> None:
-        """Take what all requests of the check share."""
+    def __init__(
+        self,
+        *,
+        deadline: Deadline,
+        watch: Stopwatch,
+        resolve: Resolve,
+        context: ssl.SSLContext,
+        family: socket.AddressFamily | None = None,
+    ) -> None:
+        """Take what all requests of the check share; of the addresses only those of the family, where one is given."""
         super().__init__()
         self.remote_ip: str | None = None
         self.tls_version: str | None = None
@@ -198,6 +223,7 @@ class CheckAdapter(HTTPAdapter):
         self._watch = watch
         self._resolve = resolve
         self._context = context
+        self._family = family
         self._connection: _Connection | None = None
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
@@ -240,6 +266,11 @@ class CheckAdapter(HTTPAdapter):
     def _open(self, host: str, port: int, *, secure: bool) -> socket.socket:
         self._watch.enter("dns")
         addresses = self._resolve(host, port, self._deadline.remaining())
+        if self._family is not None:
+            addresses = [address for address in addresses if address[0] == self._family]
+            if not addresses:
+                kind = "IPv6" if self._family == socket.AF_INET6 else "IPv4"
+                raise socket.gaierror(socket.EAI_NODATA, f"the name has no {kind} address")
         self._watch.enter("connect")
         plain = self._connect(addresses)
         return self._start_tls(plain, host) if secure else plain

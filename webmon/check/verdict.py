@@ -3,7 +3,9 @@
 import http.client
 import socket
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 import urllib3.exceptions
@@ -43,6 +45,14 @@ class Expectations:
     """Ranges of status codes, both ends included."""
     body: Pattern | None = None
     """What the body must match."""
+    body_not: Pattern | None = None
+    """What it must not match."""
+    headers: tuple[tuple[str, Pattern], ...] = ()
+    """Headers that must be there and match."""
+    headers_not: tuple[tuple[str, Pattern], ...] = ()
+    """Headers that must not match, where they are there."""
+    certificate_days: float | None = None
+    """Days that the certificate of the last connection must have left; a connection without TLS has none."""
     max_response_time: float | None = None
     """Seconds; a response that took longer is slow."""
 
@@ -61,26 +71,72 @@ def one_line(text: str) -> str:
     return line if len(line) <= ERROR_LIMIT else line[: ERROR_LIMIT - 1] + "…"
 
 
-def of_response(
-    expected: Expectations, *, status: int, response_time: float, regex_match: bool | None, body_part: str = "the body"
-) -> Verdict:
-    """Judge a response that came whole.
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What the rules look at, of a response that came whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in any case; values as Latin-1, several of one name with commas."""
+    body: bytes
+    body_truncated: bool
+    response_time: float
+    """Seconds to its headers."""
+    certificate_left: timedelta | None
+    """What the certificate of its connection has left; None without TLS."""
+
+
+def of_response(expected: Expectations, response: Response, *, regex_match: bool | None) -> Verdict:
+    """Judge a response that came whole: the first rule that it breaks is told.
 
     Args:
         expected: what the target asks for.
-        status: the last response's code.
-        response_time: seconds to its headers.
-        regex_match: whether the body matched; None where no pattern was asked.
-        body_part: what of the body was searched.
+        response: what came.
+        regex_match: whether the body matches `expected.body`; None where that is not asked.
     """
+    status = response.status
     if not any(low <= status <= high for low, high in expected.status):
         return Verdict(Outcome.STATUS_MISMATCH, f"status {status}, expected {show_status(expected.status)}")
-    if regex_match is False and expected.body is not None:
-        return Verdict(Outcome.BODY_MISMATCH, one_line(f"nothing in {body_part} matches {expected.body.text!r}"))
+    if (fault := _header_fault(expected, response.headers)) is not None:
+        return Verdict(Outcome.HEADER_MISMATCH, one_line(fault))
+    if (fault := _body_fault(expected, response, regex_match)) is not None:
+        return Verdict(Outcome.BODY_MISMATCH, one_line(fault))
+    days, left = expected.certificate_days, response.certificate_left
+    if days is not None and left is not None and left < timedelta(days=days):
+        text = f"the certificate ends in {left / timedelta(days=1):.1f} days, expected {days:g} at least"
+        return Verdict(Outcome.CERTIFICATE_EXPIRING, text)
     limit = expected.max_response_time
-    if limit is not None and response_time > limit:
-        return Verdict(Outcome.SLOW, f"response time {response_time:.3f} s, over the limit of {limit:g} s")
+    if limit is not None and response.response_time > limit:
+        return Verdict(Outcome.SLOW, f"response time {response.response_time:.3f} s, over the limit of {limit:g} s")
     return Verdict(Outcome.UP)
+
+
+def _header_fault(expected: Expectations, headers: Mapping[str, str]) -> str | None:
+    for name, pattern in expected.headers:
+        value = headers.get(name)
+        if value is None:
+            return f"there is no header {name}, expected one that matches {pattern.text!r}"
+        if not pattern.found_in(_raw(value)):
+            return f"header {name} is {value!r}, which does not match {pattern.text!r}"
+    for name, pattern in expected.headers_not:
+        value = headers.get(name)
+        if value is not None and pattern.found_in(_raw(value)):
+            return f"header {name} is {value!r}, which matches {pattern.text!r} and must not"
+    return None
+
+
+def _body_fault(expected: Expectations, response: Response, regex_match: bool | None) -> str | None:
+    where = f"the first {len(response.body)} bytes of the body" if response.body_truncated else "the body"
+    if regex_match is False and expected.body is not None:
+        return f"nothing in {where} matches {expected.body.text!r}"
+    if expected.body_not is not None and expected.body_not.found_in(response.body):
+        return f"something in {where} matches {expected.body_not.text!r}, and nothing may"
+    return None
+
+
+def _raw(value: str) -> bytes:
+    """Give a header's value as it came: http.client reads it as Latin-1."""
+    return value.encode("latin-1", errors="replace")
 
 
 def of_failure(error: Exception, phase: Phase | None, timeout: float) -> Verdict:

@@ -2,13 +2,14 @@
 
 import re
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.agent_process import AgentProcess
-from tests.hostile import HostileServer, page
+from tests.hostile import HostileServer, hear, page
 from tests.waiting import wait_until
 
 
@@ -63,3 +64,37 @@ def test_a_users_mistakes_are_a_line_each_and_status_2(agent: AgentProcess) -> N
     pattern, url = agent.log.read_text().splitlines()
     assert pattern.startswith("webmon: MONITORING_TARGETS_REGEX is '(?=x)': RE2 cannot take it")
     assert url.startswith(f"webmon: {agent.workspace}/targets.txt:1: 'nonsense': url is 'nonsense': right would be")
+
+
+def test_a_secret_of_the_env_file_reaches_the_site_and_nothing_else_and_a_reload_reads_it_anew(
+    agent: AgentProcess,
+) -> None:
+    seen: list[bytes] = []
+
+    def behave(connection: socket.socket) -> None:
+        seen.append(hear(connection))
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    with HostileServer(behave) as server:
+        (agent.workspace / "targets.yml").write_text(
+            f"targets:\n- {{name: shop, url: '{server.url}', auth: {{bearer: '${{SHOP_TOKEN}}'}}}}\n"
+        )
+        agent.configure(MONITORING_TARGETS_PATH="targets.yml", MONITORING_LOG_LEVEL="DEBUG", SHOP_TOKEN="s3cret-1")
+        agent.start()
+        wait_until(lambda: "READY=1" in agent.heard(), "READY", 20)
+        wait_until(lambda: len(agent.results()) >= 1, "a result", 20)
+        assert b"Authorization: Bearer s3cret-1\r\n" in seen[-1]
+
+        agent.configure(MONITORING_TARGETS_PATH="targets.yml", MONITORING_LOG_LEVEL="DEBUG", SHOP_TOKEN="s3cret-2")
+        agent.send(signal.SIGHUP)
+        wait_until(lambda: b"Authorization: Bearer s3cret-2\r\n" in seen[-1], "the new secret", 20)
+
+        agent.configure(MONITORING_TARGETS_PATH="targets.yml")
+        agent.send(signal.SIGHUP)
+        wait_until(
+            lambda: "auth.bearer names ${SHOP_TOKEN}, which is not set" in agent.log.read_text(), "a refusal", 20
+        )
+        agent.send(signal.SIGTERM)
+        assert agent.wait(20) == 0
+    assert "s3cret" not in agent.log.read_text()
+    assert not any(b"s3cret" in value for value in agent.results())

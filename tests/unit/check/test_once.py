@@ -111,6 +111,29 @@ def test_a_target_of_a_file_is_checked_as_the_file_says(capsys: pytest.CaptureFi
     assert facts(out)["expected"] == "status 404"
 
 
+def test_the_secrets_of_a_target_come_from_an_env_file_and_are_not_shown(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def echo(connection: socket.socket) -> None:
+        found = b"s3cret" in hear(connection)
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n" + (b"got s3cret" if found else b"nothing...")
+        )
+
+    (tmp_path / "agent.env").write_text("TOKEN=s3cret\n")
+    (tmp_path / "agent.env").chmod(0o600)
+    with HostileServer(echo) as server:
+        (tmp_path / "t.yml").write_text(
+            f"targets:\n- {{name: n, url: '{server.url}', auth: {{bearer: '${{TOKEN}}'}}, expect: {{body: got.*}}}}\n"
+        )
+        assert cli.main(["check", "--targets", "t.yml", "n"]) == 2
+        assert "names ${TOKEN}, which is not set" in capsys.readouterr().err
+        assert cli.main(["check", "--targets", "t.yml", "--env-file", "agent.env", "n"]) == 0
+    shown = capsys.readouterr()
+    assert facts(shown.out)["pattern"] == "'got.*' matches 'got ***'"
+    assert "s3cret" not in shown.out + shown.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

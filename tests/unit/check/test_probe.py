@@ -36,9 +36,9 @@ from tests.hostile import (
 )
 from webmon.check import transport
 from webmon.check.pattern import compile_pattern
-from webmon.check.probe import BODY_LIMIT, MAX_REDIRECTS, Probe
+from webmon.check.probe import Probe
 from webmon.check.result import CheckResult, Outcome, decode, encode
-from webmon.check.target import Target, Tls
+from webmon.check.target import BODY_LIMIT, MAX_REDIRECTS, Target, Tls
 from webmon.check.transport import Addresses, resolve_here
 from webmon.check.verdict import Expectations
 
@@ -49,10 +49,9 @@ ENOUGH = 10.0
 SLOT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 
-def make_target(
-    url: str, *, expect: Expectations | None = None, timeout: float = ENOUGH, tls: Tls | None = None
-) -> Target:
-    return Target(name="t", url=url, interval=60, timeout=timeout, expect=expect or Expectations(), tls=tls or Tls())
+def make_target(url: str, **more: Any) -> Target:
+    settings: dict[str, Any] = {"name": "t", "url": url, "interval": 60, "timeout": ENOUGH}
+    return Target(**(settings | more))
 
 
 def check(url: str, probe: Probe | None = None, **more: Any) -> CheckResult:
@@ -242,9 +241,8 @@ def test_a_compressed_page_is_searched_as_people_see_it() -> None:
 
 
 def test_a_pattern_past_the_limit_says_how_much_was_searched() -> None:
-    probe = Probe(agent="here", resolve=resolve_here, body_limit=1000)
     result = check_server(
-        page(b"x" * 2000 + b"Welcome"), probe=probe, expect=Expectations(body=compile_pattern("Welcome"))
+        page(b"x" * 2000 + b"Welcome"), body_limit=1000, expect=Expectations(body=compile_pattern("Welcome"))
     )
     assert (result.outcome, result.body_truncated) == (Outcome.BODY_MISMATCH, True)
     assert result.error is not None
@@ -252,8 +250,7 @@ def test_a_pattern_past_the_limit_says_how_much_was_searched() -> None:
 
 
 def test_a_body_of_just_the_limit_is_not_cut() -> None:
-    probe = Probe(agent="here", resolve=resolve_here, body_limit=1000)
-    result = check_server(page(b"x" * 1000), probe=probe)
+    result = check_server(page(b"x" * 1000), body_limit=1000)
     assert (result.body_bytes, result.body_truncated) == (1000, False)
 
 

@@ -1,261 +1,292 @@
-"""The targets file: what it may say, and how each fault is told."""
+"""How a target is asked and what its answer must be like; its secrets stay where they belong."""
 
-import textwrap
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from webmon.check.target import Target, Tls, check_file, load
-from webmon.errors import UserError
+from tests.hostile import OK, Behaviour, HostileServer, answer, hang, hear, page, redirect
+from webmon.check.pattern import compile_pattern
+from webmon.check.probe import Probe, utc_now
+from webmon.check.result import CheckResult, Outcome
+from webmon.check.target import Target, Tls
+from webmon.check.transport import Addresses, resolve_here
+from webmon.check.verdict import Expectations
 
-
-def write(folder: Path, text: str, name: str = "targets.yml") -> Path:
-    path = folder / name
-    path.write_text(textwrap.dedent(text))
-    return path
-
-
-def faults(path: Path, regex: str | None = None) -> list[str]:
-    with pytest.raises(UserError) as caught:
-        load(path, regex=regex)
-    return [line.removeprefix(f"{path}:") for line in caught.value.lines]
+SECRET = "s3cret-t0ken"
 
 
-def test_a_plain_list_is_a_url_a_line(tmp_path: Path) -> None:
-    path = write(
-        tmp_path,
-        """\
-        # ours
-        https://example.org/
-
-          http://example.org/a#b   # with a comment
-        """,
-        "targets.txt",
-    )
-    first, second = load(path, interval=30, timeout=5, regex="Hello")
-    assert (first.name, first.url, first.interval, first.timeout) == ("https://example.org/",) * 2 + (30, 5)
-    assert second.url == "http://example.org/a#b"
-    assert first.expect.body is not None
-    assert first.expect.body.found_in(b"say Hello")
-    assert check_file(path) == 2
+def check(url: str, **more: Any) -> CheckResult:
+    authorities = more.pop("authorities", ())
+    resolve = more.pop("resolve", resolve_here)
+    settings: dict[str, Any] = {"name": "t", "url": url, "interval": 60, "timeout": 10}
+    probe = Probe(agent="here", resolve=resolve, authorities=authorities)
+    return probe.check(Target(**(settings | more)), utc_now())
 
 
-def test_yaml_targets_take_what_they_do_not_say_from_the_defaults(tmp_path: Path) -> None:
-    path = write(
-        tmp_path,
-        """\
-        defaults:
-          interval: 2m
-          timeout: 10
-          labels: {team: web, tier: one}
-          expect: {status: 2xx, body: Hello}
-        targets:
-          - https://example.org/
-          - name: shop
-            url: https://shop.example.org/
-            interval: 30
-            timeout: 500ms
-            labels: {tier: two}
-            expect: {status: [200, 301-302], max_response_time: 1.5}
-            tls: {verify: false}
-        """,
-    )
-    plain, shop = load(path)
-    assert (plain.name, plain.interval, plain.timeout) == ("https://example.org/", 120, 10)
-    assert plain.labels == {"team": "web", "tier": "one"}
-    assert plain.expect.status == ((200, 299),)
-    assert (shop.name, shop.interval, shop.timeout) == ("shop", 30, 0.5)
-    assert shop.labels == {"team": "web", "tier": "two"}
-    assert shop.expect.status == ((200, 200), (301, 302))
-    assert shop.expect.max_response_time == 1.5
-    assert shop.expect.body is not None
-    assert shop.expect.body.text == "Hello"
-    assert shop.tls == Tls(verify=False)
+def check_server(behaviour: Behaviour, **more: Any) -> CheckResult:
+    with HostileServer(behaviour) as server:
+        return check(server.url, **more)
 
 
-def test_the_settings_pattern_is_for_those_that_name_none(tmp_path: Path) -> None:
-    path = write(tmp_path, "targets:\n- http://a/\n- {url: 'http://b/', expect: {body: mine}}\n")
-    assert [t.expect.body.text for t in load(path, regex="ours") if t.expect.body] == ["ours", "mine"]
+class Listener:
+    """Keeps the requests that it gets, with their bodies, and answers each as it is told."""
+
+    def __init__(self, answer_to: Callable[[bytes], bytes] = lambda _: b"200 OK\r\n") -> None:
+        self.requests: list[bytes] = []
+        self._answer_to = answer_to
+
+    def __call__(self, connection: socket.socket) -> None:
+        request = hear(connection)
+        head, _, body = request.partition(b"\r\n\r\n")
+        for line in head.lower().split(b"\r\n"):
+            if line.startswith(b"content-length:"):
+                while len(body) < int(line.split(b":")[1]):
+                    body += connection.recv(65536)
+        self.requests.append(head + b"\r\n\r\n" + body)
+        path = head.split()[1]
+        connection.sendall(b"HTTP/1.1 " + self._answer_to(path) + b"Content-Length: 0\r\n\r\n")
 
 
-def test_a_timeout_from_the_settings_never_outlasts_an_interval(tmp_path: Path) -> None:
-    path = write(tmp_path, "targets:\n- {url: 'http://a/', interval: 5}\n")
-    assert load(path, interval=60, timeout=15)[0].timeout == 5
+def moved(status: bytes, to: Callable[[], str]) -> Callable[[bytes], bytes]:
+    def answer_to(path: bytes) -> bytes:
+        return status + b" Moved\r\nLocation: " + to().encode() + b"\r\n" if path == b"/" else b"200 OK\r\n"
+
+    return answer_to
 
 
-def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
-    path = write(tmp_path, "targets:\n- &a {name: one, url: 'http://a/', interval: 9}\n- {<<: *a, name: two}\n")
-    assert [(t.name, t.interval) for t in load(path)] == [("one", 9), ("two", 9)]
+def test_method_headers_and_body_are_sent_as_the_target_says() -> None:
+    listener = Listener()
+    result = check_server(listener, method="PUT", headers={"user-agent": "ours", "X-Team": "web"}, body=b"hello")
+    assert result.outcome is Outcome.UP
+    (request,) = listener.requests
+    head, _, body = request.partition(b"\r\n\r\n")
+    assert head.startswith(b"PUT / HTTP/1.1\r\n")
+    assert head.lower().count(b"user-agent: ours") == 1
+    assert b"webmon" not in head
+    assert b"X-Team: web" in head
+    assert b"Content-Length: 5" in head
+    assert body == b"hello"
 
 
-BAD_TARGETS = {
-    "{url: 'http://a/', intervall: 9}": "target 'http://a/': intervall is not known; right would be interval",
-    "{url: 'http://a/', expect: {bdy: x}}": "target 'http://a/': expect.bdy is not known; right would be body",
-    "{url: 'http://a/', zzz: 9}": "target 'http://a/': zzz is not known; right would be one of interval, timeout, "
-    "labels, expect, tls, name, url",
-    "{name: n}": "target 'n': url is missing; right would be http://HOST/... or https://HOST/...",
-    "{name: no, url: 'http://a/'}": "target 'http://a/': name is False (YAML reads yes, no, on and off so); right "
-    "would be text of 1 to 200 characters, in quotes",
-    "{url: 'http://a/', interval: soon}": "target 'http://a/': interval is 'soon'; right would be seconds from 1 to "
-    "86400, or 30s, 5m, 1h",
-    "{url: 'http://a/', interval: 0}": "target 'http://a/': interval is 0; right would be seconds from 1 to 86400, or "
-    "30s, 5m, 1h",
-    "{url: 'http://a/', timeout: 90}": "target 'http://a/': timeout is 90 s, longer than its interval of 60 s; right "
-    "would be at most that",
-    "{url: 'http://a/', expect: {status: 2yy}}": "target 'http://a/': expect.status is '2yy'; right would be codes and "
-    "ranges: 200, 200-299, 2xx, or a list of them",
-    "{url: 'http://a/', expect: {body: '(?=x)'}}": "target 'http://a/': expect.body is '(?=x)': RE2 cannot take it: "
-    "invalid perl operator: (?=; it has no lookahead and no lookbehind: match the text itself",
-    "{url: 'http://a/', labels: {port: 80}}": "target 'http://a/': labels.port is 80; right would be a mapping of "
-    "words, each value in quotes",
-    "{url: 'http://a/', tls: {verify: 'no'}}": "target 'http://a/': tls.verify is 'no'; right would be true or false",
-    "{url: 'http://a/', tls: {ca: nowhere.pem}}": "target 'http://a/': tls.ca is 'nowhere.pem': No such file or "
-    "directory",
-    "{url: 'http://a/', expect: 5}": "target 'http://a/': expect is 5; right would be a mapping with status, body, "
-    "max_response_time",
-    "7": "a target is 7; right would be a URL or a mapping with `url`",
-    "ftp://a/": "target 'ftp://a/': url is 'ftp://a/': right would be http://HOST/... or https://HOST/...",
-    "'http://a b/'": "target 'http://a b/': url is 'http://a b/': has a space or a control character in it; right "
-    "would be %20 for a space",
-    "http://a:99999/": "target 'http://a:99999/': url is 'http://a:99999/': right would be a valid "
-    "host and a port from 1 to 65535",
-    "{url: 'http://a/', url: 'http://b/'}": "url is here twice, first on line 3",
-}
+def test_an_answer_to_head_has_no_body_whatever_it_claims() -> None:
+    result = check_server(answer(OK + b"Content-Length: 999\r\n\r\n"), method="HEAD")
+    assert (result.outcome, result.body_bytes) == (Outcome.UP, 0)
 
 
-@pytest.mark.parametrize("text", BAD_TARGETS)
-def test_a_bad_target_is_told_with_its_line_and_what_would_be_right(text: str, tmp_path: Path) -> None:
-    path = write(tmp_path, f"targets:\n- http://fine/\n- {text}\n")
-    assert faults(path) == [f"3: {BAD_TARGETS[text]}"]
+def test_a_target_that_follows_no_redirect_judges_the_first_answer() -> None:
+    result = check_server(redirect(lambda: "/there"), max_redirects=None, expect=Expectations(status=((301, 302),)))
+    assert (result.outcome, result.http_status, result.redirects) == (Outcome.UP, 302, 0)
 
 
-def test_all_faults_are_told_at_once_each_with_its_line(tmp_path: Path) -> None:
-    path = write(
-        tmp_path,
-        """\
-        default: {}
-        defaults:
-          timeout: long
-        targets:
-          - url: http://a/
-            expect:
-              status: 99
-              body: "(a)\\\\1"
-          - url: http://b/
-            name: b
-          - url: http://c/
-            name: b
-        """,
-    )
-    assert faults(path, regex="(") == [
-        "MONITORING_TARGETS_REGEX is '(': RE2 cannot take it: missing ): (",
-        "1: default is not known; right would be defaults",
-        "3: defaults: timeout is 'long'; right would be seconds above 0, or 500ms, 10s",
-        "7: target 'http://a/': expect.status is 99; right would be codes and ranges: 200, 200-299, 2xx, or a list "
-        "of them",
-        "8: target 'http://a/': expect.body is '(a)\\\\1': RE2 cannot take it: invalid escape sequence: \\1; it has "
-        "no back references: spell out what may stand there",
-        "11: target 'b' is listed twice, first on line 9; right would be a name of its own",
-    ]
-
-
-def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
-    path = write(tmp_path, "https://joe:s3cret@example.org/\n", "targets.txt")
-    (fault,) = faults(path)
-    assert "s3cret" not in fault
-    assert "holds a user or a password" in fault
-
-
-def test_a_list_tells_the_lines_of_its_faults(tmp_path: Path) -> None:
-    path = write(tmp_path, "http://a/\nexample.org\nhttp://a/\n", "targets.txt")
-    assert faults(path) == [
-        "2: 'example.org': url is 'example.org': right would be http://HOST/... or https://HOST/...",
-        "3: 'http://a/' is listed twice, first on line 1; right would be a name of its own",
-    ]
+@pytest.mark.parametrize("most", [0, 3])
+def test_a_targets_own_number_of_redirects_counts(most: int) -> None:
+    result = check_server(redirect(lambda: "/again"), max_redirects=most)
+    assert (result.outcome, result.redirects) == (Outcome.TOO_MANY_REDIRECTS, most)
+    assert result.error == f"more than {most} redirects"
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "fault"),
+    ("status", "method"), [(b"301", b"GET"), (b"302", b"GET"), (b"303", b"GET"), (b"307", b"POST"), (b"308", b"POST")]
+)
+def test_a_redirected_post_stays_one_only_where_the_status_says_so(status: bytes, method: bytes) -> None:
+    listener = Listener(moved(status, lambda: "/there"))
+    check_server(listener, method="POST", headers={"Content-Type": "text/plain"}, body=b"hello")
+    _, second = listener.requests
+    assert second.startswith(method + b" /there ")
+    assert second.endswith(b"hello") == (method == b"POST")
+    assert (b"Content-Type" in second) == (method == b"POST")
+
+
+def test_credentials_go_along_on_the_same_origin_and_not_to_another() -> None:
+    headers = {"Authorization": f"Bearer {SECRET}", "X-Key": f"k {SECRET}", "X-Team": "web", "Cookie": "session=1"}
+    end = Listener()
+    with HostileServer(end) as other:
+        for to, secret_comes in ((lambda: "/there", True), (lambda: other.url, False)):
+            start = Listener(moved(b"302", to))
+            with HostileServer(start) as server:
+                assert check(server.url, headers=headers, secrets=(SECRET,)).outcome is Outcome.UP
+            last = start.requests[-1] if secret_comes else end.requests[-1]
+            assert (SECRET.encode() in last) == secret_comes
+            assert (b"session=1" in last) == secret_comes
+            assert b"X-Team: web" in last
+
+
+def test_a_body_with_a_secret_is_not_sent_on_to_another_origin() -> None:
+    end = Listener()
+    with HostileServer(end) as other:
+        result = check_server(
+            Listener(moved(b"307", lambda: other.url)), method="POST", body=SECRET.encode(), secrets=(SECRET,)
+        )
+    assert (result.outcome, result.http_status) == (Outcome.STATUS_MISMATCH, 307)
+    assert end.requests == []
+
+
+ECHOES: dict[str, Behaviour] = {
+    "as it is": answer(SECRET.encode() + b"\r\n\r\n"),
+    "cut in the middle": answer(b"x" * 452 + b" " + SECRET.encode() + b"\r\n\r\n"),
+    "in a header that is shown": page(b"", b"Server: " + SECRET.encode()),
+}
+
+
+@pytest.mark.parametrize("name", ECHOES)
+def test_a_secret_that_a_server_sends_back_stands_in_no_error(name: str) -> None:
+    result = check_server(
+        ECHOES[name],
+        headers={"X-Key": SECRET},
+        secrets=(SECRET,),
+        expect=Expectations(headers=(("Server", compile_pattern("^nginx")),)),
+    )
+    assert result.outcome in (Outcome.READ_ERROR, Outcome.HEADER_MISMATCH)
+    assert result.error is not None
+    assert "***" in result.error
+    assert SECRET[:4] not in result.error
+
+
+def test_an_error_stays_short_where_a_secret_is_shorter_than_what_stands_for_it() -> None:
+    result = check_server(answer(b"e" * 600 + b"\r\n\r\n"), secrets=("e",))
+    assert result.error is not None
+    assert len(result.error) <= 500
+
+
+def test_a_secret_in_a_bug_of_ours_stands_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(*_: object) -> Addresses:
+        raise ZeroDivisionError(f"oops {SECRET}")
+
+    with caplog.at_level(logging.ERROR):
+        result = check("http://example.org/", resolve=broken, secrets=(SECRET,))
+    assert result.outcome is Outcome.AGENT_ERROR
+    assert "ZeroDivisionError: oops ***" in caplog.text
+    assert SECRET not in caplog.text + str(result.error)
+
+
+JSON = page(b"{}", b"Content-Type: application/json", b"Server: Apache/2.4", b"X-Two: a", b"X-Two: b")
+
+
+@pytest.mark.parametrize(
+    ("expect", "error"),
     [
-        ("t.yml", "targets: [", "1: not YAML: did not find expected node content"),
-        ("t.yml", "- http://a/\n", "1: right would be a mapping with `targets`, a list, and maybe `defaults`"),
-        ("t.txt", "targets:\n- http://a/\n", "1: this is YAML; right would be a file name that ends in .yml"),
-        ("t.txt", "# none\n", " names no target; right would be one URL at least"),
-        ("t.yml", "targets: []\n", " names no target; right would be one URL at least"),
-        ("t.yml", "targets: &a [*a]\n", "1: not YAML: too large or nested too deep"),
+        ({"headers": {"content-type": "^application/json$", "X-Two": "a, b"}}, None),
+        ({"headers_not": {"Server": "nginx", "X-None": "."}}, None),
+        (
+            {"headers": {"Content-Type": "html"}},
+            "header Content-Type is 'application/json', which does not match 'html'",
+        ),
+        ({"headers": {"X-None": ""}}, "there is no header X-None, expected one that matches ''"),
+        (
+            {"headers_not": {"Server": "Apache"}},
+            "header Server is 'Apache/2.4', which matches 'Apache' and must not",
+        ),
     ],
 )
-def test_a_file_of_the_wrong_kind(name: str, text: str, fault: str, tmp_path: Path) -> None:
-    assert fault in faults(write(tmp_path, text, name))
+def test_headers_are_held_against_their_patterns(expect: dict[str, dict[str, str]], error: str | None) -> None:
+    patterns: dict[str, Any] = {
+        key: tuple((name, compile_pattern(text)) for name, text in value.items()) for key, value in expect.items()
+    }
+    result = check_server(JSON, expect=Expectations(**patterns))
+    assert result.outcome is (Outcome.HEADER_MISMATCH if error else Outcome.UP)
+    assert result.error == error
 
 
-def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
-    assert faults(tmp_path / "t.yml") == [" No such file or directory; right would be a readable list of targets"]
-    (tmp_path / "b.txt").write_bytes(b"http://a/\n\xff")
-    assert faults(tmp_path / "b.txt") == [" not UTF-8 at byte 10; right would be UTF-8 text"]
+def test_a_body_that_must_not_match_is_a_mismatch_where_it_does() -> None:
+    expect = Expectations(body=compile_pattern("Wel"), body_not=compile_pattern("(?i)error"))
+    assert check_server(page(b"Welcome"), expect=expect).outcome is Outcome.UP
+    result = check_server(page(b"Welcome, ERROR 7"), expect=expect)
+    assert (result.outcome, result.regex_match) == (Outcome.BODY_MISMATCH, True)
+    assert result.error == "something in the body matches '(?i)error', and nothing may"
 
 
-def test_an_authority_of_a_target_stands_beside_the_file(tmp_path: Path) -> None:
-    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    path = write(tmp_path, "targets:\n- {url: 'https://a/', tls: {ca: ca.pem}}\n")
-    assert load(path)[0].tls.ca == tmp_path / "ca.pem"
-    (tmp_path / "ca.pem").write_text("nothing")
-    assert faults(path) == ["2: target 'https://a/': tls.ca is 'ca.pem': holds no PEM certificate"]
+def only(family: socket.AddressFamily, port: int) -> Callable[..., Addresses]:
+    both = [(socket.AF_INET6, ("::1", port, 0, 0)), (socket.AF_INET, ("127.0.0.1", port))]
+    return lambda *_: [address for address in both if address[0] == family or family is socket.AF_UNSPEC]
 
 
-def test_targets_are_equal_when_a_check_of_either_is_the_same() -> None:
-    one = Target(name="n", url="http://a/", interval=60, timeout=5)
-    assert one == Target(name="n", url="http://a/", interval=60, timeout=5)
-    assert one != Target(name="n", url="http://b/", interval=60, timeout=5)
+def test_the_ip_version_of_a_target_is_kept() -> None:
+    with HostileServer(page(b"hi")) as server:
+        result = check(server.url, ip_version=4, resolve=only(socket.AF_UNSPEC, server.port))
+        assert (result.outcome, result.remote_ip) == (Outcome.UP, "127.0.0.1")
+        result = check(server.url, ip_version=6, resolve=only(socket.AF_INET, server.port))
+    assert (result.outcome, result.error) == (
+        Outcome.DNS_ERROR,
+        "resolving the name: the name has no IPv6 address",
+    )
 
 
-YAML_PIECES = st.sampled_from(
-    [
-        "targets: ",
-        "defaults: ",
-        "- ",
-        "  ",
-        "\n",
-        "url: ",
-        "http://a/",
-        "{",
-        "}",
-        "[",
-        "]",
-        "&a ",
-        "*a",
-        "<<: ",
-        "!!int ",
-        "expect: ",
-        "status: ",
-        "2026-99-99",
-        "no",
-        "null",
-        ": ",
-        "'",
-        '"',
-        "#",
-        "? ",
-        "\t",
-        "\x00",
-        "é",
-        "0x",
-        ".inf",
-    ]
-)
+# TLS
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(YAML_PIECES, max_size=30).map("".join), st.sampled_from(["t.yml", "t.txt"]))
-def test_no_file_makes_a_traceback(tmp_path: Path, text: str, name: str) -> None:
-    path = tmp_path / name
-    path.write_text("targets:\n- " * (name == "t.yml") + text, encoding="utf-8")
-    try:
-        targets = load(path)
-    except UserError as error:
-        assert all(line.startswith(str(path)) for line in error.lines)  # noqa: PT017
-    else:
-        assert targets
+class Pki:
+    """An authority, and what a server and a client have of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.authority = trustme.CA()
+        self.ca = self.write("ca.pem", self.authority.cert_pem)
+        client = self.authority.issue_cert("client")
+        self.certificate = self.write("cert.pem", client.cert_chain_pems[0])
+        self.key = self.write("key.pem", client.private_key_pem)
+
+    def write(self, name: str, blob: trustme.Blob) -> Path:
+        blob.write_to_path(str(self.folder / name))
+        return self.folder / name
+
+    def server(self, **certificate: Any) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.authority.issue_cert("localhost", **certificate).configure_cert(context)
+        return context
+
+    def check(self, context: ssl.SSLContext, **more: Any) -> CheckResult:
+        with HostileServer(page(b"hi"), tls=context) as server:
+            return check(server.url, authorities=(self.ca,), **more)
+
+
+@pytest.fixture
+def pki(tmp_path: Path) -> Pki:
+    return Pki(tmp_path)
+
+
+@pytest.mark.parametrize(("days", "outcome"), [(9, Outcome.UP), (11, Outcome.CERTIFICATE_EXPIRING)])
+def test_a_certificate_that_ends_soon_is_told(pki: Pki, days: float, outcome: Outcome) -> None:
+    context = pki.server(not_after=datetime.now(UTC) + timedelta(days=10, hours=1))
+    result = pki.check(context, expect=Expectations(certificate_days=days))
+    assert result.outcome is outcome
+    if outcome is not Outcome.UP:
+        assert result.error == "the certificate ends in 10.0 days, expected 11 at least"
+
+
+def test_a_connection_without_tls_has_no_certificate_to_end() -> None:
+    assert check_server(page(b"hi"), expect=Expectations(certificate_days=9)).outcome is Outcome.UP
+
+
+def test_a_server_that_asks_for_our_certificate_gets_it(pki: Pki) -> None:
+    context = pki.server()
+    pki.authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    assert pki.check(context, tls=Tls(certificate=pki.certificate, key=pki.key)).outcome is Outcome.UP
+    assert pki.check(context).outcome.is_down
+
+
+def test_a_version_of_tls_older_than_the_target_takes_is_a_tls_error(pki: Pki) -> None:
+    context = pki.server()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert pki.check(context).tls_version == "TLSv1.2"
+    assert pki.check(context, tls=Tls(minimum="1.3")).outcome is Outcome.TLS_ERROR
+
+
+def test_a_rotated_secret_makes_another_target() -> None:
+    def make(token: str) -> Target:
+        return Target(name="t", url="http://a/", interval=60, timeout=5, headers={"X-Key": token}, secrets=(token,))
+
+    assert make("a") == make("a")
+    assert make("a") != make("b")
+    assert SECRET not in repr(make(SECRET))
+
+
+def test_what_a_target_may_take_bounds_a_check_that_hangs() -> None:
+    assert check_server(hang, method="POST", body=b"x", timeout=0.2).outcome is Outcome.TIMEOUT

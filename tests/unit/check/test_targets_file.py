@@ -1,0 +1,492 @@
+"""The targets file: what it may say, and how each fault is told."""
+
+import base64
+import json
+import textwrap
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import trustme
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from webmon.check import targets_model
+from webmon.check.target import Target, Tls
+from webmon.check.targets_file import check_file, load
+from webmon.errors import UserError
+
+
+def write(folder: Path, text: str, name: str = "targets.yml") -> Path:
+    path = folder / name
+    path.write_text(textwrap.dedent(text))
+    return path
+
+
+def faults(path: Path, regex: str | None = None) -> list[str]:
+    with pytest.raises(UserError) as caught:
+        load(path, regex=regex)
+    return [line.removeprefix(f"{path}:") for line in caught.value.lines]
+
+
+def test_a_plain_list_is_a_url_a_line(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """\
+        # ours
+        https://example.org/
+
+          http://example.org/a#b   # with a comment
+        """,
+        "targets.txt",
+    )
+    first, second = load(path, interval=30, timeout=5, regex="Hello")
+    assert (first.name, first.url, first.interval, first.timeout) == ("https://example.org/",) * 2 + (30, 5)
+    assert second.url == "http://example.org/a#b"
+    assert first.expect.body is not None
+    assert first.expect.body.found_in(b"say Hello")
+    assert check_file(path) == 2
+
+
+def test_yaml_targets_take_what_they_do_not_say_from_the_defaults(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """\
+        defaults:
+          interval: 2m
+          timeout: 10
+          labels: {team: web, tier: one}
+          expect: {status: 2xx, body: Hello}
+        targets:
+          - https://example.org/
+          - name: shop
+            url: https://shop.example.org/
+            interval: 30
+            timeout: 500ms
+            labels: {tier: two}
+            expect: {status: [200, 301-302], max_response_time: 1.5}
+            tls: {verify: false}
+        """,
+    )
+    plain, shop = load(path)
+    assert (plain.name, plain.interval, plain.timeout) == ("https://example.org/", 120, 10)
+    assert plain.labels == {"team": "web", "tier": "one"}
+    assert plain.expect.status == ((200, 299),)
+    assert (shop.name, shop.interval, shop.timeout) == ("shop", 30, 0.5)
+    assert shop.labels == {"team": "web", "tier": "two"}
+    assert shop.expect.status == ((200, 200), (301, 302))
+    assert shop.expect.max_response_time == 1.5
+    assert shop.expect.body is not None
+    assert shop.expect.body.text == "Hello"
+    assert shop.tls == Tls(verify=False)
+
+
+WHOLE = """\
+defaults:
+  headers: {X-Team: web}
+  expect: {certificate_days: 14}
+targets:
+  - name: shop
+    url: https://shop.example.org/api
+    method: POST
+    headers: {Content-Type: application/json, X-Key: "key ${SHOP_KEY}"}
+    body: '{"token": "${SHOP_TOKEN}"}'
+    auth: {basic: {username: joe, password: "${SHOP_PASSWORD}"}}
+    ip_version: 4
+    max_redirects: 2
+    body_limit: 64KB
+    tls: {minimum: 1.3, ca: ca.pem, certificate: cert.pem, key: key.pem}
+    expect:
+      body_not: "(?i)error"
+      headers: {Content-Type: "^application/json"}
+      headers_not: {Server: Apache}
+  - url: http://a/
+    follow_redirects: false
+    auth: {bearer: "${SHOP_TOKEN}"}
+"""
+SECRETS = {"SHOP_KEY": "k3y", "SHOP_TOKEN": "t0ken", "SHOP_PASSWORD": "pa:ss wörd"}
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """A file that says everything that a file can, with the certificates that it names."""
+    authority = trustme.CA()
+    leaf = authority.issue_cert("agent")
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    leaf.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    leaf.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    return write(tmp_path, WHOLE)
+
+
+def test_a_target_may_say_how_it_is_asked_and_what_it_must_be_like(whole: Path) -> None:
+    shop, plain = load(whole, secrets=SECRETS)
+    folder = whole.parent
+    assert (shop.method, shop.ip_version, shop.max_redirects, shop.body_limit) == ("POST", 4, 2, 65536)
+    assert shop.body == b'{"token": "t0ken"}'
+    assert shop.headers == {
+        "X-Team": "web",
+        "Content-Type": "application/json",
+        "X-Key": "key k3y",
+        "Authorization": "Basic " + base64.b64encode("joe:pa:ss wörd".encode()).decode(),
+    }
+    assert shop.tls == Tls(ca=folder / "ca.pem", certificate=folder / "cert.pem", key=folder / "key.pem", minimum="1.3")
+    assert shop.expect.certificate_days == 14
+    assert shop.expect.body_not is not None
+    assert shop.expect.body_not.found_in(b"an ERROR")
+    assert [(name, pattern.text) for name, pattern in shop.expect.headers] == [("Content-Type", "^application/json")]
+    assert [(name, pattern.text) for name, pattern in shop.expect.headers_not] == [("Server", "Apache")]
+    assert (plain.method, plain.max_redirects, plain.headers["Authorization"]) == ("GET", None, "Bearer t0ken")
+
+
+def test_a_file_can_be_looked_at_where_its_secrets_are_not(whole: Path) -> None:
+    assert check_file(whole) == 2
+
+
+def test_a_secret_that_is_not_set_is_told_with_its_name_and_line(whole: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        load(whole, secrets={"SHOP_KEY": "k3y", "SHOP_PASSWORD": ""})
+    why = "which is not set; right would be a variable of the .env or the environment"
+    assert [line.removeprefix(f"{whole}:") for line in caught.value.lines] == [
+        f"10: target 'shop': auth.basic.password names ${{SHOP_PASSWORD}}, {why}",
+        f"9: target 'shop': body names ${{SHOP_TOKEN}}, {why}",
+        f"21: target 'http://a/': auth.bearer names ${{SHOP_TOKEN}}, {why}",
+    ]
+
+
+def test_only_the_secrets_of_the_target_that_is_asked_for_must_be_set(whole: Path) -> None:
+    assert load(whole, secrets={"SHOP_TOKEN": "t"}, only="http://a/")[1].headers["Authorization"] == "Bearer t"
+
+
+def test_a_secret_stands_in_no_message_of_the_file(whole: Path) -> None:
+    bad = {"SHOP_KEY": "k3y\r\nX: y", "SHOP_TOKEN": "t0 ken", "SHOP_PASSWORD": "s3cret"}
+    with pytest.raises(UserError) as caught:
+        load(whole, secrets=bad)
+    assert len(caught.value.lines) == 2
+    assert not any(text in str(caught.value) for text in ("k3y", "t0", "s3cret"))
+    path = write(
+        whole.parent, "targets:\n- {url: 'http://a/', auth: {basic: s3cret}, headers: [s3cret], body: [s3cret]}\n"
+    )
+    assert len(faults(path)) == 3
+    assert not any("s3cret" in fault for fault in faults(path))
+    assert not any(
+        "t0ken" in repr(target) or "k3y" in repr(target) for target in load(write(whole.parent, WHOLE), secrets=SECRETS)
+    )
+
+
+def test_a_key_that_is_not_the_certificates_is_refused(whole: Path) -> None:
+    trustme.CA().issue_cert("other").private_key_pem.write_to_path(str(whole.parent / "key.pem"))
+    assert faults(whole) == ["14: target 'shop': tls.certificate is 'cert.pem': tls.key is not its key"]
+
+
+def test_the_checked_in_schema_is_that_of_the_model() -> None:
+    checked_in = json.loads(files("webmon").joinpath("targets.schema.json").read_text())
+    again = "run: python -m webmon.check.targets_model > webmon/targets.schema.json"
+    assert checked_in == targets_model.json_schema(), again
+
+
+def schema_takes(text: str) -> bool:
+    return bool(jsonschema.Draft202012Validator(targets_model.json_schema()).is_valid(yaml.safe_load(text)))
+
+
+def test_the_schema_takes_what_the_agent_takes() -> None:
+    assert schema_takes(WHOLE)
+    assert schema_takes("targets: [http://a/, {url: 'http://b/', interval: 5m, expect: {status: [200, 3xx, 401-403]}}]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{url: 'http://a/', intervall: 9}",
+        "{name: n}",
+        "{url: 'http://a/', interval: soon}",
+        "{url: 'http://a/', expect: {status: 2yy}}",
+        "{url: 'http://a/', method: get}",
+        "{url: 'http://a/', tls: {minimum: 1.1}}",
+        "{url: 'http://a/', body_limit: 1 GB}",
+        "{url: 'http://a/', labels: {port: 80}}",
+        "7",
+    ],
+)
+def test_the_schema_refuses_what_the_agent_refuses(text: str) -> None:
+    assert not schema_takes(f"targets:\n- {text}\n")
+
+
+def test_the_settings_pattern_is_for_those_that_name_none(tmp_path: Path) -> None:
+    path = write(tmp_path, "targets:\n- http://a/\n- {url: 'http://b/', expect: {body: mine}}\n")
+    assert [t.expect.body.text for t in load(path, regex="ours") if t.expect.body] == ["ours", "mine"]
+
+
+def test_a_timeout_from_the_settings_never_outlasts_an_interval(tmp_path: Path) -> None:
+    path = write(tmp_path, "targets:\n- {url: 'http://a/', interval: 5}\n")
+    assert load(path, interval=60, timeout=15)[0].timeout == 5
+
+
+def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
+    path = write(tmp_path, "targets:\n- &a {name: one, url: 'http://a/', interval: 9}\n- {<<: *a, name: two}\n")
+    assert [(t.name, t.interval) for t in load(path)] == [("one", 9), ("two", 9)]
+
+
+BAD_TARGETS = {
+    "{url: 'http://a/', intervall: 9}": "target 'http://a/': intervall is not known; right would be interval",
+    "{url: 'http://a/', expect: {bdy: x}}": "target 'http://a/': expect.bdy is not known; right would be body",
+    "{url: 'http://a/', zzz: 9}": "target 'http://a/': zzz is not known; right would be one of interval, timeout, "
+    "labels, method, headers, body, auth, ip_version, follow_redirects, max_redirects, body_limit, expect, tls, name, "
+    "url",
+    "{name: n}": "target 'n': url is missing; right would be http://HOST/... or https://HOST/...",
+    "{name: no, url: 'http://a/'}": "target 'http://a/': name is False (YAML reads yes, no, on and off so); right "
+    "would be text of 1 to 200 characters, in quotes",
+    "{url: 'http://a/', interval: soon}": "target 'http://a/': interval is 'soon'; right would be seconds from 1 to "
+    "86400, or 30s, 5m, 1h",
+    "{url: 'http://a/', interval: 0}": "target 'http://a/': interval is 0; right would be seconds from 1 to 86400, or "
+    "30s, 5m, 1h",
+    "{url: 'http://a/', timeout: 90}": "target 'http://a/': timeout is 90 s, longer than its interval of 60 s; right "
+    "would be at most that",
+    "{url: 'http://a/', expect: {status: 2yy}}": "target 'http://a/': expect.status is '2yy'; right would be codes and "
+    "ranges: 200, 200-299, 2xx, or a list of them",
+    "{url: 'http://a/', expect: {body: '(?=x)'}}": "target 'http://a/': expect.body is '(?=x)': RE2 cannot take it: "
+    "invalid perl operator: (?=; it has no lookahead and no lookbehind: match the text itself",
+    "{url: 'http://a/', labels: {port: 80}}": "target 'http://a/': labels.port is 80; right would be a mapping of "
+    "words, each value in quotes",
+    "{url: 'http://a/', tls: {verify: 'no'}}": "target 'http://a/': tls.verify is 'no'; right would be true or false",
+    "{url: 'http://a/', tls: {ca: nowhere.pem}}": "target 'http://a/': tls.ca is 'nowhere.pem': No such file or "
+    "directory",
+    "{url: 'http://a/', expect: 5}": "target 'http://a/': expect is 5; right would be a mapping with status, body, "
+    "body_not, headers, headers_not, max_response_time, certificate_days",
+    "{url: 'http://a/', method: get}": "target 'http://a/': method is 'get'; right would be GET, HEAD, POST, PUT, "
+    "PATCH, DELETE or OPTIONS",
+    "{url: 'http://a/', headers: {'a b': x}}": "target 'http://a/': headers.a b is not right (it may be a secret and "
+    "is not shown); right would be a mapping of header names to texts, each in quotes",
+    "{url: 'http://a/', headers: {X-One: no}}": "target 'http://a/': headers.X-One is False (YAML reads yes, no, on "
+    "and off so); right would be a mapping of header names to texts, each in quotes",
+    "{url: 'http://a/', headers: {Content-Length: '5'}}": "target 'http://a/': headers.Content-Length is set by "
+    "webmon; right would be none",
+    '{url: "http://a/", headers: {X-One: "a\\r\\nX-Two: b"}}': "target 'http://a/': headers.X-One cannot be sent; "
+    "right would be one line of Latin-1 text without spaces around it",
+    "{url: 'http://a/', auth: {bearer: a, basic: {username: u, password: p}}}": "target 'http://a/': auth: right would "
+    "be one of basic and bearer",
+    "{url: 'http://a/', auth: {}}": "target 'http://a/': auth: right would be one of basic and bearer",
+    "{url: 'http://a/', auth: {basic: {username: u}}}": "target 'http://a/': auth.basic.password is missing; right "
+    "would be ${NAME} of a secret",
+    "{url: 'http://a/', auth: {basic: {user: u, username: u, password: p}}}": "target 'http://a/': auth.basic.user is "
+    "not known; right would be username",
+    "{url: 'http://a/', auth: {bearer: a}, headers: {authorization: b}}": "target 'http://a/': auth and "
+    "headers.Authorization are both there; right would be one of them",
+    "{url: 'http://a/', auth: {bearer: 'a b'}}": "target 'http://a/': auth.bearer cannot be sent; right would be ASCII "
+    "without spaces",
+    "'http://a/${TOKEN}'": "target 'http://a/${TOKEN}': url is 'http://a/${TOKEN}': names a secret, and a URL is "
+    "stored with every result; right would be a header or `auth`",
+    "{url: 'http://a/', ip_version: 5}": "target 'http://a/': ip_version is 5; right would be any, 4 or 6",
+    "{url: 'http://a/', follow_redirects: 'no'}": "target 'http://a/': follow_redirects is 'no'; right would be true "
+    "or false",
+    "{url: 'http://a/', follow_redirects: no, max_redirects: 3}": "target 'http://a/': max_redirects counts nothing "
+    "while follow_redirects is false; right would be one of them",
+    "{url: 'http://a/', max_redirects: 51}": "target 'http://a/': max_redirects is 51; right would be a whole number "
+    "from 0 to 50",
+    "{url: 'http://a/', body_limit: 1 GB}": "target 'http://a/': body_limit is '1 GB'; right would be bytes from 1 to "
+    "67108864, or 64KB, 2MB",
+    "{url: 'http://a/', method: HEAD, expect: {body: x}}": "target 'http://a/': an answer to HEAD has no body to "
+    "match; right would be GET, or neither expect.body nor expect.body_not",
+    "{url: 'http://a/', expect: {headers: {Server: '(a'}}}": "target 'http://a/': expect.headers.Server is '(a': RE2 "
+    "cannot take it: missing ): (a",
+    "{url: 'http://a/', expect: {body_not: 'a++'}}": "target 'http://a/': expect.body_not is 'a++': RE2 cannot take "
+    "it: bad repetition operator: ++; it never backtracks, so it needs no atomic or possessive form: write the plain "
+    "one",
+    "{url: 'https://a/', expect: {certificate_days: soon}}": "target 'https://a/': expect.certificate_days is 'soon'; "
+    "right would be days above 0",
+    "{url: 'https://a/', tls: {verify: false}, expect: {certificate_days: 9}}": "target 'https://a/': "
+    "expect.certificate_days needs a certificate that is looked at; right would be tls.verify: true",
+    "{url: 'https://a/', tls: {minimum: 1.1}}": "target 'https://a/': tls.minimum is '1.1'; right would be 1.2 or 1.3",
+    "{url: 'https://a/', tls: {key: k.pem}}": "target 'https://a/': tls.key has no certificate; right would be "
+    "tls.certificate beside it",
+    "{url: 'https://a/', tls: {certificate: no.pem}}": "target 'https://a/': tls.certificate is 'no.pem': No such file "
+    "or directory",
+    "7": "a target is 7; right would be a URL or a mapping with `url`",
+    "ftp://a/": "target 'ftp://a/': url is 'ftp://a/': right would be http://HOST/... or https://HOST/...",
+    "'http://a b/'": "target 'http://a b/': url is 'http://a b/': has a space or a control character in it; right "
+    "would be %20 for a space",
+    "http://a:99999/": "target 'http://a:99999/': url is 'http://a:99999/': right would be a valid "
+    "host and a port from 1 to 65535",
+    "{url: 'http://a/', url: 'http://b/'}": "url is here twice, first on line 3",
+}
+
+
+@pytest.mark.parametrize("text", BAD_TARGETS)
+def test_a_bad_target_is_told_with_its_line_and_what_would_be_right(text: str, tmp_path: Path) -> None:
+    path = write(tmp_path, f"targets:\n- http://fine/\n- {text}\n")
+    assert faults(path) == [f"3: {BAD_TARGETS[text]}"]
+
+
+def test_all_faults_are_told_at_once_each_with_its_line(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """\
+        default: {}
+        defaults:
+          timeout: long
+        targets:
+          - url: http://a/
+            expect:
+              status: 99
+              body: "(a)\\\\1"
+          - url: http://b/
+            name: b
+          - url: http://c/
+            name: b
+        """,
+    )
+    assert faults(path, regex="(") == [
+        "MONITORING_TARGETS_REGEX is '(': RE2 cannot take it: missing ): (",
+        "1: default is not known; right would be defaults",
+        "3: defaults: timeout is 'long'; right would be seconds above 0, or 500ms, 10s",
+        "7: target 'http://a/': expect.status is 99; right would be codes and ranges: 200, 200-299, 2xx, or a list "
+        "of them",
+        "8: target 'http://a/': expect.body is '(a)\\\\1': RE2 cannot take it: invalid escape sequence: \\1; it has "
+        "no back references: spell out what may stand there",
+        "11: target 'b' is listed twice, first on line 9; right would be a name of its own",
+    ]
+
+
+def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    path = write(tmp_path, "https://joe:s3cret@example.org/\n", "targets.txt")
+    (fault,) = faults(path)
+    assert "s3cret" not in fault
+    assert "holds a user or a password" in fault
+
+
+def test_a_list_tells_the_lines_of_its_faults(tmp_path: Path) -> None:
+    path = write(tmp_path, "http://a/\nexample.org\nhttp://a/\n", "targets.txt")
+    assert faults(path) == [
+        "2: 'example.org': url is 'example.org': right would be http://HOST/... or https://HOST/...",
+        "3: 'http://a/' is listed twice, first on line 1; right would be a name of its own",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fault"),
+    [
+        ("t.yml", "targets: [", "1: not YAML: did not find expected node content"),
+        ("t.yml", "- http://a/\n", "1: right would be a mapping with `targets`, a list, and maybe `defaults`"),
+        ("t.txt", "targets:\n- http://a/\n", "1: this is YAML; right would be a file name that ends in .yml"),
+        ("t.txt", "# none\n", " names no target; right would be one URL at least"),
+        ("t.yml", "targets: []\n", " names no target; right would be one URL at least"),
+        ("t.yml", "targets: &a [*a]\n", "1: not YAML: too large or nested too deep"),
+    ],
+)
+def test_a_file_of_the_wrong_kind(name: str, text: str, fault: str, tmp_path: Path) -> None:
+    assert fault in faults(write(tmp_path, text, name))
+
+
+def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
+    assert faults(tmp_path / "t.yml") == [" No such file or directory; right would be a readable list of targets"]
+    (tmp_path / "b.txt").write_bytes(b"http://a/\n\xff")
+    assert faults(tmp_path / "b.txt") == [" not UTF-8 at byte 10; right would be UTF-8 text"]
+
+
+def test_an_authority_of_a_target_stands_beside_the_file(tmp_path: Path) -> None:
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    path = write(tmp_path, "targets:\n- {url: 'https://a/', tls: {ca: ca.pem}}\n")
+    assert load(path)[0].tls.ca == tmp_path / "ca.pem"
+    (tmp_path / "ca.pem").write_text("nothing")
+    assert faults(path) == ["2: target 'https://a/': tls.ca is 'ca.pem': holds no PEM certificate"]
+
+
+def test_targets_are_equal_when_a_check_of_either_is_the_same() -> None:
+    one = Target(name="n", url="http://a/", interval=60, timeout=5)
+    assert one == Target(name="n", url="http://a/", interval=60, timeout=5)
+    assert one != Target(name="n", url="http://b/", interval=60, timeout=5)
+
+
+YAML_PIECES = st.sampled_from(
+    [
+        "targets: ",
+        "defaults: ",
+        "- ",
+        "  ",
+        "\n",
+        "url: ",
+        "http://a/",
+        "{",
+        "}",
+        "[",
+        "]",
+        "&a ",
+        "*a",
+        "<<: ",
+        "!!int ",
+        "expect: ",
+        "status: ",
+        "2026-99-99",
+        "no",
+        "null",
+        ": ",
+        "'",
+        '"',
+        "#",
+        "? ",
+        "\t",
+        "\x00",
+        "é",
+        "0x",
+        ".inf",
+    ]
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(YAML_PIECES, max_size=30).map("".join), st.sampled_from(["t.yml", "t.txt"]))
+def test_no_file_makes_a_traceback(tmp_path: Path, text: str, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("targets:\n- " * (name == "t.yml") + text, encoding="utf-8")
+    try:
+        targets = load(path)
+    except UserError as error:
+        assert all(line.startswith(str(path)) for line in error.lines)  # noqa: PT017
+    else:
+        assert targets
+
+
+KEYS = sorted(
+    {
+        key
+        for model in (targets_model.TargetModel, targets_model.Expect, targets_model.TlsModel, targets_model.Auth)
+        for key in model.model_fields
+    }
+)
+ANYTHING: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.dates()
+    | st.text(max_size=8)
+    | st.sampled_from(["http://a/", "${A}", "${B", "(?=x)", "2xx", "5s", "1KB", "GET", "HEAD", "any", "\\n"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*KEYS, "X-Y"]) | st.text(max_size=5), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=5),
+    st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=5),
+    st.none() | st.dictionaries(st.sampled_from("AB"), st.text(min_size=1, max_size=5)),
+)
+def test_no_value_of_any_key_makes_a_traceback(
+    tmp_path: Path, defaults: dict[str, Any], target: dict[str, Any], secrets: dict[str, str] | None
+) -> None:
+    path = tmp_path / "t.yml"
+    document = {"defaults": defaults, "targets": [{"url": "http://a/", **target}]}
+    path.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8", errors="replace")
+    try:
+        (loaded,) = load(path, secrets=secrets)
+    except UserError as error:
+        assert all(line.startswith(str(path)) for line in error.lines)  # noqa: PT017
+        assert not any(len(line.splitlines()) > 1 for line in error.lines)  # noqa: PT017
+    else:
+        assert loaded.timeout <= loaded.interval

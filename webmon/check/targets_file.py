@@ -1,0 +1,466 @@
+"""The file that lists the targets: read whole, with all its faults told at once.
+
+It is a plain list (a URL a line, `#` comments) or, where its name ends in .yml or .yaml, a mapping with `targets` and
+`defaults`. Each fault is told with file, line, key, value and what would be right.
+
+Secrets stand in it as ${NAME}, in headers, body and auth. What stands there is never repeated in a message.
+"""
+
+import base64
+import difflib
+import re
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from webmon.check import yaml_lines
+from webmon.check.pattern import Pattern, PatternError, compile_pattern
+from webmon.check.target import (
+    BODY_LIMIT,
+    DEFAULT_INTERVAL,
+    DEFAULT_TIMEOUT,
+    MAX_REDIRECTS,
+    Target,
+    Tls,
+    without_password,
+)
+from webmon.check.targets_model import Auth, Common, Expect, TargetModel, TargetsFile, TlsModel
+from webmon.check.transport import tls_context
+from webmon.check.verdict import ANY_SUCCESS, Expectations
+from webmon.errors import UserError
+
+_SECRET: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_CLOSED: Final = ("headers", "body", "auth")
+"""Keys whose values may be secrets, and are never shown."""
+_OURS: Final = ("connection", "content-length", "transfer-encoding")
+"""Headers that only the one who writes the request can set right."""
+_MAPPINGS: Final = ("labels", "headers", "headers_not")
+"""Keys whose values have keys of the user's."""
+
+
+def load(
+    path: Path,
+    *,
+    interval: float = DEFAULT_INTERVAL,
+    timeout: float | None = None,
+    regex: str | None = None,
+    secrets: Mapping[str, str] | None = None,
+    only: str | None = None,
+) -> tuple[Target, ...]:
+    """Read a targets file.
+
+    Args:
+        path: the file.
+        interval: seconds between checks of a target that names no interval.
+        timeout: seconds for a check of a target that names no timeout; where its interval is shorter, that counts.
+        regex: pattern for every target that names none (MONITORING_TARGETS_REGEX).
+        secrets: what ${NAME} stands for; None leaves it as it is, for those who only look at the file.
+        only: the name of the one target whose secrets are asked for; None: those of all.
+
+    Raises:
+        UserError: a line for each fault.
+    """
+    reader = _Reader(path, interval=interval, timeout=timeout, regex=regex, secrets=secrets, only=only)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; right would be a readable list of targets") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 at byte {error.start}; right would be UTF-8 text") from error
+    if path.suffix in (".yml", ".yaml"):
+        reader.read_yaml(text)
+    else:
+        reader.read_list(text)
+    return reader.finish()
+
+
+def check_file(path: Path) -> int:
+    """Give the number of targets in a file without a fault.
+
+    Raises:
+        UserError: a line for each fault.
+    """
+    return len(load(path))
+
+
+def why_no_authority(error: OSError) -> str:
+    """Say why a file of authorities cannot be used, from what tls_context raised."""
+    if isinstance(error, ssl.SSLError) or not error.strerror:
+        return "holds no PEM certificate"
+    return error.strerror
+
+
+class _Reader:
+    """Reads one file; gathers targets and faults."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        interval: float,
+        timeout: float | None,
+        regex: str | None,
+        secrets: Mapping[str, str] | None,
+        only: str | None,
+    ) -> None:
+        self._path = path
+        self._interval = interval
+        self._timeout = timeout if timeout is not None else DEFAULT_TIMEOUT
+        self._secrets = secrets
+        self._only = only
+        self._faults: list[str] = []
+        self._targets: dict[str, tuple[Target, int]] = {}
+        self._pattern: Pattern | None = None
+        self._document = yaml_lines.Document()
+        if regex:
+            try:
+                self._pattern = compile_pattern(regex)
+            except PatternError as error:
+                self._faults.append(f"MONITORING_TARGETS_REGEX is {regex!r}: {error}")
+
+    def finish(self) -> tuple[Target, ...]:
+        if not self._targets and not self._faults:
+            self._faults.append(f"{self._path}: names no target; right would be one URL at least")
+        if self._faults:
+            raise UserError(*self._faults)
+        return tuple(target for target, _ in self._targets.values())
+
+    def read_list(self, text: str) -> None:
+        for number, line in enumerate(text.splitlines(), 1):
+            url = re.sub(r"(^|\s)#.*", "", line).strip()
+            if re.match(r"(targets|defaults)\s*:", url):
+                self._fault(number, "this is YAML; right would be a file name that ends in .yml")
+                return
+            if url:
+                self._add(number, f"{url!r}", name=url, url=url)
+
+    def read_yaml(self, text: str) -> None:
+        document = self._document = yaml_lines.read(text)
+        for line, message in document.faults:
+            self._fault(line, message)
+        if document.value is None and document.faults:
+            return
+        if not isinstance(document.value, dict) or not isinstance(document.value.get("targets"), list):
+            self._fault(1, "right would be a mapping with `targets`, a list, and maybe `defaults`")
+            return
+        known = tuple(sorted(TargetsFile.model_fields, reverse=True))
+        for key in document.value.keys() - set(known):
+            self._unknown(document.line((key,)), "", key, known)
+        defaults = document.value.get("defaults") or {}
+        if not isinstance(defaults, dict):
+            self._fault(document.line(("defaults",)), f"defaults is {defaults!r}; right would be a mapping")
+            defaults = {}
+        wrong = {path[0] for path in self._validate(Common, defaults, ("defaults",), "defaults")[1]}
+        defaults = {key: value for key, value in defaults.items() if key not in wrong}
+        for position, given in enumerate(document.value["targets"]):
+            self._target(("targets", position), {"url": given} if isinstance(given, str) else given, defaults)
+
+    def _target(self, path: yaml_lines.Path, given: Any, defaults: Mapping[str, Any]) -> None:
+        line = self._document.line(path)
+        if not isinstance(given, dict):
+            self._fault(line, f"a target is {given!r}; right would be a URL or a mapping with `url`")
+            return
+        who = f"target {given.get('name') or given.get('url') or path[-1]!r}"
+        model, _ = self._validate(TargetModel, _merged(defaults, given), path, who)
+        if not isinstance(model, TargetModel):
+            return
+        interval = model.interval or self._interval
+        timeout = model.timeout or min(self._timeout, interval)
+        if timeout > interval:
+            self._fault(
+                self._document.line((*path, "timeout") if "timeout" in given else path),
+                f"{who}: timeout is {timeout:g} s, longer than its interval of {interval:g} s; "
+                "right would be at most that",
+            )
+        name = model.name or model.url
+        filling = _Filling(self._secrets if self._only in (None, name) else None)
+        headers, body = self._request(model, filling, path, who)
+        tls = self._tls(model.tls or TlsModel(), path, who)
+        self._add(
+            line,
+            who,
+            name=name,
+            url=model.url,
+            interval=interval,
+            timeout=timeout,
+            labels=model.labels or {},
+            expect=self._expectations(model, path, who),
+            tls=tls,
+            method=model.method or "GET",
+            headers=headers,
+            body=body,
+            ip_version=model.ip_version or "any",
+            max_redirects=self._max_redirects(model, path, who),
+            body_limit=model.body_limit or BODY_LIMIT,
+            secrets=tuple(sorted(filling.seen)),
+        )
+
+    def _request(
+        self, model: Common, filling: "_Filling", path: yaml_lines.Path, who: str
+    ) -> tuple[dict[str, str], bytes | None]:
+        """Give headers and body with their secrets filled in."""
+        headers: dict[str, str] = {}
+        for name, text in (model.headers or {}).items():
+            where = (*path, "headers", name)
+            value = self._filled(text, filling, where, f"{who}: headers.{name}")
+            if name.lower() in _OURS:
+                self._fault(self._document.line(where), f"{who}: headers.{name} is set by webmon; right would be none")
+            elif not _is_header_value(value):
+                self._fault(
+                    self._document.line(where),
+                    f"{who}: headers.{name} cannot be sent; right would be one line of Latin-1 text without spaces "
+                    "around it",
+                )
+            else:
+                headers[name] = value
+        if model.auth is not None:
+            if any(name.lower() == "authorization" for name in model.headers or {}):
+                self._fault(
+                    self._document.line((*path, "auth")),
+                    f"{who}: auth and headers.Authorization are both there; right would be one of them",
+                )
+            headers["Authorization"] = self._authorization(model.auth, filling, (*path, "auth"), who)
+        body = None
+        if model.body is not None:
+            body = self._filled(model.body, filling, (*path, "body"), f"{who}: body").encode()
+        return headers, body
+
+    def _authorization(self, auth: Auth, filling: "_Filling", path: yaml_lines.Path, who: str) -> str:
+        if (auth.basic is None) == (auth.bearer is None):
+            self._fault(self._document.line(path), f"{who}: auth: right would be one of basic and bearer")
+        if auth.basic is not None:
+            where = (*path, "basic")
+            user = self._filled(auth.basic.username, filling, (*where, "username"), f"{who}: auth.basic.username")
+            password = self._filled(auth.basic.password, filling, (*where, "password"), f"{who}: auth.basic.password")
+            token = base64.b64encode(f"{user}:{password}".encode()).decode()
+            filling.seen.update({password, token} - {""})
+            return f"Basic {token}"
+        token = self._filled(auth.bearer or "", filling, (*path, "bearer"), f"{who}: auth.bearer")
+        if not re.fullmatch(r"[!-~]*", token):
+            self._fault(
+                self._document.line((*path, "bearer")),
+                f"{who}: auth.bearer cannot be sent; right would be ASCII without spaces",
+            )
+            token = ""
+        filling.seen.update({token} - {""})
+        return f"Bearer {token}"
+
+    def _filled(self, text: str, filling: "_Filling", path: yaml_lines.Path, key: str) -> str:
+        filled, missing = filling.fill(text)
+        for name in missing:
+            self._fault(
+                self._document.line(path),
+                f"{key} names ${{{name}}}, which is not set; right would be a variable of the .env or the environment",
+            )
+        return filled
+
+    def _expectations(self, model: Common, path: yaml_lines.Path, who: str) -> Expectations:
+        expect = model.expect or Expect()
+        if model.method == "HEAD" and (expect.body or expect.body_not):
+            self._fault(
+                self._document.line((*path, "expect")),
+                f"{who}: an answer to HEAD has no body to match; right would be GET, or neither expect.body nor "
+                "expect.body_not",
+            )
+        if expect.certificate_days is not None and model.tls is not None and model.tls.verify is False:
+            self._fault(
+                self._document.line((*path, "expect", "certificate_days")),
+                f"{who}: expect.certificate_days needs a certificate that is looked at; right would be "
+                "tls.verify: true",
+            )
+        return Expectations(
+            status=expect.status or ANY_SUCCESS,
+            body=expect.body or (None if model.method == "HEAD" else self._pattern),
+            body_not=expect.body_not,
+            headers=tuple((expect.headers or {}).items()),
+            headers_not=tuple((expect.headers_not or {}).items()),
+            max_response_time=expect.max_response_time,
+            certificate_days=expect.certificate_days,
+        )
+
+    def _max_redirects(self, model: Common, path: yaml_lines.Path, who: str) -> int | None:
+        if model.follow_redirects is not False:
+            return MAX_REDIRECTS if model.max_redirects is None else model.max_redirects
+        if model.max_redirects is not None:
+            self._fault(
+                self._document.line((*path, "max_redirects")),
+                f"{who}: max_redirects counts nothing while follow_redirects is false; right would be one of them",
+            )
+        return None
+
+    def _tls(self, model: TlsModel, path: yaml_lines.Path, who: str) -> Tls:
+        folder = self._path.parent
+        tls = Tls(
+            verify=model.verify is not False,
+            ca=folder / model.ca if model.ca else None,
+            certificate=folder / model.certificate if model.certificate else None,
+            key=folder / model.key if model.key else None,
+            minimum=model.minimum or "1.2",
+        )
+        if tls.ca is not None:
+            try:
+                tls_context(authorities=(tls.ca,))
+            except OSError as error:
+                where = self._document.line((*path, "tls", "ca"))
+                self._fault(where, f"{who}: tls.ca is {model.ca!r}: {why_no_authority(error)}")
+        if tls.certificate is None:
+            if tls.key is not None:
+                self._fault(
+                    self._document.line((*path, "tls", "key")),
+                    f"{who}: tls.key has no certificate; right would be tls.certificate beside it",
+                )
+            return tls
+        try:
+            tls_context(certificate=(tls.certificate, tls.key))
+        except OSError as error:
+            self._fault(
+                self._document.line((*path, "tls", "certificate")),
+                f"{who}: tls.certificate is {model.certificate!r}: {_why_no_certificate(error)}",
+            )
+        return tls
+
+    def _add(self, line: int, who: str, *, name: str, url: str, **more: Any) -> None:
+        if name in self._targets:
+            self._fault(
+                line, f"{who} is listed twice, first on line {self._targets[name][1]}; right would be a name of its own"
+            )
+            return
+        settings = {
+            "interval": self._interval,
+            "timeout": min(self._timeout, self._interval),
+            "expect": Expectations(body=self._pattern),
+            **more,
+        }
+        before = len(self._faults)
+        try:
+            self._targets[name] = Target(name=name, url=url, **settings), line
+        except ValueError as error:
+            self._fault(line, f"{who}: url is {url!r}: {error}")
+        assert name in self._targets or len(self._faults) > before
+
+    def _validate(
+        self, model: type[Common], value: Mapping[str, Any], path: yaml_lines.Path, who: str
+    ) -> tuple[Common | None, Sequence[tuple[str, ...]]]:
+        """Give the model, or None and the keys that are wrong."""
+        try:
+            return model.model_validate(value), ()
+        except ValidationError as error:
+            wrong = []
+            for fault in error.errors(include_url=False):
+                keys = tuple(_keys(model, fault["loc"]))
+                wrong.append(keys)
+                self._tell(model, fault, keys, path, who)
+            return None, wrong
+
+    def _tell(self, model: type[Common], fault: Any, keys: tuple[str, ...], path: yaml_lines.Path, who: str) -> None:
+        line = self._document.line((*path, *keys))
+        key, value = ".".join(keys), fault["input"]
+        around, right = _described(model, keys)
+        so = " (YAML reads yes, no, on and off so)" if isinstance(value, bool) else ""
+        if fault["type"] == "extra_forbidden":
+            self._unknown(line, who, key, tuple(around.model_fields))
+        elif fault["type"] == "missing":
+            self._fault(line, f"{who}: {key} is missing; right would be {right}")
+        elif isinstance(cause := fault.get("ctx", {}).get("error"), PatternError):
+            self._fault(line, f"{who}: {key} is {value!r}: {cause}")
+        elif keys[0] in _CLOSED:
+            shown = repr(value) if isinstance(value, bool) else "not right (it may be a secret and is not shown)"
+            self._fault(line, f"{who}: {key} is {shown}{so}; right would be {right}")
+        else:
+            self._fault(line, f"{who}: {key} is {value!r}{so}; right would be {right}")
+
+    def _unknown(self, line: int, who: str, key: str, known: tuple[str, ...]) -> None:
+        near = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
+        right = near[0] if near else "one of " + ", ".join(known)
+        self._fault(line, f"{who}{': ' if who else ''}{key} is not known; right would be {right}")
+
+    def _fault(self, line: int, message: str) -> None:
+        # A URL with a password in it is a fault itself; the message must not carry the password on.
+        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in without_password(message))
+        self._faults.append(f"{self._path}:{line}: {shown}")
+
+
+class _Filling:
+    """Puts secrets in their places, and remembers which."""
+
+    def __init__(self, secrets: Mapping[str, str] | None) -> None:
+        self.seen: set[str] = set()
+        self._secrets = secrets
+
+    def fill(self, text: str) -> tuple[str, list[str]]:
+        """Give the text with its ${NAME} filled in, and the names that nothing is known of."""
+        if self._secrets is None:
+            return text, []
+        missing: list[str] = []
+
+        def value(match: re.Match[str]) -> str:
+            found = (self._secrets or {}).get(match[1])
+            if not found:
+                missing.append(match[1])
+                return ""
+            self.seen.add(found)
+            return found
+
+        return _SECRET.sub(value, text), missing
+
+
+def _is_header_value(value: str) -> bool:
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return value == value.strip() and not any(c < " " or c == "\x7f" for c in value)
+
+
+def _why_no_certificate(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        if error.reason == "KEY_VALUES_MISMATCH":
+            return "tls.key is not its key"
+        return "right would be a PEM certificate and its PEM key without a passphrase"
+    return error.strerror or str(error)
+
+
+def _merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay a target's keys over the defaults, one level into labels, headers, expect and tls."""
+    merged = {**defaults, **given}
+    for key in ("labels", "headers", "expect", "tls"):
+        ours, theirs = given.get(key), defaults.get(key)
+        if isinstance(ours, dict) and isinstance(theirs, dict):
+            merged[key] = {**theirs, **ours}
+    return merged
+
+
+def _keys(model: type[BaseModel], location: Sequence[str | int]) -> Iterator[str]:
+    """Give the file's own keys of a fault's location; pydantic adds names of types and positions after them."""
+    for number, part in enumerate(location):
+        yield str(part)
+        if part in _MAPPINGS:
+            yield from map(str, location[number + 1 : number + 2])
+        inner = _inner(model, str(part))
+        if inner is None:
+            return
+        model = inner
+
+
+def _inner(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    """Give the model of a key's value, where it has one."""
+    field = model.model_fields.get(key)
+    for kind in get_args(field.annotation) if field else ():
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
+
+
+def _described(model: type[BaseModel], keys: tuple[str, ...]) -> tuple[type[BaseModel], str]:
+    """Give the model that the last key belongs to, and what a right value is of the last key that a model knows."""
+    right = ""
+    for key in keys:
+        known = model.model_fields.get(key)
+        if known is not None and known.description:
+            right = known.description
+        if key != keys[-1]:
+            model = _inner(model, key) or model
+    return model, right

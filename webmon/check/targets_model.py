@@ -1,0 +1,218 @@
+"""The targets file as a model: its keys, their types, and what a right value of each is.
+
+The messages of `webmon targets check` and the JSON Schema for editors are both made from it. A copy of the schema is
+checked in as webmon/targets.schema.json.
+"""
+
+import json
+import re
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    WithJsonSchema,
+)
+
+from webmon.check.pattern import Pattern, compile_pattern
+from webmon.check.target import IpVersion, TlsVersion
+
+_LENGTHS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SIZES: Final = {"": 1, "KB": 1 << 10, "MB": 1 << 20}
+_HEADER_NAME: Final = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
+"""RFC 9110, 5.6.2."""
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", value)):
+        return float(match[1]) * _LENGTHS[match[2] or "s"]
+    return value
+
+
+def _size(value: object) -> object:
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,9})\s*(KB|MB)?", value)):
+        return int(match[1]) * _SIZES[match[2] or ""]
+    return value
+
+
+def _status(value: object) -> object:
+    return tuple(_status_range(item) for item in (value if isinstance(value, list) else [value]))
+
+
+def _status_range(item: object) -> tuple[int, int]:
+    text = str(item) if isinstance(item, int | str) and not isinstance(item, bool) else ""
+    if match := re.fullmatch(r"([1-9])xx", text.lower()):
+        return int(match[1]) * 100, int(match[1]) * 100 + 99
+    if match := re.fullmatch(r"([1-9]\d\d)(?:\s*-\s*([1-9]\d\d))?", text):
+        low, high = int(match[1]), int(match[2] or match[1])
+        if low <= high:
+            return low, high
+    raise ValueError
+
+
+def _one_line(value: object) -> object:
+    if isinstance(value, str) and not value.isprintable():
+        raise ValueError
+    return value
+
+
+def _pattern(value: object) -> object:
+    return compile_pattern(value) if isinstance(value, str) else value
+
+
+def _number_as_text(value: object) -> object:
+    return str(value) if isinstance(value, float) else value
+
+
+def _right(text: str) -> Any:
+    """Say what a right value is: for the message of a wrong one, and for editors."""
+    return Field(default=None, description=text)
+
+
+_ONE_STATUS: Final = {
+    "anyOf": [
+        {"type": "integer", "minimum": 100, "maximum": 999},
+        {"type": "string", "pattern": r"^([1-9]\d\d(\s*-\s*[1-9]\d\d)?|[1-9][xX][xX])$"},
+    ]
+}
+Duration = Annotated[
+    float,
+    BeforeValidator(_duration),
+    Field(gt=0, le=86400, allow_inf_nan=False),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": 86400},
+                {"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m|h)?$"},
+            ]
+        }
+    ),
+]
+Interval = Annotated[Duration, Field(ge=1)]
+Size = Annotated[
+    StrictInt,
+    BeforeValidator(_size),
+    Field(ge=1, le=64 << 20),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": 64 << 20},
+                {"type": "string", "pattern": r"^\d{1,9}\s*(KB|MB)?$"},
+            ]
+        }
+    ),
+]
+Text = Annotated[StrictStr, BeforeValidator(_one_line)]
+Statuses = Annotated[
+    tuple[tuple[int, int], ...],
+    BeforeValidator(_status),
+    Field(min_length=1),
+    WithJsonSchema({"anyOf": [*_ONE_STATUS["anyOf"], {"type": "array", "items": _ONE_STATUS, "minItems": 1}]}),
+]
+Re2 = Annotated[Pattern, BeforeValidator(_pattern), WithJsonSchema({"type": "string"})]
+HeaderName = Annotated[StrictStr, Field(pattern=_HEADER_NAME)]
+Minimum = Annotated[TlsVersion, BeforeValidator(_number_as_text), WithJsonSchema({"enum": ["1.2", "1.3", 1.2, 1.3]})]
+_A_PEM_FILE: Final = "the path of a PEM file"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Basic(_Model):
+    """User and password (RFC 7617)."""
+
+    username: Annotated[Text, Field(pattern="^[^:]*$")] = Field(description="a name without a colon, in quotes")
+    password: Text = Field(description="${NAME} of a secret")
+
+
+class Auth(_Model):
+    """How we make ourselves known: one of the two."""
+
+    basic: Basic | None = _right("a mapping with username, password")
+    bearer: Text | None = _right("${NAME} of a secret")
+
+
+class Expect(_Model):
+    """What a response must be like."""
+
+    status: Statuses | None = _right("codes and ranges: 200, 200-299, 2xx, or a list of them")
+    body: Re2 | None = _right("an RE2 pattern, in quotes")
+    body_not: Re2 | None = _right("an RE2 pattern, in quotes")
+    headers: dict[HeaderName, Re2] | None = _right("a mapping of header names to RE2 patterns, in quotes")
+    headers_not: dict[HeaderName, Re2] | None = _right("a mapping of header names to RE2 patterns, in quotes")
+    max_response_time: Duration | None = _right("seconds, or 500ms, 2s")
+    certificate_days: Annotated[float, Field(gt=0, le=3650, strict=True)] | None = _right("days above 0")
+
+
+class TlsModel(_Model):
+    """How the certificate is judged, and what we show of ourselves."""
+
+    model_config = ConfigDict(title="Tls")
+
+    verify: StrictBool | None = _right("true or false")
+    ca: StrictStr | None = _right(_A_PEM_FILE)
+    certificate: StrictStr | None = _right(_A_PEM_FILE)
+    key: StrictStr | None = _right(_A_PEM_FILE)
+    minimum: Minimum | None = _right("1.2 or 1.3")
+
+
+class Common(_Model):
+    """What a target may say, and the defaults for all."""
+
+    model_config = ConfigDict(title="Defaults")
+
+    interval: Interval | None = _right("seconds from 1 to 86400, or 30s, 5m, 1h")
+    timeout: Duration | None = _right("seconds above 0, or 500ms, 10s")
+    labels: dict[Text, Text] | None = _right("a mapping of words, each value in quotes")
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] | None = _right(
+        "GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS"
+    )
+    headers: dict[HeaderName, StrictStr] | None = _right("a mapping of header names to texts, each in quotes")
+    body: StrictStr | None = _right("a text, in quotes")
+    auth: Auth | None = _right("a mapping with basic or bearer")
+    ip_version: IpVersion | None = _right("any, 4 or 6")
+    follow_redirects: StrictBool | None = _right("true or false")
+    max_redirects: Annotated[StrictInt, Field(ge=0, le=50)] | None = _right("a whole number from 0 to 50")
+    body_limit: Size | None = _right("bytes from 1 to 67108864, or 64KB, 2MB")
+    expect: Expect | None = _right("a mapping with " + ", ".join(Expect.model_fields))
+    tls: TlsModel | None = _right("a mapping with " + ", ".join(TlsModel.model_fields))
+
+
+class TargetModel(Common):
+    """A target."""
+
+    model_config = ConfigDict(title="Target")
+
+    name: Annotated[Text, Field(min_length=1, max_length=200)] | None = _right("text of 1 to 200 characters, in quotes")
+    url: Annotated[StrictStr, Field(max_length=2000)] = Field(description="http://HOST/... or https://HOST/...")
+
+
+class TargetsFile(_Model):
+    """A targets file: what webmon's agents check."""
+
+    defaults: Common | None = _right("a mapping of what counts for every target that does not say otherwise")
+    targets: Annotated[list[StrictStr | TargetModel], Field(min_length=1)] = Field(
+        description="a list of URLs and of mappings with `url`"
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """Give the JSON Schema of a targets file, for editors."""
+    schema = TargetsFile.model_json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "webmon targets file",
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(json_schema(), indent=2))
