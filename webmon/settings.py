@@ -40,6 +40,24 @@ def _in_workspace(value: str, info: ValidationInfo) -> Path:
     return workspace / Path(value).expanduser()
 
 
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """The part of a list of targets that one of several instances has."""
+
+    instance: int
+    """From 1 to `instances`."""
+    instances: int
+
+
+def _shard(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    instance, _, instances = (part.strip() for part in value.partition("/"))
+    if not (instance.isdecimal() and instances.isdecimal() and 1 <= int(instance) <= int(instances) <= 1000):
+        raise ValueError
+    return Shard(int(instance), int(instances))
+
+
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
@@ -157,7 +175,16 @@ class Monitoring(_Group):
         None,
     )
     agent_id: str = _var(
-        "MONITORING_AGENT_ID", "Name of this vantage in every result (default: the host's name)", _A_NAME, ""
+        "MONITORING_AGENT_ID",
+        "Name of this vantage in every result (default: the host's name, with `-i` where MONITORING_SHARD is i/n)",
+        _A_NAME,
+        "",
+    )
+    shard: Annotated[Shard, BeforeValidator(_shard)] | None = _var(
+        "MONITORING_SHARD",
+        "i/n: of n instances that share the list this is the i-th and checks its part; each has an outbox of its own",
+        "i/n, such as 1/3, with i from 1 to n and n at most 1000",
+        None,
     )
     ca_certificates: WorkspacePath | None = _var(
         "MONITORING_CA_CERTIFICATES",
@@ -209,7 +236,8 @@ class Monitoring(_Group):
     @property
     def vantage(self) -> str:
         """The id of this vantage."""
-        return self.agent_id or socket.gethostname()
+        instance = f"-{self.shard.instance}" if self.shard else ""
+        return self.agent_id or socket.gethostname() + instance
 
 
 class Postgres(_Group):

@@ -1,6 +1,7 @@
 """Settings: what an operator sees of a right and of a wrong .env."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,15 @@ def test_defaults_are_those_of_the_table(workspace: Path) -> None:
     assert report.postgres.autocommit is True
 
 
+def test_an_instance_adds_its_number_to_the_hosts_name_and_not_to_a_name_that_was_given(workspace: Path) -> None:
+    monitoring = load(AgentSettings, write(workspace, AGENT + "MONITORING_SHARD=2/3\n")).monitoring
+    assert monitoring.shard == settings.Shard(2, 3)
+    assert monitoring.vantage == f"{socket.gethostname()}-2"
+    named = write(workspace, AGENT + "MONITORING_SHARD=2/3\nMONITORING_AGENT_ID=here\n")
+    assert load(AgentSettings, named).monitoring.vantage == "here"
+    assert load(AgentSettings, write(workspace, AGENT)).monitoring.shard is None
+
+
 def test_process_environment_wins_over_the_file_also_in_expansions(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +138,9 @@ def test_a_misspelt_variable_is_named_beside_the_missing_one(workspace: Path) ->
         ("MONITORING_LOG_LEVEL", "loud", "DEBUG, INFO, WARNING, ERROR or FATAL"),
         ("KAFKA_TOPIC_NAME", "a topic", "1 to 230 letters, digits, dots, dashes and underscores"),
         ("MONITORING_OUTBOX_BYTES", "1MB", "a whole number from 1000000"),
+        ("MONITORING_SHARD", "3/2", "i/n, such as 1/3, with i from 1 to n and n at most 1000"),
+        ("MONITORING_SHARD", "0/2", "i/n, such as 1/3, with i from 1 to n and n at most 1000"),
+        ("MONITORING_SHARD", "1", "i/n, such as 1/3, with i from 1 to n and n at most 1000"),
     ],
 )
 def test_a_malformed_value_is_told_with_file_line_value_and_what_is_right(

@@ -12,6 +12,7 @@ from webmon.agent.outbox import Outbox
 from webmon.agent.publisher import Publisher
 from webmon.agent.resolver import Resolver
 from webmon.agent.schedule import Due, Schedule
+from webmon.agent.shard import mine
 from webmon.agent.vantage import Vantage
 from webmon.agent.workers import Workers, threads_needed
 from webmon.check import targets_file
@@ -100,7 +101,7 @@ class Agent:
         self._resolver.most = 2 * threads + 8
         self._workers.start(threads)
         self._workers.replace_targets(targets)
-        _log.info("%d targets, %s", len(targets), _why_threads(targets, len(self._workers)))
+        _log.info("%d targets%s", len(targets), _why_threads(targets, len(self._workers)))
 
     def tick(self) -> bool:
         """Look after the parts, once a second; give whether all are alive."""
@@ -181,13 +182,18 @@ def _reload(agent: Agent, monitoring: Monitoring, environment: Environment) -> N
 
 
 def _load_targets(monitoring: Monitoring, environment: Environment) -> tuple[Target, ...]:
-    return targets_file.load(
+    targets = targets_file.load(
         monitoring.targets_path,
         interval=monitoring.retry_secs,
         timeout=monitoring.timeout_secs,
         regex=monitoring.targets_regex,
         secrets=environment(),
     )
+    if (shard := monitoring.shard) is None:
+        return targets
+    part = mine(targets, shard)
+    _log.info("instance %d of %d has %d of %d targets", shard.instance, shard.instances, len(part), len(targets))
+    return part
 
 
 def _host_port(text: str) -> tuple[str, int]:
@@ -196,7 +202,9 @@ def _host_port(text: str) -> tuple[str, int]:
 
 
 def _why_threads(targets: tuple[Target, ...], threads: int) -> str:
-    """Say how many threads there are, and why."""
+    """Say how many threads there are, and why; a list shared by many may leave this instance without a target."""
+    if not targets:
+        return ""
     intervals = sorted({target.interval for target in targets})
     timeouts = sorted({target.timeout for target in targets})
 
@@ -204,6 +212,6 @@ def _why_threads(targets: tuple[Target, ...], threads: int) -> str:
         return f"{values[0]:g} s" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g} s"
 
     return (
-        f"{threads} threads: a check may take {show(timeouts)} and is due every {show(intervals)}, "
+        f", {threads} threads: a check may take {show(timeouts)} and is due every {show(intervals)}, "
         f"so {len(targets) / threads:.3g} targets share one"
     )

@@ -11,6 +11,8 @@ import pytest
 from tests.agent_process import AgentProcess
 from tests.hostile import HostileServer, hear, page
 from tests.waiting import wait_until
+from webmon.agent.shard import owner
+from webmon.check.result import decode
 
 
 @pytest.fixture
@@ -98,3 +100,45 @@ def test_a_secret_of_the_env_file_reaches_the_site_and_nothing_else_and_a_reload
         assert agent.wait(20) == 0
     assert "s3cret" not in agent.log.read_text()
     assert not any(b"s3cret" in value for value in agent.results())
+
+
+def checked_by(workspace: Path, urls: list[str], shard: str) -> set[str]:
+    """Run an instance until it has checked its targets twice; give the URLs."""
+    workspace.mkdir()
+    agent = AgentProcess(workspace)
+    try:
+        agent.configure(MONITORING_SHARD=shard)
+        agent.target(*urls)
+        agent.start()
+        wait_until(lambda: "READY=1" in agent.heard(), "READY")
+        wait_until(lambda: len(agent.results()) >= len(urls), "results")
+        agent.send(signal.SIGTERM)
+        assert agent.wait(20) == 0
+        assert f"instance {shard[0]} of 2 has {len(urls) // 2} of {len(urls)} targets" in agent.log.read_text()
+        return {decode(value).url for value in agent.results()}
+    finally:
+        agent.close()
+
+
+def test_instances_that_share_a_list_check_each_target_once(tmp_path: Path) -> None:
+    with HostileServer(page(b"hi")) as server:
+        listed = [f"{server.url}{number}" for number in range(200)]
+        first, second = ([url for url in listed if owner(url, 2) == instance][:3] for instance in (1, 2))
+        assert checked_by(tmp_path / "1", first + second, "1/2") == set(first)
+        assert checked_by(tmp_path / "2", first + second, "2/2") == set(second)
+
+
+def test_an_instance_without_a_target_waits_for_some(agent: AgentProcess) -> None:
+    agent.configure(MONITORING_SHARD="1/2")
+    without = next(url for url in (f"http://127.0.0.1:1/{n}" for n in range(99)) if owner(url, 2) == 2)
+    with_one = next(url for url in (f"http://127.0.0.1:1/{n}" for n in range(99)) if owner(url, 2) == 1)
+    agent.target(without)
+    agent.start()
+    wait_until(lambda: "WATCHDOG=1" in agent.heard(), "the watchdog")
+    assert any("STATUS=0 targets" in line for line in agent.heard())
+    agent.target(without, with_one)
+    agent.send(signal.SIGHUP)
+    wait_until(lambda: bool(agent.results()), "a result of the target that came")
+    agent.send(signal.SIGTERM)
+    assert agent.wait(20) == 0
+    assert "Traceback" not in agent.log.read_text()
