@@ -38,6 +38,7 @@ class AgentProcess:
             "KAFKA_CA_CERTIFICATE": "ca.pem",
             "MONITORING_TARGETS_PATH": "targets.txt",
             "MONITORING_RETRY_SECS": "1",
+            "MONITORING_METRICS_ADDRESS": "off",
             **more,
         }
         path = self.workspace / ".env"

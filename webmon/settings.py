@@ -58,6 +58,11 @@ def _shard(value: object) -> object:
     return Shard(int(instance), int(instances))
 
 
+def _is_host_port(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isdecimal() and 1 <= int(port) <= 65535
+
+
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
@@ -198,6 +203,12 @@ class Monitoring(_Group):
         "host:port, several with commas",
         None,
     )
+    metrics_address: str = _var(
+        "MONITORING_METRICS_ADDRESS",
+        "host:port of /metrics for Prometheus and of /healthz, or off",
+        "host:port, or off",
+        "127.0.0.1:9464",
+    )
     outbox_path: WorkspacePath = Field(
         "outbox.sqlite",
         alias="MONITORING_OUTBOX_PATH",
@@ -220,9 +231,10 @@ class Monitoring(_Group):
                 f"is {self.timeout:g}, longer than MONITORING_RETRY_SECS ({self.retry_secs:g}); "
                 "right would be at most that",
             )
+        if self.metrics_address != "off" and not _is_host_port(self.metrics_address):
+            yield "MONITORING_METRICS_ADDRESS", f"is {self.metrics_address!r}; right would be host:port, or off"
         for canary in self.canaries or ():
-            host, _, port = canary.rpartition(":")
-            if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
+            if not _is_host_port(canary):
                 yield (
                     "MONITORING_CANARIES",
                     f"names {canary!r}; right would be host:port, several with commas",

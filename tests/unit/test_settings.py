@@ -95,6 +95,15 @@ def test_an_instance_adds_its_number_to_the_hosts_name_and_not_to_a_name_that_wa
     assert load(AgentSettings, write(workspace, AGENT)).monitoring.shard is None
 
 
+@pytest.mark.parametrize("value", ["9464", "on", "localhost:0", ":9464"])
+def test_an_address_of_metrics_that_is_none_is_refused(workspace: Path, value: str) -> None:
+    file = write(workspace, AGENT + f"MONITORING_METRICS_ADDRESS={value}\n")
+    line = len(AGENT.splitlines()) + 1
+    assert faults(AgentSettings, file) == [
+        f"{file}:{line}: MONITORING_METRICS_ADDRESS: is {value!r}; right would be host:port, or off"
+    ]
+
+
 def test_process_environment_wins_over_the_file_also_in_expansions(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

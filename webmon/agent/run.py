@@ -4,10 +4,14 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from prometheus_client import Metric
+
 from webmon import log, systemd
+from webmon.agent.listener import Listener
+from webmon.agent.metrics import Metrics, age, counter, gauge
 from webmon.agent.outbox import Outbox
 from webmon.agent.publisher import Publisher
 from webmon.agent.resolver import Resolver
@@ -16,8 +20,8 @@ from webmon.agent.shard import mine
 from webmon.agent.vantage import Vantage
 from webmon.agent.workers import Workers, threads_needed
 from webmon.check import targets_file
-from webmon.check.probe import Probe
-from webmon.check.result import encode
+from webmon.check.probe import Probe, utc_now
+from webmon.check.result import UnreadableResultError, decode, encode
 from webmon.check.target import Target
 from webmon.errors import UserError
 from webmon.settings import AgentSettings, Monitoring
@@ -86,16 +90,27 @@ class Agent:
         self._schedule = Schedule(monitoring.vantage)
         self._workers = Workers(self._schedule, self._check)
         self._targets = targets
+        self._metrics = Metrics(monitoring.vantage, self._own_metrics)
+        self._metrics_address = monitoring.metrics_address
+        self._listener: Listener | None = None
 
     def start(self) -> None:
         """Begin to check and to publish."""
         self._publisher.start()
         self.use(self._targets)
+        if self._metrics_address != "off":
+            try:
+                self._listener = Listener(*_host_port(self._metrics_address), self._metrics, self._is_alive)
+            except OSError as error:
+                # A site must not go unwatched for that.
+                why = error.strerror or error
+                _log.error("no metrics: MONITORING_METRICS_ADDRESS is %s: %s", self._metrics_address, why)
 
     def use(self, targets: tuple[Target, ...]) -> None:
         """Check this list from now on."""
         self._targets = targets
         self._probe.prepare(targets)
+        self._metrics.use(target.name for target in targets)
         threads = threads_needed(targets)
         # Every thread may wait for a lookup, and as many again may hang that were left behind.
         self._resolver.most = 2 * threads + 8
@@ -106,7 +121,33 @@ class Agent:
     def tick(self) -> bool:
         """Look after the parts, once a second; give whether all are alive."""
         self._workers.look()
+        return self._is_alive()
+
+    def _is_alive(self) -> bool:
         return self._workers.are_alive() and self._outbox.is_alive() and self._publisher.is_alive()
+
+    def _own_metrics(self) -> Iterator[Metric]:
+        yield gauge("webmon_targets", "Targets of this agent", len(self._targets))
+        yield gauge("webmon_threads", "Threads that check", len(self._workers))
+        yield counter("webmon_slots_kept_total", "Slots of the schedule that were kept", self._schedule.kept)
+        yield counter("webmon_slots_missed_total", "Slots that could not be kept", self._schedule.missed)
+        yield gauge("webmon_outbox_results", "Results that Kafka has not acknowledged", len(self._outbox))
+        yield gauge("webmon_outbox_bytes", "Bytes in use for them on disk", self._outbox.used())
+        yield gauge("webmon_outbox_oldest_age_seconds", "Age of the oldest of them", self._oldest_age())
+        yield counter("webmon_outbox_dropped_total", "Results that went for want of room", self._outbox.dropped)
+        yield counter("webmon_published_total", "Results that Kafka acknowledged", self._publisher.acknowledged)
+        yield counter("webmon_publish_refused_total", "Results that Kafka refused for good", self._publisher.refused)
+        yield gauge("webmon_publishing", "0 while nothing gets through to Kafka", not self._publisher.away_cause)
+        acknowledged = age(self._publisher.last_acknowledged)
+        yield gauge("webmon_last_acknowledgement_age_seconds", "Time since Kafka's last acknowledgement", acknowledged)
+
+    def _oldest_age(self) -> float:
+        for row in self._outbox.read(0, 1):
+            try:
+                return (utc_now() - decode(row.value).time).total_seconds()
+            except UnreadableResultError:  # written by another version
+                return float("nan")
+        return 0.0
 
     def status(self) -> str:
         """Say in one line how the agent is."""
@@ -127,6 +168,8 @@ class Agent:
 
     def stop(self) -> None:
         """Start no new check; what is done is on disk when this ends."""
+        if self._listener is not None:
+            self._listener.close()
         left = self._workers.stop(_CHECKS_STOP_SECS)
         if left:
             _log.warning("%d checks still ran and are given up", left)
@@ -137,6 +180,7 @@ class Agent:
     def _check(self, due: Due) -> None:
         result = self._vantage.judge(self._probe.check(due.target, due.scheduled_at))
         self._outbox.put(result.target.encode(), encode(result))
+        self._metrics.note(result)
 
 
 class _Signals:

@@ -3,6 +3,7 @@
 import re
 import signal
 import socket
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,6 +101,50 @@ def test_a_secret_of_the_env_file_reaches_the_site_and_nothing_else_and_a_reload
         assert agent.wait(20) == 0
     assert "s3cret" not in agent.log.read_text()
     assert not any(b"s3cret" in value for value in agent.results())
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def test_an_agent_tells_prometheus_how_it_and_its_targets_are(agent: AgentProcess) -> None:
+    port = free_port()
+    agent.configure(MONITORING_METRICS_ADDRESS=f"127.0.0.1:{port}")
+
+    def ask(path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            text: str = answer.read().decode()
+            return text
+
+    with HostileServer(page(b"hi")) as server:
+        agent.target(server.url)
+        agent.start()
+        wait_until(lambda: "READY=1" in agent.heard(), "READY")
+        assert ask("/healthz") == "ok\n"
+        wait_until(lambda: f'probe_success{{target="{server.url}"}} 1.0' in ask("/metrics"), "a result")
+        text = ask("/metrics")
+        agent.send(signal.SIGTERM)
+        assert agent.wait(20) == 0
+    assert "webmon_targets 1.0" in text
+    assert re.search(r"^webmon_slots_kept_total [1-9]", text, re.MULTILINE)
+    assert re.search(r"^webmon_outbox_bytes [1-9]", text, re.MULTILINE)
+    assert "webmon_last_acknowledgement_age_seconds NaN" in text
+    assert "Traceback" not in agent.log.read_text()
+
+
+def test_a_port_that_is_taken_stops_no_check(agent: AgentProcess) -> None:
+    with HostileServer(page(b"hi")) as server:
+        agent.configure(MONITORING_METRICS_ADDRESS=f"127.0.0.1:{server.port}")
+        agent.target(server.url)
+        agent.start()
+        wait_until(lambda: "READY=1" in agent.heard(), "READY")
+        wait_until(lambda: bool(agent.results()), "a result")
+        agent.send(signal.SIGTERM)
+        assert agent.wait(20) == 0
+    log = agent.log.read_text()
+    assert f"no metrics: MONITORING_METRICS_ADDRESS is 127.0.0.1:{server.port}: Address already in use" in log
 
 
 def checked_by(workspace: Path, urls: list[str], shard: str) -> set[str]:

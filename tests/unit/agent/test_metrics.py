@@ -1,0 +1,168 @@
+"""What Prometheus reads of an agent, over HTTP as it reads it."""
+
+import http.client
+import math
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from webmon.agent import listener
+from webmon.agent.listener import Listener
+from webmon.agent.metrics import Metrics, age, counter, gauge
+from webmon.check.result import CheckResult, Outcome, Phases
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+FULL: dict[str, Any] = {
+    "http_status": 200,
+    "http_version": "1.1",
+    "response_time": 0.2,
+    "phases": Phases(dns=0.01, connect=0.02, tls=0.03, first_byte=0.04, transfer=0.05),
+    "body_bytes": 1234,
+    "redirects": 2,
+    "remote_ip": "192.0.2.7",
+    "tls_version": "TLSv1.3",
+    "tls_not_after": NOW + timedelta(days=9),
+}
+
+
+def make_result(target: str = "shop", outcome: Outcome = Outcome.UP, **more: Any) -> CheckResult:
+    return CheckResult(
+        target=target, url="http://a/", agent="here", scheduled_at=NOW, time=NOW + timedelta(seconds=0.03),
+        interval=60, outcome=outcome, total_time=0.25, **more,
+    )  # fmt: skip
+
+
+def target_first(label: tuple[str, str]) -> tuple[bool, str]:
+    return label[0] != "target", label[0]
+
+
+class Stage:
+    """Metrics behind a listener, and a client."""
+
+    def __init__(self) -> None:
+        self.healthy = True
+        self.metrics = Metrics("here", lambda: [gauge("webmon_threads", "m", 3), counter("webmon_x_total", "m", 4)])
+        self.listener = Listener("127.0.0.1", 0, self.metrics, lambda: self.healthy)
+
+    def get(self, path: str) -> tuple[int, str]:
+        client = http.client.HTTPConnection("127.0.0.1", self.listener.port, timeout=10)
+        client.request("GET", path)
+        response = client.getresponse()
+        answer = response.status, response.read().decode()
+        client.close()
+        return answer
+
+    def scrape(self) -> dict[tuple[str, ...], float]:
+        """Give the samples by their name and the values of their labels, the target first."""
+        status, text = self.get("/metrics")
+        assert status == 200
+        return {
+            (sample.name, *(value for _, value in sorted(sample.labels.items(), key=target_first))): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    made = Stage()
+    made.metrics.use(["shop", "blog"])
+    yield made
+    made.listener.close()
+
+
+def test_the_last_result_stands_under_the_names_of_blackbox_exporter(stage: Stage) -> None:
+    stage.metrics.note(make_result(outcome=Outcome.TIMEOUT))
+    stage.metrics.note(make_result(**FULL))
+    seen = stage.scrape()
+    assert {name[0]: value for name, value in seen.items() if name[1:] == ("shop",)} == {
+        "probe_success": 1,
+        "probe_duration_seconds": 0.25,
+        "probe_dns_lookup_time_seconds": 0.01,
+        "probe_http_status_code": 200,
+        "probe_http_version": 1.1,
+        "probe_http_redirects": 2,
+        "probe_http_ssl": 1,
+        "probe_http_uncompressed_body_length": 1234,
+        "probe_failed_due_to_regex": 0,
+        "probe_ssl_earliest_cert_expiry": (NOW + timedelta(days=9)).timestamp(),
+        "probe_ip_protocol": 4,
+        "webmon_last_check_timestamp_seconds": (NOW + timedelta(seconds=0.03)).timestamp(),
+    }
+    assert {name[2]: value for name, value in seen.items() if name[0] == "probe_http_duration_seconds"} == {
+        "resolve": 0.01,
+        "connect": 0.02,
+        "tls": 0.03,
+        "processing": 0.04,
+        "transfer": 0.05,
+    }
+    assert seen["probe_tls_version_info", "shop", "TLS 1.3"] == 1
+    assert seen["webmon_outcome", "shop", "up"] == 1
+    assert ("webmon_outcome", "shop", "timeout") not in seen
+
+
+@pytest.mark.parametrize(
+    ("outcome", "success", "regex"),
+    [(Outcome.SLOW, 1, 0), (Outcome.TIMEOUT, 0, 0), (Outcome.BODY_MISMATCH, 0, 1), (Outcome.HEADER_MISMATCH, 0, 1)],
+)
+def test_a_failure_is_told_with_its_kind(stage: Stage, outcome: Outcome, success: int, regex: int) -> None:
+    stage.metrics.note(make_result(outcome=outcome))
+    seen = stage.scrape()
+    assert seen["probe_success", "shop"] == success
+    assert seen["probe_failed_due_to_regex", "shop"] == regex
+    assert seen["probe_http_status_code", "shop"] == 0
+    assert ("probe_ssl_earliest_cert_expiry", "shop") not in seen
+
+
+def test_our_own_fault_says_nothing_of_the_target(stage: Stage) -> None:
+    stage.metrics.note(make_result(outcome=Outcome.AGENT_ERROR))
+    seen = stage.scrape()
+    assert seen["webmon_outcome", "shop", "agent_error"] == 1
+    assert not any(name[0].startswith("probe_") for name in seen)
+
+
+def test_a_target_that_left_the_list_is_forgotten_also_where_its_last_check_ends_later(stage: Stage) -> None:
+    stage.metrics.note(make_result("shop"))
+    stage.metrics.note(make_result("blog"))
+    stage.metrics.use(["blog"])
+    stage.metrics.note(make_result("shop"))
+    assert {name[1] for name in stage.scrape() if name[0] == "probe_success"} == {"blog"}
+
+
+def test_the_agents_own_metrics_and_its_lateness_are_there(stage: Stage) -> None:
+    stage.metrics.note(make_result())
+    seen = stage.scrape()
+    assert (seen["webmon_threads",], seen["webmon_x_total",]) == (3, 4)
+    assert seen["webmon_check_lateness_seconds_bucket", "0.025"] == 0
+    assert seen["webmon_check_lateness_seconds_bucket", "0.05"] == 1
+    assert any(name[0] == "webmon_info" and "here" in name for name in seen)
+
+
+def test_a_name_of_any_letters_is_read_back(stage: Stage) -> None:
+    name = 'a "b" \\ ü\n{c}'
+    stage.metrics.use([name])
+    stage.metrics.note(make_result(name))
+    assert stage.scrape()["probe_success", name] == 1
+
+
+def test_healthz_says_whether_the_agent_is_well(stage: Stage) -> None:
+    assert stage.get("/healthz") == (200, "ok\n")
+    stage.healthy = False
+    assert stage.get("/healthz") == (503, "not well\n")
+    assert stage.get("/")[0] == 404
+
+
+def test_a_client_that_says_nothing_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "_CLIENT_SECS", 60.0)
+    stage = Stage()
+    with socket.create_connection(("127.0.0.1", stage.listener.port)):
+        assert stage.get("/healthz")[0] == 200
+    stage.listener.close()
+
+
+def test_an_age_before_the_first_is_no_number() -> None:
+    assert math.isnan(age(None))

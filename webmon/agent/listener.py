@@ -1,0 +1,68 @@
+"""The HTTP server of an agent: /metrics for Prometheus, /healthz for whoever asks whether it lives."""
+
+import socket
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
+
+_CLIENT_SECS: Final = 5.0
+"""How long a client may take for its request: one that says nothing must not hold a thread."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up in the middle is no event."""
+
+
+class Listener:
+    """Serves until it is stopped, in threads of its own."""
+
+    def __init__(self, host: str, port: int, metrics: Collector, is_healthy: Callable[[], bool]) -> None:
+        """Take a port and begin; 0 takes a free one.
+
+        Raises:
+            OSError: the address cannot be had.
+        """
+
+        class Handler(BaseHTTPRequestHandler):
+            timeout = _CLIENT_SECS
+            server_version = "webmon"
+            sys_version = ""
+
+            def do_GET(self) -> None:
+                path = self.path.partition("?")[0]
+                if path == "/metrics":
+                    self._answer(200, generate_latest(metrics), CONTENT_TYPE_PLAIN_0_0_4)
+                elif path == "/healthz":
+                    healthy = is_healthy()
+                    self._answer(200 if healthy else 503, b"ok\n" if healthy else b"not well\n", "text/plain")
+                else:
+                    self._answer(404, b"/metrics and /healthz are here\n", "text/plain")
+
+            def _answer(self, status: int, body: bytes, kind: str) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the base's name)
+                """A scrape is no event."""
+
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        kind = type("Server", (_Server,), {"address_family": family})
+        self._server: ThreadingHTTPServer = kind((host, port), Handler)
+        self.port: int = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, name="listener", daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more requests."""
+        self._server.shutdown()
+        self._server.server_close()

@@ -1,0 +1,137 @@
+"""What Prometheus asks of an agent: the last result of each target, and how the agent itself is.
+
+Names and meaning of `probe_*` are blackbox_exporter's, so that its dashboards and alerts go on; the label `target` is
+what `instance` is there. A check that failed for our own sake says nothing of its target, so it has no `probe_*`.
+"""
+
+import ipaddress
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from prometheus_client import Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from webmon import __version__
+from webmon.check.result import CheckResult, Outcome
+
+_LATENESS_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0)
+_HTTP_VERSIONS: Final = {"1.0": 1.0, "1.1": 1.1}
+
+_PROBES: Final[dict[str, tuple[str, Callable[[CheckResult], float | None]]]] = {
+    "probe_success": ("Whether the target answered as expected", lambda r: float(r.outcome.is_up)),
+    "probe_duration_seconds": ("The whole check", lambda r: r.total_time),
+    "probe_dns_lookup_time_seconds": ("Time to resolve names", lambda r: r.phases.dns),
+    "probe_http_status_code": ("Status of the last response, 0 for none", lambda r: r.http_status or 0),
+    "probe_http_version": ("Version of HTTP", lambda r: _HTTP_VERSIONS.get(r.http_version or "")),
+    "probe_http_redirects": ("Redirects that were followed", lambda r: r.redirects),
+    "probe_http_ssl": ("Whether the last connection was encrypted", lambda r: float(r.tls_version is not None)),
+    "probe_http_uncompressed_body_length": ("Bytes of the body that were read", lambda r: r.body_bytes),
+    "probe_failed_due_to_regex": (
+        "Whether a pattern made it fail",
+        lambda r: float(r.outcome in (Outcome.BODY_MISMATCH, Outcome.HEADER_MISMATCH)),
+    ),
+    "probe_ssl_earliest_cert_expiry": (
+        "When the certificate ends, in Unix time",
+        lambda r: r.tls_not_after.timestamp() if r.tls_not_after else None,
+    ),
+    "probe_ip_protocol": (
+        "4 or 6",
+        lambda r: ipaddress.ip_address(r.remote_ip.partition("%")[0]).version if r.remote_ip else None,
+    ),
+}
+"""Metrics of a target that have no other label: what each means, and its value; None where there is none."""
+
+
+class Metrics(Collector):
+    """Keeps the last result of each target; many threads tell it, and each scrape reads it."""
+
+    def __init__(self, agent: str, own: Callable[[], Iterable[Metric]]) -> None:
+        """Take the vantage's id, and what gives the metrics of the agent itself at each scrape."""
+        self._agent = agent
+        self._own = own
+        self._last: dict[str, CheckResult] = {}
+        self._targets: frozenset[str] = frozenset()
+        self._lateness = Histogram(
+            "webmon_check_lateness_seconds",
+            "How late checks began after their slots",
+            registry=None,
+            buckets=_LATENESS_BUCKETS,
+        )
+
+    def use(self, targets: Iterable[str]) -> None:
+        """Forget the results of all but these targets."""
+        self._targets = frozenset(targets)
+        for name in self._last.keys() - self._targets:
+            self._last.pop(name, None)
+
+    def note(self, result: CheckResult) -> None:
+        """Keep a result as its target's last."""
+        self._lateness.observe(max(0.0, (result.time - result.scheduled_at).total_seconds()))
+        if result.target in self._targets:  # a check may end after its target has gone from the list
+            self._last[result.target] = result
+
+    def collect(self) -> Iterator[Metric]:
+        """Give everything, as prometheus_client asks for it."""
+        last = list(self._last.values())
+        yield from _probes([result for result in last if result.outcome is not Outcome.AGENT_ERROR])
+        outcome = GaugeMetricFamily(
+            "webmon_outcome", "1 for the outcome of the last check", labels=["target", "outcome"]
+        )
+        checked = GaugeMetricFamily(
+            "webmon_last_check_timestamp_seconds", "When the last check began", labels=["target"]
+        )
+        for result in last:
+            outcome.add_metric([result.target, result.outcome.value], 1)
+            checked.add_metric([result.target], result.time.timestamp())
+        yield outcome
+        yield checked
+        yield from self._lateness.collect()
+        info = GaugeMetricFamily("webmon_info", "1, and which webmon this is", labels=["version", "agent"])
+        info.add_metric([__version__, self._agent], 1)
+        yield info
+        yield from self._own()
+
+
+def _probes(results: list[CheckResult]) -> Iterator[Metric]:
+    for name, (meaning, value_of) in _PROBES.items():
+        family = GaugeMetricFamily(name, meaning, labels=["target"])
+        for result in results:
+            value = value_of(result)
+            if value is not None:
+                family.add_metric([result.target], value)
+        yield family
+    phases = GaugeMetricFamily(
+        "probe_http_duration_seconds", "Time by phase, summed over redirects", labels=["target", "phase"]
+    )
+    versions = GaugeMetricFamily("probe_tls_version_info", "1, and the version of TLS", labels=["target", "version"])
+    for result in results:
+        spent = result.phases
+        for phase, seconds in (
+            ("resolve", spent.dns),
+            ("connect", spent.connect),
+            ("tls", spent.tls),
+            ("processing", spent.first_byte),
+            ("transfer", spent.transfer),
+        ):
+            phases.add_metric([result.target, phase], seconds or 0.0)
+        if result.tls_version is not None:
+            versions.add_metric([result.target, result.tls_version.replace("TLSv", "TLS ")], 1)
+    yield phases
+    yield versions
+
+
+def gauge(name: str, meaning: str, value: float) -> Metric:
+    """Give a metric of the agent itself that goes up and down."""
+    return GaugeMetricFamily(name, meaning, value=value)
+
+
+def counter(name: str, meaning: str, value: float) -> Metric:
+    """Give a metric of the agent itself that only grows; its name ends in `_total`."""
+    return CounterMetricFamily(name, meaning, value=value)
+
+
+def age(since: float | None) -> float:
+    """Give the seconds since a moment of the monotonic clock; NaN where there was none."""
+    return float("nan") if since is None else time.monotonic() - since
