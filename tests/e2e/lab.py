@@ -36,15 +36,7 @@ class Lab:
 
     def try_on(self, host: str, command: str, typed: str = "") -> "subprocess.CompletedProcess[str]":
         """Run a shell command on a host as root, whatever its exit status; `typed` is its standard input."""
-        return subprocess.run(
-            [str(ROOT / "tests/lab/lab"), "ssh", host, command],
-            capture_output=True,
-            text=True,
-            check=False,
-            input=typed,
-            timeout=60,
-            env=self._environment(),
-        )
+        return self._call([str(ROOT / "tests/lab/lab"), "ssh", host, command], typed)
 
     def play(self, playbook: str, *arguments: str, inventory: str = "inventory/lab") -> dict[str, tuple[int, int, int]]:
         """Run a playbook; give its recap: host -> changed, unreachable, failed."""
@@ -66,16 +58,20 @@ class Lab:
         # Without the last a play that matches no host is green.
         return {**os.environ, "LAB_NAME": self.name, "ANSIBLE_HOST_PATTERN_MISMATCH": "error"}
 
-    def _run(self, command: list[str]) -> str:
-        done = subprocess.run(
+    def _call(self, command: list[str], typed: str = "") -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
             command,
             capture_output=True,
             text=True,
             check=False,
             cwd=ROOT,
+            input=typed,
             timeout=600,
             env=self._environment(),
         )
+
+    def _run(self, command: list[str]) -> str:
+        done = self._call(command)
         if done.returncode:
             pytest.fail(f"{' '.join(command)}: exit {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
         return done.stdout
