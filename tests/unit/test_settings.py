@@ -1,6 +1,5 @@
 """Settings: what an operator sees of a right and of a wrong .env."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -270,20 +269,21 @@ def test_the_file_is_found_in_the_workspace_then_here(
 
 
 def test_a_directory_that_is_closed_to_us_is_passed_over(workspace: Path) -> None:
-    write(workspace, AGENT)
     closed = workspace / "closed"
-    closed.mkdir(mode=0o700)
-    # As runuser leaves it: another user, in a directory of root's.
-    script = (
-        "import os; os.chdir({0!r}); os.setgid(65534); os.setuid(65534)\n"
-        "from webmon.settings import find_env_file; print(find_env_file('init'))"
-    )
-    if os.geteuid() != 0:
-        pytest.fail("these tests are run as root, as CI does: another user is needed here")
-    done = subprocess.run(
-        [sys.executable, "-c", "import webmon.settings\n" + script.format(str(closed))],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    closed.mkdir()
+    # As runuser leaves it: in a directory of somebody else's. Root could look into any, so it becomes another user.
+    script = """
+import os, sys
+from webmon.settings import find_env_file
+os.chdir(sys.argv[1])
+os.chmod(sys.argv[1], 0)
+if os.geteuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+print(find_env_file("init"))
+"""
+    try:
+        done = subprocess.run([sys.executable, "-c", script, str(closed)], capture_output=True, text=True, check=False)
+    finally:
+        closed.chmod(0o700)
     assert done.stdout == "None\n", done.stderr
