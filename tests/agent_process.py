@@ -1,5 +1,6 @@
 """`webmon agent` as a process in a workspace of its own, with a service manager that the test is."""
 
+import contextlib
 import os
 import socket
 import sqlite3
@@ -80,7 +81,7 @@ class AgentProcess:
         return self.process.wait(seconds)
 
     def results(self) -> list[bytes]:
-        with sqlite3.connect(self.workspace / "outbox.sqlite") as db:
+        with contextlib.closing(sqlite3.connect(self.workspace / "outbox.sqlite")) as db:
             return [value for (value,) in db.execute("SELECT value FROM results ORDER BY id")]
 
     def close(self) -> None:

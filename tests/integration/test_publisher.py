@@ -1,5 +1,6 @@
 """From the outbox to a real broker: acknowledged before it leaves, told when it cannot, nothing lost on the way."""
 
+import contextlib
 import gc
 import json
 import logging
@@ -233,5 +234,5 @@ def test_a_stop_does_not_wait_for_ever_for_a_check(tmp_path: Path) -> None:
 
 def _waiting(path: Path) -> set[str]:
     """Read which results wait on disk, beside the agent that runs."""
-    with sqlite3.connect(path) as db:
+    with contextlib.closing(sqlite3.connect(path)) as db:
         return {json.loads(value)["time"] for (value,) in db.execute("SELECT value FROM results")}

@@ -5,6 +5,7 @@ on one partition; the header `schema` carries SCHEMA_VERSION. A reader ignores f
 accepts every older version.
 """
 
+import inspect
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -154,6 +155,10 @@ def json_schema() -> dict[str, Any]:
     """Give the JSON Schema of a message; a copy for other readers is checked in as webmon/result.schema.json."""
     schema = msgspec.json.schema(CheckResult)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    for definition in schema["$defs"].values():
+        # Python 3.13 takes a docstring's indentation off, 3.11 does not.
+        if "description" in definition:
+            definition["description"] = inspect.cleandoc(definition["description"])
     schema["title"] = f"webmon check result, schema {SCHEMA_VERSION}"
     return schema
 

@@ -225,6 +225,7 @@ class CheckAdapter(HTTPAdapter):
         self._context = context
         self._family = family
         self._connection: _Connection | None = None
+        self._response: requests.Response | None = None
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """Send a request on a new connection and give the response with its body unread.
@@ -255,10 +256,15 @@ class CheckAdapter(HTTPAdapter):
             preload_content=False,
             decode_content=False,
         )
-        return self.build_response(request, connection.getresponse())
+        self._response = self.build_response(request, connection.getresponse())
+        return self._response
 
     def close(self) -> None:
         """Close the connection that is open."""
+        if self._response is not None:
+            # A body that was not read to its end holds the socket, whatever the connection says.
+            self._response.close()
+            self._response = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None

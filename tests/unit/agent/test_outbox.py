@@ -1,5 +1,6 @@
 """The outbox: on disk first, nothing lost by a kill, bounded, and never in the way of the checks."""
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -41,7 +42,7 @@ def values(rows: list[Row]) -> list[int]:
 
 
 def on_disk(path: Path) -> list[int]:
-    with sqlite3.connect(path) as db:
+    with contextlib.closing(sqlite3.connect(path)) as db:
         return [int(value) for (value,) in db.execute("SELECT value FROM results ORDER BY id")]
 
 
@@ -116,7 +117,7 @@ def test_the_file_shrinks_when_a_backlog_has_gone(outbox: Outbox, path: Path) ->
 
     def shrunk() -> bool:
         put(outbox, 1)
-        with sqlite3.connect(path) as db:
+        with contextlib.closing(sqlite3.connect(path)) as db:
             pages: int = db.execute("PRAGMA page_count").fetchone()[0]
         return pages < 600
 
