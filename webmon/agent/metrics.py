@@ -5,12 +5,11 @@ what `instance` is there. A check that failed for our own sake says nothing of i
 """
 
 import ipaddress
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from prometheus_client import Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from webmon import __version__
@@ -120,18 +119,3 @@ def _probes(results: list[CheckResult]) -> Iterator[Metric]:
             versions.add_metric([result.target, result.tls_version.replace("TLSv", "TLS ")], 1)
     yield phases
     yield versions
-
-
-def gauge(name: str, meaning: str, value: float) -> Metric:
-    """Give a metric of the agent itself that goes up and down."""
-    return GaugeMetricFamily(name, meaning, value=value)
-
-
-def counter(name: str, meaning: str, value: float) -> Metric:
-    """Give a metric of the agent itself that only grows; its name ends in `_total`."""
-    return CounterMetricFamily(name, meaning, value=value)
-
-
-def age(since: float | None) -> float:
-    """Give the seconds since a moment of the monotonic clock; NaN where there was none."""
-    return float("nan") if since is None else time.monotonic() - since

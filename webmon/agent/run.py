@@ -10,8 +10,7 @@ from typing import Final
 from prometheus_client import Metric
 
 from webmon import log, systemd
-from webmon.agent.listener import Listener
-from webmon.agent.metrics import Metrics, age, counter, gauge
+from webmon.agent.metrics import Metrics
 from webmon.agent.outbox import Outbox
 from webmon.agent.publisher import Publisher
 from webmon.agent.resolver import Resolver
@@ -24,6 +23,8 @@ from webmon.check.probe import Probe, utc_now
 from webmon.check.result import UnreadableResultError, decode, encode
 from webmon.check.target import Target
 from webmon.errors import UserError
+from webmon.listener import Listener
+from webmon.metrics import age, counter, gauge
 from webmon.settings import AgentSettings, Monitoring
 
 _log = logging.getLogger(__name__)

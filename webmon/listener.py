@@ -1,4 +1,4 @@
-"""The HTTP server of an agent: /metrics for Prometheus, /healthz for whoever asks whether it lives."""
+"""The HTTP server of a component: /metrics for Prometheus, /healthz for whoever asks whether it lives."""
 
 import socket
 import threading
