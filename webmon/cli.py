@@ -60,6 +60,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     check = targets.add_parser("check", help="Tell every fault of a targets file.")
     check.add_argument("file", type=Path, metavar="FILE")
+    check.add_argument(
+        "--as",
+        type=Path,
+        dest="stands_at",
+        metavar="PATH",
+        help="check FILE, a copy, as if it stood there: relative paths start there, and the name tells its kind",
+    )
     check.set_defaults(command=_targets_check)
     return parser
 
@@ -143,6 +150,6 @@ def _check(arguments: argparse.Namespace) -> int:
 def _targets_check(arguments: argparse.Namespace) -> int:
     from webmon.check.targets_file import check_file  # noqa: PLC0415
 
-    count = check_file(arguments.file)
-    print(f"{arguments.file}: {count} targets, no fault")
+    count = check_file(arguments.file, stands_at=arguments.stands_at)
+    print(f"{arguments.stands_at or arguments.file}: {count} targets, no fault")
     return OK

@@ -49,6 +49,7 @@ def load(
     regex: str | None = None,
     secrets: Mapping[str, str] | None = None,
     only: str | None = None,
+    stands_at: Path | None = None,
 ) -> tuple[Target, ...]:
     """Read a targets file.
 
@@ -59,31 +60,38 @@ def load(
         regex: pattern for every target that names none (MONITORING_TARGETS_REGEX).
         secrets: what ${NAME} stands for; None leaves it as it is, for those who only look at the file.
         only: the name of the one target whose secrets are asked for; None: those of all.
+        stands_at: where the file will stand, of which `path` is a copy: its kind, the paths in it and the messages are
+            those of that place.
 
     Raises:
         UserError: a line for each fault.
     """
-    reader = _Reader(path, interval=interval, timeout=timeout, regex=regex, secrets=secrets, only=only)
+    place = stands_at or path
+    reader = _Reader(place, interval=interval, timeout=timeout, regex=regex, secrets=secrets, only=only)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; right would be a readable list of targets") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 at byte {error.start}; right would be UTF-8 text") from error
-    if path.suffix in (".yml", ".yaml"):
+        raise UserError(f"{place}: not UTF-8 at byte {error.start}; right would be UTF-8 text") from error
+    if place.suffix in (".yml", ".yaml"):
         reader.read_yaml(text)
     else:
         reader.read_list(text)
     return reader.finish()
 
 
-def check_file(path: Path) -> int:
+def check_file(path: Path, *, stands_at: Path | None = None) -> int:
     """Give the number of targets in a file without a fault.
+
+    Args:
+        path: the file.
+        stands_at: where it will stand, as `load` takes it.
 
     Raises:
         UserError: a line for each fault.
     """
-    return len(load(path))
+    return len(load(path, stands_at=stands_at))
 
 
 def why_no_authority(error: OSError) -> str:

@@ -14,6 +14,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from webmon import cli
 from webmon.check import targets_model
 from webmon.check.target import Target, Tls
 from webmon.check.targets_file import check_file, load
@@ -391,6 +392,20 @@ def test_an_authority_of_a_target_stands_beside_the_file(tmp_path: Path) -> None
     assert load(path)[0].tls.ca == tmp_path / "ca.pem"
     (tmp_path / "ca.pem").write_text("nothing")
     assert faults(path) == ["2: target 'https://a/': tls.ca is 'ca.pem': holds no PEM certificate"]
+
+
+def test_a_copy_is_checked_as_if_it_stood_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "etc" / "targets.yml"
+    place.parent.mkdir()
+    trustme.CA().cert_pem.write_to_path(str(place.parent / "ca.pem"))
+    copy = write(tmp_path, "targets:\n- {url: 'https://a/', tls: {ca: ca.pem}}\n", "tmp8x2k")
+    assert cli.main(["targets", "check", str(copy), "--as", str(place)]) == 0
+    assert capsys.readouterr().out == f"{place}: 1 targets, no fault\n"
+    write(tmp_path, "targets:\n- {url: 'https://a/', tls: {ca: b.pem}}\n", "tmp8x2k")
+    assert cli.main(["targets", "check", str(copy), "--as", str(place)]) == 2
+    assert capsys.readouterr().err == (
+        f"webmon: {place}:2: target 'https://a/': tls.ca is 'b.pem': No such file or directory\n"
+    )
 
 
 def test_targets_are_equal_when_a_check_of_either_is_the_same() -> None:
