@@ -14,7 +14,7 @@ export ANSIBLE_HOST_PATTERN_MISMATCH := error
 # With LC_ALL=C Ansible refuses to start; C.UTF-8 is there on every Debian.
 export LC_ALL := C.UTF-8
 
-.PHONY: help demo demo-down test check controller bootstrap molecule integration e2e test-down format lock clean
+.PHONY: help demo demo-down test check controller bootstrap molecule integration e2e bench test-down format lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -43,6 +43,9 @@ integration: bootstrap  ## tests/integration on the test lab, which stays up for
 
 e2e: bootstrap  ## tests/e2e on the test lab, which stays up for the next time
 	@$(BIN)/python -m tests.everything e2e
+
+bench: bootstrap  ## measure speed, memory and lateness against their bars: one table, build/bench.json; BENCH=NAME for one
+	@$(BIN)/python -m tests.bench $(BENCH)
 
 test-down:  ## remove the labs that the tests left up
 	@for name in test molecule; do LAB_NAME=$$name tests/lab/lab destroy; done
