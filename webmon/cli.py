@@ -50,8 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     component("agent", _agent, "Check the targets on schedule and publish every result to Kafka.")
     component("sink", _sink, "Store the results from Kafka in TimescaleDB, once each.")
     component("init", _init, "Create topics, tables, roles and rights; a second run changes nothing.")
-    status = component("status", _status, "Print a line for each target: its state and what each vantage saw last.")
-    status.add_argument("--json", action="store_true", help="print JSON for programs")
+    _add_forms(component("status", _status, "Print a line for each target: its state and what each vantage saw last."))
 
     _add_check(commands.add_parser("check", help="Make one check now and show what it found.", description=_CHECK))
 
@@ -69,6 +68,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(command=_targets_check)
     return parser
+
+
+def _add_forms(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(form="table")
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_const", const="json", dest="form", help="print JSON for programs")
+    forms.add_argument("--csv", action="store_const", const="csv", dest="form", help="print CSV with a header row")
 
 
 _CHECK = """Make one check now and show what it found: outcome, redirects, certificate, phases. It needs no .env, no
@@ -127,8 +133,13 @@ def _init(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     from webmon.report.status import run  # noqa: PLC0415
+    from webmon.report.table import Form  # noqa: PLC0415
 
-    return run(settings.load(settings.ReportSettings, _env_file(arguments, "report")), as_json=arguments.json)
+    return run(_report_settings(arguments), form=Form(arguments.form))
+
+
+def _report_settings(arguments: argparse.Namespace) -> settings.ReportSettings:
+    return settings.load(settings.ReportSettings, _env_file(arguments, "report"))
 
 
 def _check(arguments: argparse.Namespace) -> int:

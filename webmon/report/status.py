@@ -1,22 +1,15 @@
 """`webmon status`: a line for each target, from the last result of each vantage."""
 
 import dataclasses
-import json
-import os
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-import psycopg2
-
-from webmon import postgres
 from webmon.check.result import Outcome
-from webmon.errors import UserError
-from webmon.postgres import DatabaseAwayError
+from webmon.report.session import look
+from webmon.report.table import Column, Form, as_milliseconds, show
 from webmon.settings import ReportSettings
-from webmon.tables import Tables
 
 STALE_INTERVALS: Final = 2.5
 """Intervals without a result after which a vantage counts as silent: one may be missed, and one may be on its way."""
@@ -116,21 +109,19 @@ class TargetStatus:
         return min(failed, key=lambda vantage: vantage.age).error if failed else None
 
 
-def run(settings: ReportSettings, *, as_json: bool) -> int:
+def run(settings: ReportSettings, *, form: Form) -> int:
     """Print the status of every target.
 
     Raises:
         UserError: the database is not there or refuses us.
     """
-    statuses = read(settings)
-    if as_json:
-        print(json.dumps([as_document(status) for status in statuses], indent=2, ensure_ascii=False))
-    elif statuses:
-        coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        for line in lines(statuses, coloured=coloured):
-            print(line)
-    else:
-        print("no target yet: the first result of an agent brings it")
+    show(
+        form,
+        COLUMNS,
+        read(settings),
+        nothing="no target yet: the first result of an agent brings it",
+        colour=lambda status: _COLOURS[status.state],
+    )
     return 0
 
 
@@ -140,21 +131,8 @@ def read(settings: ReportSettings) -> list[TargetStatus]:
     Raises:
         UserError: the database is not there or refuses us.
     """
-    tables = Tables(settings.postgres.table)
-    try:
-        connection = postgres.connect(settings.postgres, application="webmon-status", autocommit=True)
-        try:
-            with connection.cursor() as cursor:
-                # Compiling would take longer than the query.
-                cursor.execute("SET jit = off")
-                cursor.execute(tables.fill(_LATEST))
-                rows = cursor.fetchall()
-        finally:
-            connection.close()
-    except psycopg2.Error as error:
-        raise UserError(str(postgres.explain(error, settings.postgres))) from error
-    except DatabaseAwayError as error:
-        raise UserError(str(error)) from error
+    with look(settings, "status") as session:
+        rows = session.rows(_LATEST)
     urgency = list(State)
     return sorted(_statuses(rows), key=lambda status: (urgency.index(status.state), status.target))
 
@@ -170,60 +148,45 @@ def _statuses(rows: Iterable[tuple[Any, ...]]) -> list[TargetStatus]:
     return list(found.values())
 
 
-def as_document(status: TargetStatus) -> dict[str, Any]:
-    """Give a target's status as JSON has it: times in UTC, durations in seconds."""
+_COLOURS: Final = {State.UP: "32", State.DOWN: "1;31", State.DEGRADED: "33", State.STALE: "35", State.NO_DATA: "35"}
+
+COLUMNS: Final[tuple[Column[TargetStatus], ...]] = (
+    Column(name="target", value=lambda status: status.target),
+    Column(name="url", value=lambda status: status.url),
+    Column(name="labels", value=lambda status: status.labels),
+    Column("STATE", lambda status: status.state.value, name="state", value=lambda status: status.state.value),
+    Column("TARGET", lambda status: status.target, is_text=True),
+    Column(
+        "RESPONSE",
+        lambda status: as_milliseconds(status.response_time),
+        name="response_time",
+        value=lambda status: status.response_time,
+        right=True,
+    ),
+    Column("AGE", lambda status: _age(status.age), name="age", value=lambda status: status.age),
+    Column("VANTAGES", lambda status: _seen_by(status) or "-", is_text=True),
+    Column("ERROR", lambda status: status.error or "", name="error", value=lambda status: status.error, is_text=True),
+    Column(name="vantages", value=lambda status: [_as_document(vantage) for vantage in status.vantages]),
+)
+
+
+def _as_document(vantage: Vantage) -> dict[str, Any]:
     return {
-        "target": status.target,
-        "url": status.url,
-        "labels": status.labels,
-        "state": status.state.value,
-        "age": status.age,
-        "response_time": status.response_time,
-        "vantages": [
-            {
-                "agent": vantage.agent,
-                "time": vantage.time.isoformat(),
-                "age": vantage.age,
-                "stale": vantage.is_stale,
-                "outcome": vantage.outcome.value,
-                "http_status": vantage.http_status,
-                "response_time": vantage.response_time,
-                "error": vantage.error,
-            }
-            for vantage in status.vantages
-        ],
+        "agent": vantage.agent,
+        "time": vantage.time.isoformat(),
+        "age": vantage.age,
+        "stale": vantage.is_stale,
+        "outcome": vantage.outcome.value,
+        "http_status": vantage.http_status,
+        "response_time": vantage.response_time,
+        "error": vantage.error,
     }
 
 
-_COLOURS: Final = {State.UP: "32", State.DOWN: "1;31", State.DEGRADED: "33", State.STALE: "35", State.NO_DATA: "35"}
-_HEAD: Final = ("STATE", "TARGET", "RESPONSE", "AGE", "VANTAGES", "ERROR")
-
-
-def lines(statuses: Sequence[TargetStatus], *, coloured: bool) -> list[str]:
-    """Lay the table out: a head, and a line for each target."""
-    rows = [_HEAD, *(_cells(status) for status in statuses)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    laid = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    if coloured:
-        for number, status in enumerate(statuses, 1):
-            end = len(status.state.value)
-            laid[number] = f"\033[{_COLOURS[status.state]}m{laid[number][:end]}\033[0m{laid[number][end:]}"
-    return laid
-
-
-def _cells(status: TargetStatus) -> tuple[str, ...]:
-    vantages = ", ".join(
+def _seen_by(status: TargetStatus) -> str:
+    return ", ".join(
         f"{vantage.agent} {vantage.outcome.value}{' (stale)' if vantage.is_stale else ''}"
         for vantage in status.vantages
-    )
-    response = "-" if status.response_time is None else f"{status.response_time * 1000:.0f} ms"
-    return (
-        status.state.value,
-        _printable(status.target),
-        response,
-        _age(status.age),
-        _printable(vantages) or "-",
-        _printable(status.error or ""),
     )
 
 
@@ -234,8 +197,3 @@ def _age(seconds: float | None) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def _printable(text: str) -> str:
-    """Keep what a target sent from steering the terminal."""
-    return "".join(char if char.isprintable() else " " for char in text)

@@ -1,12 +1,14 @@
 """A target's state from what its vantages saw, and the table for people."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from webmon.check.result import Outcome
-from webmon.report.status import State, TargetStatus, Vantage, as_document, lines
+from webmon.report.status import COLUMNS, State, TargetStatus, Vantage
+from webmon.report.table import as_csv, as_json, lines
 
 
 def make_vantage(outcome: Outcome = Outcome.UP, agent: str = "a", age: float = 10, **changes: Any) -> Vantage:
@@ -67,31 +69,34 @@ def test_response_time_and_error_come_from_vantages_that_are_not_silent() -> Non
 
 def test_the_table_is_aligned_and_plain() -> None:
     table = lines(
+        COLUMNS,
         [
             make_status(make_vantage(Outcome.TIMEOUT, error="no answer", response_time=None), target="a-long-name"),
             make_status(make_vantage(age=200, agent="vantage")),
+            make_status(),
         ],
-        coloured=False,
     )
     assert table == [
-        "STATE  TARGET       RESPONSE  AGE    VANTAGES            ERROR",
-        "DOWN   a-long-name  -         10 s   a timeout           no answer",
-        "stale  shop         -         3 min  vantage up (stale)",
+        "STATE    TARGET       RESPONSE  AGE    VANTAGES            ERROR",
+        "DOWN     a-long-name         -  10 s   a timeout           no answer",
+        "stale    shop                -  3 min  vantage up (stale)",
+        "no data  shop                -  -      -",
     ]
 
 
-def test_colours_stand_around_the_state_only() -> None:
-    (_, line) = lines([make_status(make_vantage())], coloured=True)
-    assert line.startswith("\033[32mup\033[0m ")
-    assert line.count("\033") == 2
-
-
 def test_what_a_target_sent_cannot_steer_the_terminal() -> None:
-    (_, line) = lines([make_status(make_vantage(Outcome.BODY_MISMATCH, error="a\033[2Jb\r\nc"))], coloured=False)
+    (_, line) = lines(COLUMNS, [make_status(make_vantage(Outcome.BODY_MISMATCH, error="a\033[2Jb\r\nc"))])
     assert "a [2Jb  c" in line
 
 
 def test_json_has_every_vantage() -> None:
-    document = as_document(make_status(make_vantage(), make_vantage(Outcome.TIMEOUT, agent="b", age=200)))
+    status = make_status(make_vantage(), make_vantage(Outcome.TIMEOUT, agent="b", age=200))
+    (document,) = json.loads(as_json(COLUMNS, [status]))
     assert document["state"] == "up"
     assert [(vantage["agent"], vantage["stale"]) for vantage in document["vantages"]] == [("a", False), ("b", True)]
+
+
+def test_csv_has_a_line_for_each_target() -> None:
+    head, line = as_csv(COLUMNS, [make_status(make_vantage(), make_vantage(agent="b"))]).splitlines()
+    assert head == "target,url,labels,state,response_time,age,error,vantages"
+    assert line.startswith('shop,https://shop.example/,,up,0.125,10,,"[{""agent"": ""a"", ""time"": ""2026-01-01T00:')

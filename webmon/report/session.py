@@ -1,0 +1,70 @@
+"""One look at the store: a session that only reads, in which every statement sees the same moment."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import psycopg2
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from webmon import postgres
+from webmon.errors import UserError
+from webmon.postgres import DatabaseAwayError
+from webmon.settings import ReportSettings
+from webmon.tables import SCHEMA_VERSION, Tables
+
+
+class Session:
+    """What a report may do with the store."""
+
+    def __init__(self, cursor: Cursor, tables: Tables) -> None:
+        """Take a cursor in an open transaction, and the names."""
+        self._cursor = cursor
+        self._tables = tables
+
+    def rows(
+        self, statement: str, values: Sequence[Any] | dict[str, Any] | None = None, **parts: sql.Composable
+    ) -> list[tuple[Any, ...]]:
+        """Run a statement with the names of webmon.tables in its braces; give what it found."""
+        self._cursor.execute(self._tables.fill(statement, with_values=values is not None, **parts), values)
+        return self._cursor.fetchall()
+
+    def now(self) -> datetime:
+        """Give the time, UTC, by the database's clock: the one that this look's statements have too."""
+        ((now,),) = self.rows("SELECT now()")
+        assert isinstance(now, datetime)
+        return now
+
+
+@contextlib.contextmanager
+def look(settings: ReportSettings, command: str) -> Iterator[Session]:
+    """Open a session for a command, and close it.
+
+    Raises:
+        UserError: the database is not there or refuses us, or its schema is older than this release.
+    """
+    tables = Tables(settings.postgres.table)
+    try:
+        connection = postgres.connect(settings.postgres, application=f"webmon-{command}", autocommit=False)
+        try:
+            # Marks, rollups and rows fit together only as of one moment.
+            connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+            with connection.cursor() as cursor:
+                session = Session(cursor, tables)
+                # To compile these statements takes longer than to run them.
+                cursor.execute("SET jit = off; SET TIME ZONE 'UTC'")
+                ((version,),) = session.rows("SELECT max(version) FROM {migrations}")
+                if version is None or version < SCHEMA_VERSION:
+                    raise UserError(
+                        f"{postgres.place(settings.postgres)}: the schema of {tables.metrics} is at version {version}, "
+                        f"and this webmon needs {SCHEMA_VERSION}: run `webmon init` of this release"
+                    )
+                yield session
+        finally:
+            connection.close()
+    except psycopg2.Error as error:
+        raise UserError(str(postgres.explain(error, settings.postgres))) from error
+    except DatabaseAwayError as error:
+        raise UserError(str(error)) from error
