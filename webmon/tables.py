@@ -1,16 +1,75 @@
-"""Names in the store: all derive from POSTGRES_TABLE, so that several sets can stand in one database."""
+"""Names in the store: all derive from POSTGRES_TABLE, so that several sets can stand in one database.
+
+How the store is laid out (webmon/init/schema has every column):
+
+A check is one narrow row of `metrics` (a hypertable by `time`): its `series_id`, its `context_id` and numbers.
+- `series` is one target as one agent sees it (target_id, agent_id); `targets` and `agents` name the two.
+- `contexts` holds what seldom differs from one check to the next: interval_secs, redirects, regex_match,
+  body_truncated, remote_ip, http_version, tls_version, tls_not_after.
+- `outcome` is the place in the type of the same name, from 1: `outcome_of(m.outcome)` names it; 1 and 2 are up, 13 is
+  agent_error, the others are down.
+- `errors` (series_id, time, error) has the texts of those checks that have one.
+The key is (series_id, time): the rows of one target in a period are found by its series' ids and the time.
+
+Rollups by hour and day for each target and agent are read from the views `hours` and `days`, which are exact at any
+moment: where rows came after a rollup was made (`marks`), they compute it from the rows. They have the columns hour or
+day (a date, UTC), target_id, agent_id, results, up (slow ones included), slow, down, agent_error, covered_secs (the
+intervals of up and down results, added up), responses, response_sum, response_min, response_max, failures (counts of
+the outcomes 3 to 12; null where down is 0), buckets and counts (the histogram of response times). Histograms are merged
+by adding the counts of each bucket; `percentile(buckets, counts, share)` gives a percentile within 5 %.
+`hourly` and `daily` are what the worker writes: reading them misses what is marked.
+
+`uptime_hourly`, `uptime_daily`, `latest` and `view` are for people: names instead of numbers, percentages, percentiles.
+"""
 
 import dataclasses
-from typing import Final
+from typing import Final, Literal
 
 from psycopg2 import sql
 
 from webmon.errors import UserError
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """The newest schema file (webmon/init/schema): what sink and reports need to find."""
 
-_LONGEST_SUFFIX: Final = 15
+_SUFFIXES: Final = {
+    "view": "_view",
+    "latest": "_latest",
+    "uptime_hourly": "_uptime_hourly",
+    "uptime_daily": "_uptime_daily",
+    "hours": "_hours",
+    "days": "_days",
+    "targets": "_targets",
+    "target_history": "_target_history",
+    "agents": "_agents",
+    "series": "_series",
+    "contexts": "_contexts",
+    "errors": "_errors",
+    "marks": "_marks",
+    "hourly": "_hourly",
+    "daily": "_daily",
+    "floors": "_floors",
+    "migrations": "_migrations",
+    # Types and functions.
+    "outcome": "_outcome",
+    "outcome_of": "_outcome_of",
+    "bucket_of": "_bucket_of",
+    "percentile": "_percentile",
+    "of_rows": "_of_rows",
+    "of_hours": "_of_hours",
+    # Constraints, and names for the time of an upgrade.
+    "metrics_key": "_key",
+    "metrics_key2": "_key2",
+    "errors_key": "_errors_key",
+    "errors_key2": "_errors_key2",
+    "hourly_key": "_hourly_key",
+    "daily_key": "_daily_key",
+    "old_metrics": "_old",
+    "old_errors": "_old_errors",
+}
+"""What stands behind the hypertable's name in each other one."""
+_LONGEST_SUFFIX: Final = max(map(len, _SUFFIXES.values()))
+_LOCKS: Final = {"floor": 7_236_941, "worker": 7_236_942}
 _NAME_BYTES: Final = 63
 """Where PostgreSQL cuts a name off without a word (NAMEDATALEN - 1)."""
 
@@ -33,57 +92,28 @@ class Tables:
                 f"{_NAME_BYTES - _LONGEST_SUFFIX}, as the names of its view and its other tables are made from it"
             )
 
-    @property
-    def view(self) -> str:
-        """What people select from."""
-        return f"{self.metrics}_view"
+    def name(self, what: str) -> str:
+        """Give a name by what stands for it in SQL texts, such as `targets`; `metrics` is the hypertable itself."""
+        return self.metrics if what == "metrics" else self.metrics + _SUFFIXES[what]
 
     @property
-    def targets(self) -> str:
-        """A row for each target."""
-        return f"{self.metrics}_targets"
+    def names(self) -> dict[str, str]:
+        """Every name."""
+        return {what: self.name(what) for what in ("metrics", *_SUFFIXES)}
 
-    @property
-    def agents(self) -> str:
-        """A row for each vantage."""
-        return f"{self.metrics}_agents"
+    def lock(self, what: Literal["floor", "worker"]) -> sql.Composed:
+        """Give the two arguments of an advisory lock of these tables.
 
-    @property
-    def errors(self) -> str:
-        """The error texts, for those checks that have one."""
-        return f"{self.metrics}_errors"
-
-    @property
-    def outcome(self) -> str:
-        """The type of the outcome column."""
-        return f"{self.metrics}_outcome"
-
-    @property
-    def migrations(self) -> str:
-        """Which numbered schema files were applied."""
-        return f"{self.metrics}_migrations"
-
-    @property
-    def readable(self) -> tuple[str, ...]:
-        """All that holds data, view included."""
-        return (self.metrics, self.view, self.targets, self.agents, self.errors, self.migrations)
+        `floor`: shared by who adds rows, held alone by who raises the floor; `worker`: of the one that rolls up.
+        """
+        return self.fill("{number}, {metrics_name}::regclass::oid::integer", number=sql.Literal(_LOCKS[what]))
 
     def fill(self, statement: str, *, with_values: bool = False, **parts: sql.Composable) -> sql.Composed:
         """Put names and other parts in an SQL text's places: `{metrics}`, or `{metrics_name}` for it as a string.
 
         `with_values` is for a statement that is executed with values: the driver looks for % in its names too then.
         """
-        names = {
-            "metrics": self.metrics,
-            "metrics_key": f"{self.metrics}_key",
-            "view": self.view,
-            "targets": self.targets,
-            "agents": self.agents,
-            "errors": self.errors,
-            "errors_key": f"{self.metrics}_errors_key",
-            "outcome": self.outcome,
-            "migrations": self.migrations,
-        }
+        names = self.names
         if with_values:
             names = {name: value.replace("%", "%%") for name, value in names.items()}
         quoted = {name: sql.Identifier(value) for name, value in names.items()}

@@ -9,9 +9,8 @@ from tests.waiting import wait_until
 AGENTS = ("agent1", "agent2", "agent3")
 TARGETS = {target["name"]: target for target in yaml.safe_load((ROOT / "tests/lab/targets.yml").read_text())["targets"]}
 
-CHECKS = """SELECT target, agent, outcome, time, interval_secs, time - delay_secs * interval '1 second' AS scheduled_at
-    FROM web_health_metrics AS m JOIN web_health_metrics_targets AS t ON t.id = target_id
-    JOIN web_health_metrics_agents AS a ON a.id = agent_id"""
+CHECKS = """SELECT target, agent, outcome, time, interval AS interval_secs,
+    time - delay * interval '1 second' AS scheduled_at FROM web_health_metrics_view"""
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -31,9 +31,14 @@ from tests.integration.services import Services
 from webmon import kafka
 from webmon.check.result import CheckResult, Outcome, encode, headers
 from webmon.settings import InitSettings, Kafka, ReportSettings, SinkSettings, load
+from webmon.tables import Tables
 
 SINK_PASSWORD = "sink $ ${HOME} '\"\\ #%"
 READER_PASSWORD = "reader ü 密"
+_TABLES = (
+    *("migrations", "errors", "agents", "targets", "target_history", "series", "contexts", "marks", "floors"),
+    *("hourly", "daily"),
+)
 
 
 def recent(number: int = 0, /, **changes: object) -> CheckResult:
@@ -211,10 +216,10 @@ class Stage:
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Run a statement as the owner: {t} is the table; {t_targets} and so on are those made from it."""
-        suffixes = ("", "_view", "_targets", "_agents", "_errors", "_migrations")
         # The driver looks for % in names too where a statement has values.
-        table = self.table.replace("%", "%%") if values else self.table
-        names = {f"t{suffix}": sql.Identifier(table + suffix) for suffix in suffixes}
+        table = Tables(self.table.replace("%", "%%") if values else self.table)
+        names = {f"t_{what}": sql.Identifier(name) for what, name in table.names.items()}
+        names["t"] = sql.Identifier(table.metrics)
         with self.database() as cursor:
             cursor.execute(sql.SQL(statement).format(**names), values or None)
             return cursor.fetchall() if cursor.description else []
@@ -311,10 +316,12 @@ class Stage:
 
     def _remove_from_database(self) -> None:
         with self.database() as cursor:
-            for suffix in ("_migrations", "_errors", "", "_agents", "_targets"):
-                name = sql.Identifier(self.table + suffix)
-                cursor.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(name))
-            cursor.execute(sql.SQL("DROP TYPE IF EXISTS {}").format(sql.Identifier(f"{self.table}_outcome")))
+            tables = Tables(self.table)
+            for what in (*_TABLES, "metrics"):
+                cursor.execute(tables.fill(f"DROP TABLE IF EXISTS {{{what}}} CASCADE"))
+            cursor.execute(tables.fill("DROP TYPE IF EXISTS {outcome} CASCADE"))
+            for what in ("bucket_of", "percentile"):
+                cursor.execute(tables.fill(f"DROP FUNCTION IF EXISTS {{{what}}}"))
             for role in self.roles:
                 cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
                 if cursor.fetchone():

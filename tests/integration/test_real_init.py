@@ -13,6 +13,7 @@ from tests.integration.stage import READER_PASSWORD, SINK_PASSWORD, Stage, recen
 from webmon import kafka
 from webmon.check.result import encode
 from webmon.sink.store import Store
+from webmon.tables import Tables
 
 NO_PRIVILEGE = psycopg2.errors.InsufficientPrivilege
 
@@ -101,9 +102,9 @@ def test_a_reader_may_select_only(shared_stage: Stage, statement: str) -> None:
 
 
 def _named(stage: Stage, statement: str) -> str:
-    for suffix in ("_view", "_targets", "_agents", "_errors", "_migrations", ""):
-        statement = statement.replace(f"{{t{suffix}}}", f'"{stage.table}{suffix}"')
-    return statement
+    for what, name in Tables(stage.table).names.items():
+        statement = statement.replace(f"{{t_{what}}}", f'"{name}"')
+    return statement.replace("{t}", f'"{stage.table}"')
 
 
 def test_principals_may_do_their_part_on_kafka_and_no_other(stage: Stage) -> None:

@@ -35,19 +35,28 @@ def test_a_result_is_stored_as_it_was_measured(stage: Stage) -> None:
         total_time=1.5,
         regex_match=False,
         body_bytes=1234,
+        body_truncated=True,
         redirects=2,
+        http_version="1.1",
+        remote_ip="2001:db8::7",
+        tls_version="TLSv1.3",
+        tls_not_after=moment + timedelta(days=30),
     )
     stage.start_sink()
     stage.publish([result])
     wait_until(lambda: stage.count() == 1, "the result stored")
-    assert stage.sql("SELECT * FROM {t_view}") == [
-        (moment, "https://shop.example/", 404, 0.25, False, "vantage1", "body_mismatch", result.error)
+    columns = "time, web_url, http_status, resp_time, regex_match, agent, outcome, error"
+    row = (moment, "https://shop.example/", 404, 0.25, False, "vantage1", "body_mismatch", result.error)
+    assert stage.sql(f"SELECT {columns} FROM {{t_view}}") == [row]  # noqa: S608
+    assert stage.sql("SELECT * FROM {t_view}")[0][: len(row)] == row
+    columns = "target, labels, interval, delay, total_time, dns, connect, tls, first_byte, transfer, body_bytes"
+    assert stage.sql(f"SELECT {columns} FROM {{t_view}}") == [  # noqa: S608
+        ("shop", {"team": "payments"}, 60.0, 0.5, 1.5, 0.125, 0.0625, 0.5, 0.03125, 0.75, 1234)
     ]
-    columns = "interval_secs, delay_secs, total_secs, dns_secs, connect_secs, tls_secs, first_byte_secs, transfer_secs"
-    assert stage.sql(f"SELECT {columns}, body_bytes, redirects FROM {{t}}") == [  # noqa: S608
-        (60.0, 0.5, 1.5, 0.125, 0.0625, 0.5, 0.03125, 0.75, 1234, 2)
+    columns = "body_truncated, redirects, http_version, host(remote_ip), tls_version, tls_not_after"
+    assert stage.sql(f"SELECT {columns} FROM {{t_view}}") == [  # noqa: S608
+        (True, 2, "1.1", "2001:db8::7", "TLSv1.3", moment + timedelta(days=30))
     ]
-    assert stage.sql("SELECT target, labels FROM {t_targets}") == [("shop", {"team": "payments"})]
 
 
 @pytest.mark.parametrize("autocommit", ["True", "False"])
@@ -82,7 +91,7 @@ def test_rows_that_the_database_refuses_do_not_take_others_with_them(stage: Stag
     assert all(reason and "\n" not in reason for _, reason in stored.refused)
     assert (stored.added, stored.repeats) == (46, 0)
     numbers = {(result.target, result.time) for place, result in enumerate(results) if place not in (7, 8, 30, 49)}
-    stored_rows = stage.sql("SELECT target, time FROM {t} JOIN {t_targets} ON id = target_id")
+    stored_rows = stage.sql("SELECT target, time FROM {t_view}")
     assert set(stored_rows) == numbers
 
 
@@ -343,7 +352,10 @@ def test_status_tells_state_vantages_and_age_and_json_for_programs(stage: Stage)
         ]
     )
     store.close()
-    stage.sql("INSERT INTO {t_targets} (target, url, described_at) VALUES ('unseen', 'https://unseen/', now())")
+    stage.sql(
+        "INSERT INTO {t_targets} (target, url, described_at, first_seen, last_seen)"
+        " VALUES ('unseen', 'https://unseen/', now(), now(), now())"
+    )
     text = stage.status()
     assert "\033" not in text
     lines = {line.split("  ")[0].strip(): line for line in text.splitlines()}

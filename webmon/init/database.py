@@ -26,6 +26,30 @@ _FAILING_JOB: Final = 3
 """TimescaleDB's "Job History Log Retention": under the Apache licence it fails every hour."""
 
 
+_READABLE: Final = (
+    *("metrics", "errors", "targets", "target_history", "agents", "series", "contexts", "migrations"),
+    *("marks", "floors", "hourly", "daily", "hours", "days"),
+    *("view", "latest", "uptime_hourly", "uptime_daily"),
+)
+"""All that holds data, views included."""
+_SINK_RIGHTS: Final = {
+    "metrics": ("SELECT", "INSERT"),
+    "errors": ("SELECT", "INSERT"),
+    "targets": ("SELECT", "INSERT", "UPDATE (url, labels, described_at, first_seen, last_seen)"),
+    "target_history": ("SELECT", "INSERT", "UPDATE (first_seen, last_seen)"),
+    "agents": ("SELECT", "INSERT", "UPDATE (first_seen, last_seen)"),
+    "series": ("SELECT", "INSERT"),
+    "contexts": ("SELECT", "INSERT"),
+    "marks": ("SELECT", "INSERT", "DELETE"),
+    "hourly": ("SELECT", "INSERT", "UPDATE"),
+    "daily": ("SELECT", "INSERT", "UPDATE"),
+    "hours": ("SELECT",),
+    "floors": ("SELECT",),
+    "migrations": ("SELECT",),
+}
+"""What a sink must: rows are added and never changed, rollups are made anew."""
+
+
 def ensure_database(connection: Connection, settings: Postgres, init: Init) -> Iterator[Step]:
     """See to everything in the database; nothing stays of a run that raises.
 
@@ -201,13 +225,10 @@ def _login_fault(settings: Postgres, user: str, password: str) -> str | None:
 
 
 def _rights(cursor: Cursor, settings: Postgres, tables: Tables, kind: Literal["SINK", "READER"], user: str) -> Step:
-    """Grant what is missing: a sink may add and describe, a reader may select."""
-    rights = [(table, "SELECT") for table in tables.readable]
-    if kind == "SINK":
-        rights = [(table, right) for table, right in rights if table != tables.view]
-        rights += [(table, "INSERT") for table in (tables.metrics, tables.errors, tables.targets, tables.agents)]
-        rights += [(tables.targets, "UPDATE")]
-    missing = [(table, right) for table, right in rights if not _has_right(cursor, user, table, right)]
+    """Grant what is missing: a sink may add, describe and roll up, a reader may select."""
+    rights = _SINK_RIGHTS if kind == "SINK" else dict.fromkeys(_READABLE, ("SELECT",))
+    wanted_of_tables = [(tables.name(what), right) for what, listed in rights.items() for right in listed]
+    missing = [(table, right) for table, right in wanted_of_tables if not _has_right(cursor, user, table, right)]
     for table, right in missing:
         cursor.execute(
             sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(right), sql.Identifier(table), sql.Identifier(user))
@@ -237,11 +258,20 @@ def _rights(cursor: Cursor, settings: Postgres, tables: Tables, kind: Literal["S
     what = f"rights of {user}: {'add and read' if kind == 'SINK' else 'read'} {tables.metrics} and its tables"
     if not missing:
         return Step("unchanged", what)
-    return Step("created" if len(missing) >= len(rights) else "changed", what)
+    return Step("created" if len(missing) >= len(wanted_of_tables) else "changed", what)
 
 
 def _has_right(cursor: Cursor, user: str, table: str, right: str) -> bool:
-    cursor.execute("SELECT has_table_privilege(%s, quote_ident(%s), %s)", (user, table, right))
+    """Tell whether a role has a right, which may be one on columns: `UPDATE (url, labels)`."""
+    verb, _, columns = right.partition(" ")
+    if not columns:
+        cursor.execute("SELECT has_table_privilege(%s, quote_ident(%s), %s)", (user, table, verb))
+    else:
+        names = columns.strip("()").split(", ")
+        cursor.execute(
+            "SELECT bool_and(has_column_privilege(%s, quote_ident(%s), name, %s)) FROM unnest(%s::text[]) AS name",
+            (user, table, verb, names),
+        )
     return _yes(cursor)
 
 

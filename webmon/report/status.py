@@ -14,24 +14,14 @@ from webmon.settings import ReportSettings
 STALE_INTERVALS: Final = 2.5
 """Intervals without a result after which a vantage counts as silent: one may be missed, and one may be on its way."""
 
-# A target's newest result is one step in the index; the vantages are then looked for near it only, so that the cost
-# does not grow with the years. One that was silent for ten intervals, and an hour, is no longer a vantage of it.
+# A vantage that was silent for ten intervals, and an hour, before another's newest result is no longer one.
 _LATEST: Final = """
-SELECT t.target, t.url, t.labels, a.agent, last.time, last.interval_secs, last.outcome::text, last.http_status,
-    last.response_secs, e.error, now()
+SELECT t.target, t.url, t.labels, l.agent, l.time, l.interval, l.outcome::text, l.http_status, l.resp_time, l.error,
+    now()
 FROM {targets} AS t
-LEFT JOIN LATERAL (
-    SELECT m.time, m.interval_secs FROM {metrics} AS m WHERE m.target_id = t.id ORDER BY m.time DESC LIMIT 1
-) AS newest ON true
-LEFT JOIN LATERAL (
-    SELECT DISTINCT ON (m.agent_id) m.* FROM {metrics} AS m
-    WHERE m.target_id = t.id AND m.time <= newest.time
-        AND m.time > newest.time - greatest(10 * newest.interval_secs, 3600) * INTERVAL '1 second'
-    ORDER BY m.agent_id, m.time DESC
-) AS last ON true
-LEFT JOIN {agents} AS a ON a.id = last.agent_id
-LEFT JOIN {errors} AS e ON e.target_id = last.target_id AND e.time = last.time AND e.agent_id = last.agent_id
-ORDER BY t.target, a.agent
+LEFT JOIN (SELECT *, max(time) OVER (PARTITION BY target) AS newest FROM {latest}) AS l
+    ON l.target = t.target AND l.time > l.newest - greatest(10 * l.interval, 3600) * INTERVAL '1 second'
+ORDER BY t.target, l.agent
 """
 
 

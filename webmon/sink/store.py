@@ -1,7 +1,6 @@
 """Results into the database, once each: COPY to a table of the session, then one statement that adds what is new."""
 
 import io
-import json
 import logging
 import random
 import time
@@ -15,10 +14,11 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from webmon import postgres
-from webmon.check.result import CheckResult
+from webmon.check.result import CheckResult, Outcome
 from webmon.errors import UserError
 from webmon.postgres import DatabaseAwayError
 from webmon.settings import Postgres
+from webmon.sink.dimensions import Dimensions
 from webmon.tables import SCHEMA_VERSION, Tables
 
 log = logging.getLogger(__name__)
@@ -32,42 +32,42 @@ SET statement_timeout = '{statement_secs}s';
 SET TIME ZONE 'UTC';
 CREATE TEMPORARY TABLE IF NOT EXISTS webmon_incoming (LIKE {metrics}, error text);
 """
-# The statement's rows are sorted by the key, so that two sinks that add the same rows can't wait for each other.
+# Two statements in one message are one transaction, also where each commits by itself; the second has its own snapshot,
+# taken when the lock was there: `webmon retention` can't raise the floor between its look at it and its rows.
+# Rows are sorted by the key, so that two sinks that add the same ones can't wait for each other. Marks come in the same
+# statement, so that nobody ever sees the rows without them.
 _ADD_NEW: Final = """
-WITH added AS (
+SELECT pg_advisory_xact_lock_shared({floor_lock});
+WITH bottom AS (
+    SELECT max(floor) AS floor FROM {floors} WHERE kind = 'rows'
+), added AS (
     INSERT INTO {metrics} ({columns})
-    SELECT {columns} FROM webmon_incoming ORDER BY target_id, time, agent_id
-    ON CONFLICT (target_id, time, agent_id) DO NOTHING
-    RETURNING target_id, time, agent_id
+    SELECT {columns} FROM webmon_incoming
+    WHERE time >= coalesce((SELECT floor FROM bottom), '-infinity')
+    ORDER BY series_id, time
+    ON CONFLICT (series_id, time) DO NOTHING
+    RETURNING series_id, time
 ), explained AS (
-    INSERT INTO {errors} (target_id, time, agent_id, error)
-    SELECT target_id, time, agent_id, error
-    FROM added JOIN webmon_incoming USING (target_id, time, agent_id)
+    INSERT INTO {errors} (series_id, time, error)
+    SELECT series_id, time, error
+    FROM added JOIN webmon_incoming USING (series_id, time)
     WHERE error IS NOT NULL
-    ORDER BY target_id, time, agent_id
+    ORDER BY series_id, time
     ON CONFLICT DO NOTHING
+), marked AS (
+    INSERT INTO {marks} (hour, agent_id)
+    SELECT DISTINCT touched.hour, s.agent_id
+    FROM (SELECT DISTINCT date_trunc('hour', time, 'UTC') AS hour, series_id FROM added) AS touched
+    JOIN {series} AS s ON s.id = touched.series_id
 )
-SELECT count(*) FROM added
+SELECT (SELECT count(*) FROM added), (SELECT floor FROM bottom)
 """
-_FIND_TARGETS: Final = "SELECT target, id, url, labels::text, described_at FROM {targets} WHERE target = ANY(%s)"
-_ADD_TARGETS: Final = """
-INSERT INTO {targets} (target, url, labels, described_at)
-SELECT * FROM unnest(%s::text[], %s::text[], %s::jsonb[], %s::timestamptz[]) ORDER BY 1
-ON CONFLICT DO NOTHING
-"""
-_DESCRIBE_TARGETS: Final = """
-UPDATE {targets} AS t SET url = new.url, labels = new.labels, described_at = new.described_at
-FROM unnest(%s::text[], %s::text[], %s::jsonb[], %s::timestamptz[]) AS new (target, url, labels, described_at)
-WHERE t.target = new.target AND t.described_at < new.described_at
-"""
-_FIND_AGENTS: Final = "SELECT agent, id FROM {agents} WHERE agent = ANY(%s)"
-_ADD_AGENTS: Final = "INSERT INTO {agents} (agent) SELECT unnest(%s::text[]) ORDER BY 1 ON CONFLICT DO NOTHING"
 
+_OUTCOMES: Final = {outcome: place for place, outcome in enumerate(Outcome, 1)}
+"""Each outcome's place in the type of the database."""
 _Value = str | int | float | bool | datetime | None
 _COLUMNS: Final[dict[str, Callable[[CheckResult], _Value]]] = {
     "time": lambda r: r.time,
-    "outcome": lambda r: r.outcome.value,
-    "interval_secs": lambda r: r.interval,
     "delay_secs": lambda r: (r.time - r.scheduled_at).total_seconds(),
     "total_secs": lambda r: r.total_time,
     "response_secs": lambda r: r.response_time,
@@ -77,9 +77,8 @@ _COLUMNS: Final[dict[str, Callable[[CheckResult], _Value]]] = {
     "first_byte_secs": lambda r: r.phases.first_byte,
     "transfer_secs": lambda r: r.phases.transfer,
     "body_bytes": lambda r: r.body_bytes,
+    "outcome": lambda r: _OUTCOMES[r.outcome],
     "http_status": lambda r: r.http_status,
-    "redirects": lambda r: r.redirects,
-    "regex_match": lambda r: r.regex_match,
 }
 """The hypertable's columns beside the two ids, each with its value."""
 
@@ -95,13 +94,6 @@ class Stored(NamedTuple):
     """Those whose content the database does not take: place in the batch, and the reason."""
 
 
-class _Target(NamedTuple):
-    id: int
-    url: str
-    labels: dict[str, str]
-    described_at: datetime
-
-
 class Store:
     """One session with the database, made when it is needed and again when it is lost."""
 
@@ -111,8 +103,7 @@ class Store:
         self._tick = tick
         self._tables = Tables(settings.table)
         self._connection: Connection | None = None
-        self._target_ids: dict[str, _Target] = {}
-        self._agent_ids: dict[str, int] = {}
+        self._dimensions = Dimensions(self._execute)
 
     def check(self) -> None:
         """Connect, and see that the tables are those of this release.
@@ -142,16 +133,12 @@ class Store:
             self._connection.close()
         self._connection = None
         # The next session may find another database behind the same name.
-        self._forget()
+        self._dimensions.forget()
 
     def _undo(self, connection: Connection) -> None:
         connection.rollback()
         # The rows behind numbers that were just given may be gone with it.
-        self._forget()
-
-    def _forget(self) -> None:
-        self._target_ids.clear()
-        self._agent_ids.clear()
+        self._dimensions.forget()
 
     def _guarded(self, action: Callable[[], Any]) -> Any:
         try:
@@ -192,7 +179,7 @@ class Store:
             return 0
         self._tick()
         try:
-            return self._add([result for _, result in indexed])
+            added, floor = self._add([result for _, result in indexed])
         except (psycopg2.Error, ValueError) as error:
             if not postgres.is_content_fault(error):
                 raise
@@ -200,16 +187,24 @@ class Store:
             if len(indexed) == 1:
                 refused.append((indexed[0][0], " ".join(str(error).split())))
                 return 0
+        else:
+            if floor is not None:
+                reason = f"older than the rows that are kept, which begin with {floor.isoformat()}"
+                refused.extend((place, reason) for place, result in indexed if result.time < floor)
+            return added
         middle = len(indexed) // 2
         return self._add_all(indexed[:middle], refused) + self._add_all(indexed[middle:], refused)
 
-    def _add(self, results: Sequence[CheckResult]) -> int:
+    def _add(self, results: Sequence[CheckResult]) -> tuple[int, datetime | None]:
+        """Add results; give how many are new, and the time below which none were taken."""
         for attempt in range(1, _CONFLICT_TRIES + 1):
             connection = self._open()
             try:
                 with connection.cursor() as cursor:
-                    self._look_up(connection, cursor, results)
-                    added = self._copy_and_add(cursor, results)
+                    ids = self._dimensions.look_up(cursor, results)
+                    # So that other sinks don't wait for our batch to end where they add the same names.
+                    connection.commit()
+                    added = self._copy_and_add(cursor, results, ids)
                 connection.commit()
             except psycopg2.Error as error:
                 if not postgres.is_conflict(error) or attempt == _CONFLICT_TRIES:
@@ -221,71 +216,23 @@ class Store:
                 return added
         raise AssertionError  # the last attempt returns or raises
 
-    def _copy_and_add(self, cursor: Cursor, results: Sequence[CheckResult]) -> int:
-        columns = ["target_id", "agent_id", *_COLUMNS]
+    def _copy_and_add(
+        self, cursor: Cursor, results: Sequence[CheckResult], ids: Sequence[tuple[int, int]]
+    ) -> tuple[int, datetime | None]:
+        columns = ["series_id", "context_id", *_COLUMNS]
         rows = io.StringIO()
-        for result in results:
-            ids = (self._target_ids[result.target].id, self._agent_ids[result.agent])
-            values = (*ids, *(value(result) for value in _COLUMNS.values()), result.error)
+        for result, numbers in zip(results, ids, strict=True):
+            values = (*numbers, *(value(result) for value in _COLUMNS.values()), result.error)
             rows.write("\t".join(map(_copy_text, values)) + "\n")
         rows.seek(0)
         names = sql.SQL(", ").join(map(sql.Identifier, columns))
         self._execute(cursor, "TRUNCATE webmon_incoming")
         copy = sql.SQL("COPY webmon_incoming ({columns}, error) FROM STDIN").format(columns=names)
         cursor.copy_expert(copy, rows)
-        self._execute(cursor, _ADD_NEW, columns=names)
+        self._execute(cursor, _ADD_NEW, columns=names, floor_lock=self._tables.lock("floor"))
         row = cursor.fetchone()
         assert row is not None
-        return int(row[0])
-
-    def _look_up(self, connection: Connection, cursor: Cursor, results: Sequence[CheckResult]) -> None:
-        """See that each target and agent of the batch has its number, and each target its newest description."""
-        newest: dict[str, CheckResult] = {}
-        for result in results:
-            if result.target not in newest or result.time > newest[result.target].time:
-                newest[result.target] = result
-        unknown = sorted(newest.keys() - self._target_ids.keys())
-        if unknown:
-            self._find_targets(cursor, unknown)
-            missing = [newest[name] for name in unknown if name not in self._target_ids]
-            if missing:
-                self._execute(cursor, _ADD_TARGETS, _descriptions(missing))
-                self._find_targets(cursor, [result.target for result in missing])
-        changed = [result for name, result in sorted(newest.items()) if self._describes_anew(result)]
-        if changed:
-            self._execute(cursor, _DESCRIBE_TARGETS, _descriptions(changed))
-            self._find_targets(cursor, [result.target for result in changed])
-        agents = sorted({result.agent for result in results} - self._agent_ids.keys())
-        if agents:
-            self._find_agents(cursor, agents)
-            missing_agents = [agent for agent in agents if agent not in self._agent_ids]
-            if missing_agents:
-                self._execute(cursor, _ADD_AGENTS, (missing_agents,))
-                self._find_agents(cursor, missing_agents)
-        # So that other sinks don't wait for our batch to end where they add the same names.
-        connection.commit()
-
-    def _describes_anew(self, result: CheckResult) -> bool:
-        known = self._target_ids[result.target]
-        return result.time > known.described_at and (result.url, result.labels) != (known.url, known.labels)
-
-    def _find_targets(self, cursor: Cursor, names: list[str]) -> None:
-        self._execute(cursor, _FIND_TARGETS, (names,))
-        for name, number, url, labels, described_at in cursor.fetchall():
-            self._target_ids[name] = _Target(number, url, json.loads(labels), described_at)
-
-    def _find_agents(self, cursor: Cursor, names: list[str]) -> None:
-        self._execute(cursor, _FIND_AGENTS, (names,))
-        self._agent_ids.update(cursor.fetchall())
-
-
-def _descriptions(results: Sequence[CheckResult]) -> tuple[list[Any], ...]:
-    return (
-        [result.target for result in results],
-        [result.url for result in results],
-        [json.dumps(result.labels) for result in results],
-        [result.time for result in results],
-    )
+        return int(row[0]), row[1]
 
 
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})

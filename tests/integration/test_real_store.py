@@ -1,0 +1,86 @@
+"""What the store gives back: upgrades, rollups that are exact at any moment, rights; on a real TimescaleDB."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.integration.stage import Stage, recent
+from webmon.check.result import Outcome
+from webmon.init.migrations import apply, shipped
+from webmon.sink.store import Store
+from webmon.tables import Tables
+
+OLD_ROWS = """
+INSERT INTO {targets} (target, url, labels, described_at) VALUES
+    ('never', 'https://never.example/', '{{}}', '2026-01-01T00:00Z'),
+    ('shop', 'https://shop.example/', '{{"team": "a"}}', '2026-01-01T00:00Z');
+INSERT INTO {agents} (agent) VALUES ('one'), ('two');
+INSERT INTO {metrics} (
+    time, target_id, agent_id, outcome, interval_secs, delay_secs, total_secs, response_secs, http_status, redirects,
+    regex_match
+) VALUES
+    ('2026-11-01T10:00:00Z', 2, 1, 'up', 60, 0.5, 0.25, 0.125, 200, 1, true),
+    ('2026-11-01T10:01:00Z', 2, 1, 'certificate_expiring', 60, 0.5, 0.25, 0.125, 200, 1, NULL),
+    ('2026-11-02T11:02:00Z', 2, 2, 'dns_error', 30, 0.5, 0.25, NULL, NULL, 0, NULL);
+INSERT INTO {errors} VALUES ('2026-11-02T11:02:00Z', 2, 2, 'no such name');
+"""
+
+
+def test_a_database_of_the_first_schema_upgrades_with_its_data(bare_stage: Stage) -> None:
+    tables = Tables(bare_stage.table)
+    with bare_stage.database() as cursor:
+        apply(cursor, tables, shipped()[:1])
+        cursor.execute(tables.fill(OLD_ROWS))
+    assert f"changed  schema {bare_stage.table}: 0002_rollups.sql" in bare_stage.init()
+
+    def at(text: str) -> datetime:
+        return datetime.fromisoformat(f"2026-{text}+00:00")
+
+    columns = "time, agent, outcome, regex_match, http_status, redirects, interval, delay, resp_time, error"
+    assert bare_stage.sql(f"SELECT {columns} FROM {{t_view}} ORDER BY time") == [  # noqa: S608
+        (at("11-01T10:00"), "one", "up", True, 200, 1, 60, 0.5, 0.125, None),
+        (at("11-01T10:01"), "one", "certificate_expiring", None, 200, 1, 60, 0.5, 0.125, None),
+        (at("11-02T11:02"), "two", "dns_error", None, None, 0, 30, 0.5, None, "no such name"),
+    ]
+    assert bare_stage.sql("SELECT target, first_seen, last_seen FROM {t_targets} ORDER BY target") == [
+        ("never", at("01-01T00:00"), at("01-01T00:00")),
+        ("shop", at("11-01T10:00"), at("11-02T11:02")),
+    ]
+    assert bare_stage.sql("SELECT agent, first_seen, last_seen FROM {t_agents} ORDER BY agent") == [
+        ("one", at("11-01T10:00"), at("11-01T10:01")),
+        ("two", at("11-02T11:02"), at("11-02T11:02")),
+    ]
+    assert bare_stage.sql("SELECT day::text, up, down FROM {t_days} ORDER BY day") == [
+        ("2026-11-01", 1, 1),
+        ("2026-11-02", 0, 1),
+    ]
+    # The same rows come again, from the topic: they are there.
+    moment = at("11-01T10:00")
+    store = Store(bare_stage.settings("sink").postgres)
+    again = store.store([recent(target="shop", agent="one", time=moment, scheduled_at=moment)])
+    store.close()
+    assert (again.added, again.repeats) == (0, 1)
+
+
+def test_what_was_just_stored_is_in_hours_and_days_at_once(stage: Stage) -> None:
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+    outcomes = [Outcome.UP, Outcome.SLOW, Outcome.UP, Outcome.TIMEOUT, Outcome.AGENT_ERROR]
+    times = [0.1, 3.0, 0.2, None, None]
+    store = Store(stage.settings("sink").postgres)
+    for number, (outcome, response) in enumerate(zip(outcomes, times, strict=True)):
+        moment = hour + timedelta(minutes=number)
+        at = {"time": moment, "scheduled_at": moment}
+        store.store([recent(target="shop", agent="a", outcome=outcome, response_time=response, **at)])
+    store.close()
+    columns = "results, up, slow, down, agent_error, covered_secs, responses, response_min, response_max, failures"
+    expected = (5, 3, 1, 1, 1, 240.0, 3, pytest.approx(0.1), 3.0, [0, 0, 0, 1, 0, 0, 0, 0, 0, 0])
+    assert stage.sql(f"SELECT hour, {columns}, counts FROM {{t_hours}}") == [(hour, *expected, [1, 1, 1])]  # noqa: S608
+    assert stage.sql(f"SELECT day, {columns}, counts FROM {{t_days}}") == [(hour.date(), *expected, [1, 1, 1])]  # noqa: S608
+    columns = "target, agent, url, uptime, coverage, response_p50, response_p99"
+    ((*names, uptime, coverage, middle, most),) = stage.sql(f"SELECT {columns} FROM {{t_uptime_hourly}}")  # noqa: S608
+    assert names == ["shop", "a", "https://site0.example/"]
+    assert (uptime, coverage) == (0.75, pytest.approx(240 / 3600))
+    assert middle == pytest.approx(0.2, rel=0.05)
+    assert most == pytest.approx(3.0, rel=0.05)
+    assert stage.sql("SELECT uptime FROM {t_uptime_daily}") == [(0.75,)]
+    assert stage.sql("SELECT target, agent, outcome FROM {t_latest}") == [("shop", "a", "agent_error")]
