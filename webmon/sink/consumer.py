@@ -19,6 +19,11 @@ log = logging.getLogger(__name__)
 _POLL_SECS: Final = 0.5
 """One call waits no longer, so that signals and the watchdog get their turn."""
 _COMMIT_SECS: Final = 3.0
+_REST_SECS: Final = 0.1
+_SHORT_POLL_SECS: Final = 0.01
+"""While kafka-python spins: seconds of rest between two polls, and of a poll."""
+_ONE_ROUND_SECS: Final = 0.002
+"""More than is computed in a poll that waits as it should."""
 
 
 class BatchConsumer:
@@ -48,6 +53,7 @@ class BatchConsumer:
         self._next: dict[TopicPartition, int] = {}
         self._offsets: dict[TopicPartition, OffsetAndMetadata] = {}
         self._commit_again_at = 0.0
+        self._spins = False
 
     def topic_is_there(self) -> bool:
         """Ask the broker whether we see the topic."""
@@ -68,15 +74,14 @@ class BatchConsumer:
         """Give the partitions that are ours now."""
         return sorted(partition for _, partition in self._client.assignment())
 
-    def lag(self) -> int:
-        """Give how many records of our partitions wait, by what the last fetch told."""
-        waiting = 0
+    def lags(self) -> dict[int, int]:
+        """Give how many records wait on each of our partitions, by what the last fetch told."""
+        waiting = {}
         for partition in self._client.assignment() & self._next.keys():
-            try:
+            # It may have gone to another sink just now.
+            with contextlib.suppress(kafka_errors.IllegalStateError):
                 end = self._client.highwater(partition)
-            except kafka_errors.IllegalStateError:  # went to another sink just now
-                continue
-            waiting += max(0, (end or 0) - self._next[partition])
+                waiting[partition.partition] = max(0, (end or 0) - self._next[partition])
         return waiting
 
     def poll(self) -> list[Record]:
@@ -91,7 +96,7 @@ class BatchConsumer:
         wait = _POLL_SECS
         if self._pending:
             wait = min(wait, max(0.0, self._closes_at - time.monotonic()))
-        got = self._client.poll(timeout_ms=int(wait * 1000), max_records=size - len(self._pending))
+        got = self._poll(wait, size - len(self._pending))
         if got and not self._pending:
             self._closes_at = time.monotonic() + self._sink.batch_secs
         for partition, records in got.items():
@@ -101,6 +106,25 @@ class BatchConsumer:
             return []
         batch, self._pending = self._pending, []
         return batch
+
+    def _poll(self, wait: float, most: int) -> dict[TopicPartition, list[Record]]:
+        """Wait for records, without a core of our own where kafka-python (3.0.12) takes one.
+
+        While a heartbeat is unanswered for longer than its interval, which is until request_timeout_ms where the
+        broker hangs, its poll() goes round without waiting. That shows in the time that is computed meanwhile, and ends
+        the moment a heartbeat is answered or given up.
+        """
+        asked = min(wait, _SHORT_POLL_SECS) if self._spins else wait
+        computed, began = time.process_time(), time.monotonic()
+        got: dict[TopicPartition, list[Record]] = self._client.poll(timeout_ms=int(asked * 1000), max_records=most)
+        took = time.monotonic() - began
+        if got or took < _SHORT_POLL_SECS:
+            self._spins = self._spins and not got
+        else:
+            self._spins = time.process_time() - computed > _ONE_ROUND_SECS + took / 20
+        if self._spins:
+            time.sleep(min(wait, _REST_SECS))
+        return got
 
     def commit(self, batch: list[Record]) -> None:
         """Tell the group that a batch is stored. Where that fails it is tried again later: repeats do no harm."""
@@ -131,7 +155,7 @@ class BatchConsumer:
         # A partition may go to another sink while we look at the list of ours; then there is nothing to do about it.
         with contextlib.suppress(kafka_errors.IllegalStateError):
             self._client.pause(*self._client.assignment())
-        got = self._client.poll(timeout_ms=int(_POLL_SECS * 1000))
+        got = self._poll(_POLL_SECS, self._sink.batch_size)
         for partition, records in got.items():
             # Of a partition that was given to us in this very call: put back, so that waiting costs no memory.
             with contextlib.suppress(kafka_errors.IllegalStateError):
