@@ -24,8 +24,22 @@ class _Server(ThreadingHTTPServer):
 class Listener:
     """Serves until it is stopped, in threads of its own."""
 
-    def __init__(self, host: str, port: int, metrics: Collector, is_healthy: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        metrics: Collector,
+        is_healthy: Callable[[], bool],
+        state: Callable[[], str] = lambda: "",
+    ) -> None:
         """Take a port and begin; 0 takes a free one.
+
+        Args:
+            host: an address of ours.
+            port: its port.
+            metrics: what /metrics shows.
+            is_healthy: whether /healthz answers 200, else 503.
+            state: what /healthz says beside that, in one line.
 
         Raises:
             OSError: the address cannot be had.
@@ -42,7 +56,8 @@ class Listener:
                     self._answer(200, generate_latest(metrics), CONTENT_TYPE_PLAIN_0_0_4)
                 elif path == "/healthz":
                     healthy = is_healthy()
-                    self._answer(200 if healthy else 503, b"ok\n" if healthy else b"not well\n", "text/plain")
+                    text = "\n".join(["ok" if healthy else "not well", *filter(None, [state()])]) + "\n"
+                    self._answer(200 if healthy else 503, text.encode(), "text/plain; charset=utf-8")
                 else:
                     self._answer(404, b"/metrics and /healthz are here\n", "text/plain")
 

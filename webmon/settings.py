@@ -294,7 +294,7 @@ class Postgres(_Group):
 
 
 class Sink(_Group):
-    """How the sink cuts its batches."""
+    """How the sink cuts its batches, and where it tells of itself."""
 
     batch_size: Annotated[int, Field(ge=1, le=100_000)] = _var(
         "SINK_BATCH_SIZE", "Messages that close a batch", "a whole number from 1 to 100000", 5000
@@ -305,6 +305,17 @@ class Sink(_Group):
         "a number of seconds above 0, at most 60",
         1.0,
     )
+    metrics_address: str = _var(
+        "SINK_METRICS_ADDRESS",
+        "host:port of a sink's /metrics for Prometheus and of its /healthz, or off",
+        "host:port, or off",
+        "127.0.0.1:9465",
+    )
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Tell when the address is none."""
+        if self.metrics_address != "off" and not _is_host_port(self.metrics_address):
+            yield "SINK_METRICS_ADDRESS", f"is {self.metrics_address!r}; right would be host:port, or off"
 
 
 class Init(_Group):

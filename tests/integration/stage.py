@@ -135,6 +135,7 @@ class Stage:
             "POSTGRES_CA_CERTIFICATE": str(services.ca),
             "POSTGRES_TABLE": self.table,
             "SINK_BATCH_SECS": "0.2",
+            "SINK_METRICS_ADDRESS": "off",
             "KAFKA_TOPIC_PARTITIONS": "3",
             "KAFKA_TOPIC_REPLICATION": "1",
             "KAFKA_AGENT_PRINCIPALS": "User:webmon-agent",

@@ -103,6 +103,14 @@ def test_an_address_of_metrics_that_is_none_is_refused(workspace: Path, value: s
     ]
 
 
+def test_an_address_of_a_sinks_metrics_that_is_none_is_refused(workspace: Path) -> None:
+    file = write(workspace, KAFKA + POSTGRES + "SINK_METRICS_ADDRESS=9465\n")
+    line = len((KAFKA + POSTGRES).splitlines()) + 1
+    assert faults(SinkSettings, file) == [
+        f"{file}:{line}: SINK_METRICS_ADDRESS: is '9465'; right would be host:port, or off"
+    ]
+
+
 def test_process_environment_wins_over_the_file_also_in_expansions(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

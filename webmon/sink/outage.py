@@ -17,6 +17,8 @@ class Outage:
     def __init__(self, name: str) -> None:
         """Name the neighbour as the log shall call it."""
         self.name = name
+        self.count = 0
+        self._lasted = 0.0
         self._since: float | None = None
         self._wait = _FIRST_WAIT_SECS
 
@@ -25,17 +27,26 @@ class Outage:
         """Whether the neighbour is away."""
         return self._since is not None
 
+    @property
+    def seconds(self) -> float:
+        """How long it was away in all, the present absence included."""
+        since = self._since
+        return self._lasted + (0.0 if since is None else time.monotonic() - since)
+
     def begins(self, reason: str) -> None:
         """Tell that it is away; said only the first time."""
         if self._since is None:
             self._since = time.monotonic()
+            self.count += 1
             self._wait = _FIRST_WAIT_SECS
             log.warning("waiting for %s: %s", self.name, " ".join(reason.split()))
 
     def ends(self) -> None:
         """Tell that it is there; said only after an absence."""
         if self._since is not None:
-            log.warning("no longer waiting for %s, after %.0f s", self.name, time.monotonic() - self._since)
+            lasted = time.monotonic() - self._since
+            log.warning("no longer waiting for %s, after %.0f s", self.name, lasted)
+            self._lasted += lasted
             self._since = None
 
     def next_wait(self) -> float:

@@ -6,25 +6,29 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from kafka import errors as kafka_errors
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from webmon import kafka, log
 from webmon.errors import UserError
 from webmon.kafka import KafkaAwayError
+from webmon.listener import Listener
+from webmon.metrics import age, gauge
 from webmon.postgres import DatabaseAwayError
 from webmon.settings import SinkSettings
 from webmon.sink.consumer import BatchConsumer
 from webmon.sink.dead_letters import DeadLetters
+from webmon.sink.metrics import Metrics
 from webmon.sink.outage import Outage
 from webmon.sink.reading import Record, Unreadable, read
 from webmon.sink.store import Store
 from webmon.systemd import notify
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 STOP_SECS: Final = 15.0
@@ -33,6 +37,8 @@ _SUMMARY_SECS: Final = 60.0
 _PROBE_SECS: Final = 10.0
 """How often the way to a silent broker is tried."""
 _JOIN_SECS: Final = 30.0
+_STUCK_SECS: Final = 60.0
+"""A loop that has not turned for so long hangs; systemd's watchdog is set to the same."""
 _TOLD_A_BATCH: Final = 5
 """Dead letters that are logged one by one; a topic full of them must not flood the journal."""
 
@@ -46,6 +52,7 @@ def run(settings: SinkSettings) -> int:
     log.configure(settings.common.log_level)
     stop = _stop_on_signals()
     sink = _Sink(settings, stop)
+    listener = _listen(settings.sink.metrics_address, sink)
     try:
         sink.start()
         while not stop.is_set():
@@ -54,9 +61,24 @@ def run(settings: SinkSettings) -> int:
         pass
     finally:
         notify("STOPPING=1")
+        if listener is not None:
+            listener.close()
         sink.close()
-    logger.info("stopped: %s", sink.summary())
+    _log.info("stopped: %s", sink.summary())
     return 0
+
+
+def _listen(address: str, sink: "_Sink") -> Listener | None:
+    if address == "off":
+        return None
+    host, _, port = address.rpartition(":")
+    try:
+        return Listener(host.strip("[]"), int(port), sink.metrics, sink.is_alive, sink.waits_for)
+    except OSError as error:
+        # Results must not go unstored for that.
+        why = error.strerror or error
+        _log.error("no metrics: SINK_METRICS_ADDRESS is %s: %s", address, why)
+        return None
 
 
 def _stop_on_signals() -> threading.Event:
@@ -74,7 +96,7 @@ def _stop_on_signals() -> threading.Event:
         signal.sigwait(signals)
         stop.set()
         time.sleep(STOP_SECS)
-        logger.warning("the batch in hand did not end within %.0f s and is given back", STOP_SECS)
+        _log.warning("the batch in hand did not end within %.0f s and is given back", STOP_SECS)
         os._exit(0)
 
     threading.Thread(target=wait, name="signals", daemon=True).start()
@@ -95,8 +117,12 @@ class _Sink:
         self._database = Outage("the database")
         self._broker = Outage("Kafka")
         self._leave = Outage("Kafka's leave to read")
+        self._outages = {"database": self._database, "kafka": self._broker, "kafka-rights": self._leave}
+        self.metrics = Metrics(self._own_metrics)
+        self._turned = time.monotonic()
+        self._lags: dict[int, int] = {}
+        self._partitions = 0
         self._ready = False
-        self._added = self._repeats = self._dead = 0
         self._summary_at = time.monotonic() + _SUMMARY_SECS
         self._probe_at = 0.0
 
@@ -105,7 +131,7 @@ class _Sink:
         self._wait_for(self._broker, lambda: kafka.check_reachable(self._settings.kafka), refusals_end=True)
         self._wait_for(self._database, self._store.check, refusals_end=True)
         self._consumer = self._wait_for(self._broker, self._join, refusals_end=True)
-        logger.info(
+        _log.info(
             "storing %s into %s, partitions %s",
             self._settings.kafka.topic,
             self._settings.postgres.table,
@@ -168,22 +194,29 @@ class _Sink:
         readable, unreadable = read(batch, now=datetime.now(UTC))
         results = [result for _, result in readable]
         stored = self._wait_for(self._database, lambda: self._store.store(results))
+        committed = datetime.now(UTC)
         unreadable += [Unreadable(readable[place].record, reason) for place, reason in stored.refused]
         if unreadable:
             self._wait_for(self._broker, lambda: self._dead_letters.send(unreadable))
             self._tell_dead(unreadable)
-        self._added += stored.added
-        self._repeats += stored.repeats
-        self._dead += len(unreadable)
-        logger.debug("batch of %d: %d new, in %.3f s", len(batch), stored.added, time.monotonic() - began)
+        took = time.monotonic() - began
+        self.metrics.note_batch(
+            results,
+            rows=stored.added,
+            repeats=stored.repeats,
+            dead_letters=len(unreadable),
+            seconds=took,
+            now=committed,
+        )
+        _log.debug("batch of %d: %d new, in %.3f s", len(batch), stored.added, took)
 
     def _tell_dead(self, unreadable: list[Unreadable]) -> None:
         for record, reason in unreadable[:_TOLD_A_BATCH]:
-            logger.warning(
+            _log.warning(
                 "dead letter: %s partition %d offset %d: %s", record.topic, record.partition, record.offset, reason
             )
         if len(unreadable) > _TOLD_A_BATCH:
-            logger.warning("dead letters: %d more of the same batch", len(unreadable) - _TOLD_A_BATCH)
+            _log.warning("dead letters: %d more of the same batch", len(unreadable) - _TOLD_A_BATCH)
 
     def _wait_for(self, neighbour: Outage, action: Callable[[], T], *, refusals_end: bool = False) -> T:
         """Do what needs a neighbour, again and again while it is away.
@@ -243,17 +276,47 @@ class _Sink:
             raise _StoppedError
 
     def _tick(self) -> None:
+        """Show that the loop turns; nothing else feeds the watchdog."""
+        self._turned = time.monotonic()
+        if self._consumer is not None:
+            # Kept for the thread that answers Prometheus: the consumer is this thread's alone.
+            self._lags = self._consumer.lags()
+            self._partitions = len(self._consumer.partitions())
         notify("WATCHDOG=1", f"STATUS={self.summary()}")
         if time.monotonic() >= self._summary_at:
             self._summary_at = time.monotonic() + _SUMMARY_SECS
-            logger.info("%s", self.summary())
+            _log.info("%s", self.summary())
+
+    def is_alive(self) -> bool:
+        """Tell whether the loop turns: a sink that waits for a neighbour lives."""
+        return time.monotonic() - self._turned < _STUCK_SECS
+
+    def waits_for(self) -> str:
+        """Name what the sink waits for, in one line; nothing where it waits for nothing."""
+        return "; ".join(f"waiting for {outage.name}" for outage in self._outages.values() if outage.lasts)
 
     def summary(self) -> str:
         """Give what was done since the start, in one line."""
-        outages = (self._database, self._broker, self._leave)
-        away = "".join(f"; waiting for {outage.name}" for outage in outages if outage.lasts)
-        lag = "" if self._consumer is None else f", {self._consumer.lag()} waiting on the topic"
-        return f"{self._added} rows stored, {self._repeats} repeats, {self._dead} dead letters{lag}{away}"
+        done = self.metrics
+        lag = "" if self._consumer is None else f", {sum(self._lags.values())} waiting on the topic"
+        parts = [f"{done.rows} rows stored, {done.repeats} repeats, {done.dead_letters} dead letters{lag}"]
+        return "; ".join([*parts, *filter(None, [self.waits_for()])])
+
+    def _own_metrics(self) -> Iterator[Metric]:
+        yield gauge("webmon_sink_partitions", "Partitions of the topic that are ours", self._partitions)
+        lag = GaugeMetricFamily("webmon_sink_lag", "Messages that wait on a partition of ours", labels=["partition"])
+        for partition, waiting in sorted(self._lags.items()):
+            lag.add_metric([str(partition)], waiting)
+        yield lag
+        yield gauge("webmon_sink_turn_age_seconds", "Time since the loop turned last", age(self._turned))
+        waiting_now = GaugeMetricFamily("webmon_sink_waiting", "1 while a neighbour is waited for", labels=["for"])
+        waits = CounterMetricFamily("webmon_sink_waits_total", "Times that one was waited for", labels=["for"])
+        seconds = CounterMetricFamily("webmon_sink_wait_seconds_total", "Seconds of that", labels=["for"])
+        for label, outage in self._outages.items():
+            waiting_now.add_metric([label], outage.lasts)
+            waits.add_metric([label], outage.count)
+            seconds.add_metric([label], outage.seconds)
+        yield from (waiting_now, waits, seconds)
 
     def close(self) -> None:
         """Leave the group and end the sessions."""
@@ -261,6 +324,6 @@ class _Sink:
             try:
                 self._consumer.close()
             except kafka_errors.KafkaError as error:
-                logger.debug("the consumer did not end well: %s", error)
+                _log.debug("the consumer did not end well: %s", error)
         self._dead_letters.close()
         self._store.close()
