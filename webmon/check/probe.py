@@ -18,12 +18,11 @@ from requests.sessions import SessionRedirectMixin
 from requests.utils import requote_uri
 
 from webmon.check import verdict
+from webmon.check.adapter import CheckAdapter
 from webmon.check.result import CheckResult, Outcome
 from webmon.check.target import IpVersion, Target, Tls
-from webmon.check.transport import CheckAdapter, Deadline, OwnFaultError, Resolve, Stopwatch, tls_context
+from webmon.check.transport import Deadline, OwnFaultError, Resolve, Stopwatch, tls_context
 from webmon.check.verdict import Response, Verdict
-
-_CHUNK: Final = 64 << 10
 
 _log = logging.getLogger(__name__)
 _FAMILIES: Final[dict[IpVersion, socket.AddressFamily | None]] = {
@@ -113,6 +112,7 @@ class Probe:
                 resolve=self._resolve,
                 context=self._context(target.tls),
                 family=_FAMILIES[target.ip_version],
+                proxy=target.proxy,
             )
             judged = self._run(target, adapter, watch, seen, trace or Trace())
         # A failure of any kind has to become a result: what is no failure of the target's is told as our own.
@@ -125,6 +125,7 @@ class Probe:
             watch.enter(None)
             if adapter is not None:
                 adapter.close()
+        connection = adapter.connection if adapter else None
         return CheckResult(
             target=target.name,
             url=target.url,
@@ -144,9 +145,9 @@ class Probe:
             body_truncated=seen.body_truncated,
             http_version=seen.http_version,
             redirects=seen.redirects,
-            remote_ip=adapter.remote_ip if adapter else None,
-            tls_version=adapter.tls_version if adapter else None,
-            tls_not_after=adapter.tls_not_after if adapter else None,
+            remote_ip=connection.remote_ip if connection else None,
+            tls_version=connection.tls_version if connection else None,
+            tls_not_after=connection.tls_not_after if connection else None,
         )
 
     def prepare(self, targets: Iterable[Target]) -> None:
@@ -190,6 +191,7 @@ class Probe:
             seen.redirects += 1
             request = following
         body = self._read(response, seen, target.body_limit)
+        not_after = adapter.connection.tls_not_after if adapter.connection else None
         if target.expect.body is not None:
             trace.matched = target.expect.body.find(body)
             seen.regex_match = trace.matched is not None
@@ -201,7 +203,7 @@ class Probe:
                 body=body,
                 body_truncated=seen.body_truncated,
                 response_time=seen.response_time,
-                certificate_left=adapter.tls_not_after - self._now() if adapter.tls_not_after else None,
+                certificate_left=not_after - self._now() if not_after else None,
             ),
             regex_match=seen.regex_match,
         )
@@ -210,7 +212,7 @@ class Probe:
         """Read the body up to the limit; `seen` tells how far it came also where this raises."""
         chunks: list[bytes] = []
         seen.body_bytes = 0
-        for chunk in response.raw.stream(_CHUNK, decode_content=True):
+        for chunk in response.iter_content(None):
             seen.body_truncated = seen.body_bytes + len(chunk) > limit
             chunks.append(chunk[: limit - seen.body_bytes])
             seen.body_bytes += len(chunks[-1])

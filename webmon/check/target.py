@@ -22,12 +22,12 @@ MAX_REDIRECTS: Final = 10
 
 IpVersion = Literal["any", 4, 6]
 TlsVersion = Literal["1.2", "1.3"]
+ConnectionUse = Literal["fresh", "reused"]
 
 _HEADERS: Final = {
     "User-Agent": f"webmon/{__version__}",
     "Accept": "*/*",
     "Accept-Encoding": "gzip, deflate",
-    "Connection": "close",
 }
 _LEAST_TOLD: Final = 4
 """Characters of a secret's beginning that may stand at the end of a line that was cut."""
@@ -45,6 +45,20 @@ class Tls:
     key: Path | None = None
     """Its PEM key; None where it stands in the certificate's file."""
     minimum: TlsVersion = "1.2"
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """What stands between us and a target."""
+
+    host: str
+    port: int
+    authorization: str | None = field(default=None, repr=False)
+    """The value of the header that lets us through."""
+
+    def __str__(self) -> str:
+        """Write it for people."""
+        return f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +80,9 @@ class Target:
     """Headers in place of, and beside, those that every check sends."""
     body: bytes | None = field(default=None, repr=False)
     ip_version: IpVersion = "any"
+    proxy: Proxy | None = None
+    connection: ConnectionUse = "fresh"
+    """Whether each check connects anew, or may go on with the connection of the check before."""
     max_redirects: int | None = MAX_REDIRECTS
     """More than so many are a failure; None: no redirect is followed, the first response is the one to judge."""
     body_limit: int = BODY_LIMIT
@@ -99,6 +116,7 @@ class Target:
     def _prepare(self) -> requests.PreparedRequest:
         _check_url(self.url)
         headers = CaseInsensitiveDict(_HEADERS)
+        headers["Connection"] = "keep-alive" if self.connection == "reused" else "close"
         headers.update(self.headers)
         try:
             return requests.Request(self.method, self.url, headers=dict(headers), data=self.body).prepare()

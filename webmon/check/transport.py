@@ -1,24 +1,19 @@
-"""The way of one check to the network: an adapter for requests that times the phases and holds one deadline.
+"""Connections that time the phases of a check and hold its one deadline.
 
-requests' own adapter has a timeout for each read, so a server that sends a byte a second holds a check for ever, and
-it loads the authorities' bundle for each TLS connection. Here each check has an adapter of its own: its sockets ask
-one deadline before each operation, nothing is pooled, and the TLS context is shared and given.
+A socket's own timeout is for each read, so a server that sends a byte a second would hold a check for ever. Here a
+connection asks the deadline before each operation.
 """
 
 import errno
-import http.client
+import functools
+import select
 import socket
 import ssl
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Literal
-from urllib.parse import urlsplit
-
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection
+from typing import Any, Final, Literal
 
 from webmon.check.result import Phases
 
@@ -26,7 +21,9 @@ Phase = Literal["dns", "connect", "tls", "first_byte", "transfer"]
 SocketAddress = tuple[Any, ...]
 """What socket.connect takes: (address, port) or (address, port, flow, scope)."""
 
-OWN_FAULTS = frozenset(
+_RECEIVED_AT_ONCE: Final = 64 << 10
+
+OWN_FAULTS: Final = frozenset(
     {
         errno.EMFILE,
         errno.ENFILE,
@@ -45,6 +42,10 @@ OWN_FAULTS = frozenset(
 
 class OwnFaultError(Exception):
     """The check could not be made for our own sake; says nothing of the target."""
+
+
+class ProxyError(Exception):
+    """The proxy could not be reached (the cause says why), or did not do what it is for; the text names it."""
 
 
 class Deadline:
@@ -135,7 +136,6 @@ def tls_context(
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["http/1.1"])
-    context.sslsocket_class = _TlsSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if minimum == "1.3" else ssl.TLSVersion.TLSv1_2
     if certificate is not None:
         # An empty password, so that an encrypted key fails here and nobody is asked for one on a terminal.
@@ -150,180 +150,95 @@ def tls_context(
     return context
 
 
-class _Bounded:
-    """What both sockets share: each operation has only the time that the check has left.
+class Connection:
+    """A connection, plain or TLS, whose every operation has only the time that the check has left."""
 
-    requests and http.client read through a file made of the socket, and that file calls recv_into.
-    """
-
-    deadline: Deadline
-    watch: Stopwatch
-
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(self.deadline.remaining())  # type: ignore[attr-defined]
-        count: int = super().recv_into(*args, **kwargs)  # type: ignore[misc]
-        self.watch.byte_came()
-        return count
-
-    def send(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(self.deadline.remaining())  # type: ignore[attr-defined]
-        sent: int = super().send(*args, **kwargs)  # type: ignore[misc]
-        return sent
-
-    def sendall(self, *args: Any, **kwargs: Any) -> None:
-        self.settimeout(self.deadline.remaining())  # type: ignore[attr-defined]
-        super().sendall(*args, **kwargs)  # type: ignore[misc]
-
-
-class _Socket(_Bounded, socket.socket):
-    """A plain connection that holds the deadline."""
-
-
-class _TlsSocket(_Bounded, ssl.SSLSocket):
-    """A TLS connection that holds the deadline; a context's sslsocket_class."""
-
-
-class _Connection(HTTPConnection):
-    """urllib3's connection on a socket that the adapter opened."""
-
-    def __init__(self, host: str, port: int, opened: Callable[[], socket.socket]) -> None:
-        super().__init__(host, port)
-        self._opened = opened
-
-    def connect(self) -> None:
-        self.sock = self._opened()
-
-
-class _SecureConnection(_Connection):
-    # The Host header leaves out the scheme's own port.
-    default_port: ClassVar[int] = http.client.HTTPS_PORT  # type: ignore[misc]
-
-
-class CheckAdapter(HTTPAdapter):
-    """An adapter for one check: its requests share the deadline and the stopwatch, and each has a new connection.
-
-    What a connection told (address, TLS version, end of the certificate) stands in the attributes until the next one.
-    """
-
-    def __init__(
-        self,
-        *,
-        deadline: Deadline,
-        watch: Stopwatch,
-        resolve: Resolve,
-        context: ssl.SSLContext,
-        family: socket.AddressFamily | None = None,
-    ) -> None:
-        """Take what all requests of the check share; of the addresses only those of the family, where one is given."""
-        super().__init__()
-        self.remote_ip: str | None = None
+    def __init__(self, sock: socket.socket, remote_ip: str, deadline: Deadline, watch: Stopwatch) -> None:
+        """Take a connected socket, and what it shares with the rest of the check."""
+        self.remote_ip: str | None = remote_ip
+        """None where a proxy stands between."""
         self.tls_version: str | None = None
         self.tls_not_after: datetime | None = None
+        """When the server's certificate ends; None where it was not verified."""
+        self._sock = sock
+        self.lend(deadline, watch)
+
+    def lend(self, deadline: Deadline, watch: Stopwatch) -> None:
+        """Make it a part of a check."""
         self._deadline = deadline
         self._watch = watch
-        self._resolve = resolve
-        self._context = context
-        self._family = family
-        self._connection: _Connection | None = None
-        self._response: requests.Response | None = None
 
-    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        """Send a request on a new connection and give the response with its body unread.
+    def is_quiet(self) -> bool:
+        """Tell whether the server has said nothing since, and not hung up either."""
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        return not poll.poll(0)
 
-        Everything else that requests.Session passes (timeout, verify, cert, proxies) is fixed for the check.
-
-        Raises:
-            OSError: of the name, the connection, TLS or the transfer; TimeoutError past the deadline. They come as
-                the system gave them, because what they mean depends on their kind and on the phase.
-            http.client.HTTPException: what came is not HTTP.
-            OwnFaultError: this host cannot resolve names.
-        """
-        self.close()
-        self.remote_ip = self.tls_version = self.tls_not_after = None
-        parts = urlsplit(str(request.url))
-        host, secure = parts.hostname or "", parts.scheme == "https"
-        kind = _SecureConnection if secure else _Connection
-        port = parts.port or kind.default_port
-        connection = kind(host, port, lambda: self._open(host, port, secure=secure))
-        self._connection = connection
-        connection.connect()
-        self._watch.enter("first_byte")
-        connection.request(
-            str(request.method),
-            request.path_url,
-            body=request.body,
-            headers=request.headers,
-            preload_content=False,
-            decode_content=False,
-        )
-        self._response = self.build_response(request, connection.getresponse())
-        return self._response
-
-    def close(self) -> None:
-        """Close the connection that is open."""
-        if self._response is not None:
-            # A body that was not read to its end holds the socket, whatever the connection says.
-            self._response.close()
-            self._response = None
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _open(self, host: str, port: int, *, secure: bool) -> socket.socket:
-        self._watch.enter("dns")
-        addresses = self._resolve(host, port, self._deadline.remaining())
-        if self._family is not None:
-            addresses = [address for address in addresses if address[0] == self._family]
-            if not addresses:
-                kind = "IPv6" if self._family == socket.AF_INET6 else "IPv4"
-                raise socket.gaierror(socket.EAI_NODATA, f"the name has no {kind} address")
-        self._watch.enter("connect")
-        plain = self._connect(addresses)
-        return self._start_tls(plain, host) if secure else plain
-
-    def _connect(self, addresses: Addresses) -> _Socket:
-        """Try the addresses in their order; each has an equal share of what is left, so that one that is dead
-        does not use up the time of the others."""
-        failures: list[OSError] = []
-        for tried, (family, address) in enumerate(addresses):
-            share = self._deadline.remaining() / (len(addresses) - tried)
-            plain = _Socket(family, socket.SOCK_STREAM)
-            try:
-                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                plain.settimeout(share)
-                plain.connect(address)
-            except OSError as error:
-                plain.close()
-                failures.append(error)
-                continue
-            plain.deadline, plain.watch = self._deadline, self._watch
-            self.remote_ip = address[0]
-            return plain
-        if not failures:
-            raise socket.gaierror(socket.EAI_NODATA, "the name has no address")
-        # That this vantage has no route to one kind of address says little where another address answered.
-        raise next((f for f in failures if f.errno not in OWN_FAULTS), failures[-1])
-
-    def _start_tls(self, plain: _Socket, host: str) -> _TlsSocket:
+    def start_tls(self, context: ssl.SSLContext, host: str) -> None:
+        """Speak TLS from here on with a server of that name; it may raise OSError, ssl.SSLError for the most part."""
         self._watch.enter("tls")
-        try:
-            plain.settimeout(self._deadline.remaining())
-            secured = self._context.wrap_socket(plain, server_hostname=host.rstrip("."), do_handshake_on_connect=False)
-        except BaseException:
-            plain.close()
-            raise
-        assert isinstance(secured, _TlsSocket)
-        secured.deadline, secured.watch = self._deadline, self._watch
-        try:
-            secured.do_handshake()
-        except BaseException:
-            secured.close()
-            raise
+        self._sock.settimeout(self._deadline.remaining())
+        secured = context.wrap_socket(self._sock, server_hostname=host.rstrip("."), do_handshake_on_connect=False)
+        self._sock = secured
+        secured.do_handshake()
         self.tls_version = secured.version()
         certificate = secured.getpeercert() or {}
         if (not_after := certificate.get("notAfter")) is not None:
-            self.tls_not_after = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(not_after)), UTC)
-        return secured
+            self.tls_not_after = _moment(str(not_after))
+
+    def send(self, data: bytes) -> None:
+        """Send all of it; raises OSError."""
+        left = memoryview(data)
+        while left:
+            self._sock.settimeout(self._deadline.remaining())
+            left = left[self._sock.send(left) :]
+
+    def receive(self) -> bytes:
+        """Give what comes next, none at the end of the connection; raises OSError."""
+        self._sock.settimeout(self._deadline.remaining())
+        data = self._sock.recv(_RECEIVED_AT_ONCE)
+        if data:
+            self._watch.byte_came()
+        return data
+
+    def close(self) -> None:
+        """Close it."""
+        self._sock.close()
+
+
+@functools.lru_cache(maxsize=1024)
+def _moment(certificate_time: str) -> datetime:
+    """Read a time as getpeercert() writes it: the same certificate comes with every check of a target."""
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate_time), UTC)
+
+
+def connect(addresses: Addresses, deadline: Deadline, watch: Stopwatch) -> Connection:
+    """Connect to the first of the addresses that accepts.
+
+    They are tried in their order; each has an equal share of what is left, so that one that is dead does not use up
+    the time of the others.
+
+    Raises:
+        OSError: none accepts; TimeoutError past the deadline.
+    """
+    watch.enter("connect")
+    failures: list[OSError] = []
+    for tried, (family, address) in enumerate(addresses):
+        share = deadline.remaining() / (len(addresses) - tried)
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(share)
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            failures.append(error)
+            continue
+        return Connection(sock, address[0], deadline, watch)
+    if not failures:
+        raise socket.gaierror(socket.EAI_NODATA, "the name has no address")
+    # That this vantage has no route to one kind of address says little where another address answered.
+    raise next((f for f in failures if f.errno not in OWN_FAULTS), failures[-1])
 
 
 def resolve_here(host: str, port: int, timeout: float) -> Addresses:  # noqa: ARG001 (getaddrinfo has none)

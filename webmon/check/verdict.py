@@ -1,6 +1,5 @@
 """The rules: what a response, or a failure, says of the target."""
 
-import http.client
 import socket
 import ssl
 from collections.abc import Mapping
@@ -8,11 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-import urllib3.exceptions
-
+from webmon.check.http1 import HttpError
 from webmon.check.pattern import Pattern
 from webmon.check.result import ERROR_LIMIT, Outcome
-from webmon.check.transport import OWN_FAULTS, OwnFaultError, Phase
+from webmon.check.transport import OWN_FAULTS, OwnFaultError, Phase, ProxyError
 
 ANY_SUCCESS: Final = ((200, 299),)
 
@@ -33,6 +31,9 @@ _DOING: Final[dict[Phase | None, str]] = {
     "first_byte": "waiting for the first byte",
     "transfer": "reading the response",
 }
+
+_BROKEN_OFF: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+"""Errors of TLS that tell no more than that the connection ended."""
 
 _RESOLVER_OWN_FAULTS: Final = frozenset({socket.EAI_MEMORY, socket.EAI_SYSTEM})
 
@@ -135,8 +136,8 @@ def _body_fault(expected: Expectations, response: Response, regex_match: bool | 
 
 
 def _raw(value: str) -> bytes:
-    """Give a header's value as it came: http.client reads it as Latin-1."""
-    return value.encode("latin-1", errors="replace")
+    """Give a header's value as it came: it is read as Latin-1."""
+    return value.encode("latin-1")
 
 
 def of_failure(error: Exception, phase: Phase | None, timeout: float) -> Verdict:
@@ -146,12 +147,17 @@ def of_failure(error: Exception, phase: Phase | None, timeout: float) -> Verdict
     a bug of ours, is our fault and not the target's.
     """
     root = _root(error)
-    doing = _DOING[phase]
+    doing = f"{error}: {_DOING[phase]}" if isinstance(error, ProxyError) and root is not error else _DOING[phase]
     if isinstance(root, TimeoutError):
         return Verdict(Outcome.TIMEOUT, f"not done within {timeout:g} s: {doing}")
     if _is_own(root):
         return Verdict(Outcome.AGENT_ERROR, one_line(f"{doing}: {_reason(root)}"))
-    if isinstance(error, OSError | http.client.HTTPException | urllib3.exceptions.HTTPError):
+    if isinstance(error, ProxyError):
+        return Verdict(Outcome.CONNECT_ERROR, one_line(f"{doing}: {_reason(root)}"))
+    if isinstance(root, ssl.SSLError) and not isinstance(root, _BROKEN_OFF):
+        # In TLS 1.3 a server judges our certificate after the handshake: its alert comes in place of the response.
+        return Verdict(Outcome.TLS_ERROR, one_line(f"{doing}: {_reason(root)}"))
+    if isinstance(error, OSError | HttpError):
         return Verdict(_BY_PHASE[phase], one_line(f"{doing}: {_reason(root)}"))
     return Verdict(Outcome.AGENT_ERROR, one_line(f"webmon's own fault {doing}: {type(root).__name__}: {root}"))
 
@@ -180,11 +186,8 @@ def _reason(root: BaseException) -> str:
         return f"certificate refused: {root.verify_message}"
     if isinstance(root, ssl.SSLError):
         return (root.reason or str(root)).replace("_", " ").lower()
-    if isinstance(root, http.client.RemoteDisconnected):
-        return "the server closed the connection without an answer"
-    if isinstance(root, http.client.IncompleteRead) and root.expected is not None:
-        read = root.partial if isinstance(root.partial, int) else len(root.partial)  # urllib3 counts, http.client keeps
-        return f"the body ended after {read} of {read + root.expected} bytes"
+    if isinstance(root, HttpError | ProxyError):
+        return str(root)
     if isinstance(root, OSError) and root.strerror:
         return root.strerror
     return f"{type(root).__name__}: {root}" if str(root) else type(root).__name__

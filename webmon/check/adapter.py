@@ -1,0 +1,235 @@
+"""The adapter that requests are sent through: one for each check, on connections that hold the check's deadline.
+
+requests' own adapter has a timeout for each read only, loads the authorities' bundle for each TLS connection, and
+has urllib3 and http.client read the response, which costs as much CPU again as the check's TLS handshake.
+"""
+
+import contextlib
+import http.client
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import BaseAdapter
+from requests.cookies import MockRequest, MockResponse
+from requests.structures import CaseInsensitiveDict
+
+from webmon.check import http1
+from webmon.check.target import Proxy
+from webmon.check.transport import Connection, Deadline, ProxyError, Resolve, Stopwatch, connect
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request goes."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """A connection that another request to the same origin may use."""
+
+    origin: Origin
+    connection: Connection
+
+
+class CheckAdapter(BaseAdapter):
+    """An adapter for one check: its requests share the deadline and the stopwatch.
+
+    Each request has a new connection; where connections are reused, the check may begin on the one that the check
+    before has left, and leave its last one in turn.
+    """
+
+    def __init__(
+        self,
+        *,
+        deadline: Deadline,
+        watch: Stopwatch,
+        resolve: Resolve,
+        context: ssl.SSLContext,
+        family: socket.AddressFamily | None = None,
+        proxy: Proxy | None = None,
+        idle: Idle | None = None,
+        reuse: bool = False,
+    ) -> None:
+        """Take what all requests of the check share.
+
+        Args:
+            deadline: of the whole check.
+            watch: gets the phases.
+            resolve: how names become addresses.
+            context: how TLS is spoken.
+            family: the only family of addresses to connect to; None: any.
+            proxy: what the requests are sent through.
+            idle: what the check before has left.
+            reuse: whether a connection may serve more than one request.
+        """
+        super().__init__()
+        self.connection: Connection | None = None
+        """That of the last request, maybe closed by now: what it told of address and TLS."""
+        self._deadline = deadline
+        self._watch = watch
+        self._resolve = resolve
+        self._context = context
+        self._family = family
+        self._proxy = proxy
+        self._idle = idle
+        self._reuse = reuse
+        self._origin: Origin | None = None
+        self._head: http1.Head | None = None
+        self._reader: http1.Reader | None = None
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        """Send a request and give the response with its body unread.
+
+        Everything else that requests.Session passes (timeout, verify, cert, proxies) is fixed for the check.
+
+        Raises:
+            OSError: of the name, the connection, TLS or the transfer; TimeoutError past the deadline. They come as
+                the system gave them, because what they mean depends on their kind and on the phase.
+            HttpError: what came is not HTTP.
+            ProxyError: the proxy is at fault.
+            OwnFaultError: this host cannot resolve names.
+        """
+        self._set_free()
+        self.connection = None
+        parts = urlsplit(str(request.url))
+        secure = parts.scheme == "https"
+        origin = self._origin = Origin(parts.scheme, parts.hostname or "", parts.port or (443 if secure else 80))
+        if (waiting := self._waiting_for(origin)) is not None:
+            self.connection = waiting
+            try:
+                return self._exchange(request, waiting)
+            except (http1.NoAnswerError, ConnectionError, ssl.SSLEOFError):
+                # The server may close an idle connection at any time; what it has begun to answer it did not close.
+                if self._watch.phase != "first_byte":
+                    raise
+            waiting.close()
+        return self._exchange(request, self._open(origin))
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self.connection is not None:
+            self.connection.close()
+        if self._idle is not None:
+            self._idle.connection.close()
+            self._idle = None
+
+    def leave(self) -> Idle | None:
+        """Give the connection that the next check may begin on, if there is one; it is not closed here any more."""
+        self._set_free()
+        idle, self._idle = self._idle, None
+        return idle
+
+    def _set_free(self) -> None:
+        """Keep the last request's connection for the next one, or close it."""
+        connection, head, reader = self.connection, self._head, self._reader
+        if connection is None:
+            return
+        if self._reuse and self._origin and head and reader and reader.is_whole and _stays_open(head):
+            self._idle = Idle(self._origin, connection)
+        else:
+            connection.close()
+        self._head = self._reader = None
+
+    def _waiting_for(self, origin: Origin) -> Connection | None:
+        idle, self._idle = self._idle, None
+        if idle is None:
+            return None
+        if idle.origin != origin or not idle.connection.is_quiet():
+            idle.connection.close()
+            return None
+        idle.connection.lend(self._deadline, self._watch)
+        return idle.connection
+
+    def _exchange(self, request: requests.PreparedRequest, connection: Connection) -> requests.Response:
+        through = self._proxy if str(request.url).startswith("http:") else None
+        wire = http1.request_bytes(
+            request, absolute=through is not None, proxy_authorization=through.authorization if through else None
+        )
+        self._watch.enter("first_byte")
+        # A server that hangs up in the middle of a request may have said why.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.send(wire)
+        reader = self._reader = http1.Reader(connection.receive, str(request.method))
+        head = self._head = reader.head()
+        if through is not None and head.status == http.client.PROXY_AUTHENTICATION_REQUIRED:
+            raise ProxyError(f"the proxy {through} wants another user or password: 407 {head.reason}")
+        return _response(request, head, reader.body(head))
+
+    def _open(self, origin: Origin) -> Connection:
+        if self._proxy is None:
+            connection = self.connection = self._connect(origin.host, origin.port)
+        else:
+            connection = self.connection = self._through(self._proxy, origin)
+        if origin.scheme == "https":
+            connection.start_tls(self._context, origin.host)
+        return connection
+
+    def _connect(self, host: str, port: int) -> Connection:
+        self._watch.enter("dns")
+        addresses = self._resolve(host, port, self._deadline.remaining())
+        if self._family is not None:
+            addresses = [address for address in addresses if address[0] == self._family]
+            if not addresses:
+                kind = "IPv6" if self._family == socket.AF_INET6 else "IPv4"
+                raise socket.gaierror(socket.EAI_NODATA, f"the name has no {kind} address")
+        return connect(addresses, self._deadline, self._watch)
+
+    def _through(self, proxy: Proxy, origin: Origin) -> Connection:
+        """Connect to the proxy, and for https have it connect to the origin."""
+        try:
+            connection = self.connection = self._connect(proxy.host, proxy.port)
+            connection.remote_ip = None  # the proxy's says nothing of the site
+            if origin.scheme == "https":
+                where = http1.authority(origin.host, origin.port)
+                connection.send(http1.connect_bytes(where, proxy.authorization))
+                head = http1.Reader(connection.receive, "CONNECT").head()
+                if not 200 <= head.status <= 299:
+                    raise ProxyError(f"the proxy {proxy} refused to connect to {where}: {head.status} {head.reason}")
+        except (OSError, http1.HttpError) as error:
+            raise ProxyError(f"the proxy {proxy}") from error
+        return connection
+
+
+def _stays_open(head: http1.Head) -> bool:
+    return head.version != "1.0" and "close" not in head.words("connection")
+
+
+class _Raw:
+    """What requests reads a body from."""
+
+    def __init__(self, head: http1.Head, pieces: Iterator[bytes]) -> None:
+        self.version_string = f"HTTP/{head.version}"
+        self._pieces = pieces
+
+    def stream(self, _size: int | None, **_: Any) -> Iterator[bytes]:
+        """Give the body, unpacked, in pieces as they come."""
+        return self._pieces
+
+
+def _response(request: requests.PreparedRequest, head: http1.Head, pieces: Iterator[bytes]) -> requests.Response:
+    response = requests.Response()
+    response.status_code = head.status
+    response.reason = head.reason
+    response.url = str(request.url)
+    response.request = request
+    joined: dict[str, str] = {}
+    for name, value in head.fields:
+        key = name.lower()
+        joined[key] = f"{joined[key]}, {value}" if key in joined else value
+    response.headers = CaseInsensitiveDict(joined)
+    response.raw = _Raw(head, pieces)
+    if "set-cookie" in joined:
+        told = http.client.HTTPMessage()
+        for value in head.values("set-cookie"):
+            told["Set-Cookie"] = value
+        response.cookies.extract_cookies(MockResponse(told), MockRequest(request))  # type: ignore[arg-type]
+    return response
