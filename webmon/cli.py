@@ -1,4 +1,4 @@
-"""The command line: `webmon agent|sink|init|status|check|targets`."""
+"""The command line: `webmon agent|sink|init|status|check|targets|drain`."""
 
 import argparse
 import math
@@ -51,6 +51,10 @@ def _parser() -> argparse.ArgumentParser:
     component("sink", _sink, "Store the results from Kafka in TimescaleDB, once each.")
     component("init", _init, "Create topics, tables, roles and rights; a second run changes nothing.")
     _add_forms(component("status", _status, "Print a line for each target: its state and what each vantage saw last."))
+
+    drain = component("drain", _drain, "Send what the outbox of an agent that is no more still holds, and remove it.")
+    drain.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the outbox (default: that of the .env)")
+    drain.add_argument("--timeout", type=_seconds, default=60, metavar="S", help="seconds to try (default: 60)")
 
     _add_check(commands.add_parser("check", help="Make one check now and show what it found.", description=_CHECK))
 
@@ -117,6 +121,13 @@ def _agent(arguments: argparse.Namespace) -> int:
 
     env_file = _env_file(arguments, "agent")
     return run(settings.load(settings.AgentSettings, env_file), lambda: settings.environment(env_file))
+
+
+def _drain(arguments: argparse.Namespace) -> int:
+    from webmon.agent.drain import run  # noqa: PLC0415
+
+    loaded = settings.load(settings.AgentSettings, _env_file(arguments, "agent"))
+    return run(loaded, arguments.file, arguments.timeout)
 
 
 def _sink(arguments: argparse.Namespace) -> int:

@@ -187,6 +187,11 @@ class Outbox:
             except sqlite3.Error:
                 return 0
 
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether results wait in the file, and not in memory for want of one that works."""
+        return self._on_disk
+
     def is_alive(self) -> bool:
         """Tell whether results are still being committed."""
         return self._writer.is_alive()

@@ -1,0 +1,91 @@
+"""`webmon drain`: what an outbox holds goes to Kafka, and the file goes only when it is empty."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.agent_process import AgentProcess
+from webmon import cli
+from webmon.agent import drain
+from webmon.agent.outbox import Outbox
+from webmon.settings import Kafka
+
+
+class Acknowledging:
+    """A publisher to which Kafka acknowledges everything at once."""
+
+    away_cause = ""
+    refused = 0
+
+    def __init__(self, _: Kafka, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    def start(self) -> None:
+        rows = self._outbox.read(0, 100)
+        threading.Timer(0.2, self._outbox.remove, [[row.id for row in rows]]).start()
+
+    def stop(self, _: float) -> None:
+        pass
+
+
+@pytest.fixture
+def env_file(tmp_path: Path) -> Path:
+    """The .env of an agent whose broker cannot be reached."""
+    agent = AgentProcess(tmp_path)
+    agent.configure()
+    agent.target("http://a/")
+    agent.close()
+    return tmp_path / ".env"
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Path:
+    """An outbox with three results that nobody uses."""
+    path = tmp_path / "left.sqlite"
+    made = Outbox(path, 1_000_000)
+    for number in range(3):
+        made.put(b"target", b"%d" % number)
+    made.close(5)
+    return path
+
+
+def test_all_is_sent_and_the_empty_file_goes(
+    env_file: Path, outbox: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(drain, "Publisher", Acknowledging)
+    assert cli.main(["drain", "--env-file", str(env_file), str(outbox)]) == 0
+    assert capsys.readouterr().out == f"{outbox}: 3 results sent; it is empty and removed\n"
+    assert not list(outbox.parent.glob("left.sqlite*"))
+
+
+def test_what_kafka_does_not_acknowledge_stays_and_the_cause_is_told(
+    env_file: Path, outbox: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["drain", "--env-file", str(env_file), "--timeout", "1", str(outbox)]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith(f"{outbox}: 3 of 3 results are left: Kafka at 127.0.0.1:1 (KAFKA_HOST, KAFKA_PORT): ")
+    left = Outbox(outbox, 1_000_000)
+    assert len(left) == 3
+    left.close(5)
+
+
+def test_a_file_that_cannot_be_read_is_not_taken_for_an_empty_one(
+    env_file: Path, outbox: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(drain, "Publisher", Acknowledging)
+    monkeypatch.setattr(Outbox, "is_on_disk", property(lambda _: False))
+    assert cli.main(["drain", "--env-file", str(env_file), str(outbox)]) == 1
+    assert "the file can't be read" in capsys.readouterr().out
+    assert outbox.exists()
+
+
+def test_the_outbox_of_a_running_agent_and_none_at_all_are_refused(
+    env_file: Path, outbox: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    used = Outbox(outbox, 1_000_000)
+    assert cli.main(["drain", "--env-file", str(env_file), str(outbox)]) == 2
+    used.close(5)
+    assert "another agent uses it" in capsys.readouterr().err
+    assert cli.main(["drain", "--env-file", str(env_file), str(outbox.with_name("gone"))]) == 2
+    assert "there is no such file" in capsys.readouterr().err

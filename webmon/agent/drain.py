@@ -1,0 +1,58 @@
+"""`webmon drain`: send what the outbox of an agent that is no more still holds, and remove it."""
+
+import time
+from pathlib import Path
+from typing import Final
+
+from webmon import log
+from webmon.agent.outbox import Outbox
+from webmon.agent.publisher import Publisher
+from webmon.errors import UserError
+from webmon.settings import AgentSettings
+
+_LOOK_SECS: Final = 0.1
+_STOP_SECS: Final = 15.0
+
+
+def run(settings: AgentSettings, path: Path | None, seconds: float) -> int:
+    """Send what waits in an outbox; give the exit status: 0 where it is empty now and removed, 1 where it is not.
+
+    Args:
+        settings: those of the agent that it was.
+        path: its outbox; None is that of the settings.
+        seconds: how long to try.
+
+    Raises:
+        UserError: there is no such outbox, or an agent uses it.
+    """
+    log.configure(settings.common.log_level)
+    path = path or settings.monitoring.outbox_path
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file; right would be the outbox of an agent that does not run")
+    outbox = Outbox(path, settings.monitoring.outbox_bytes)
+    publisher = Publisher(settings.kafka, outbox)
+    try:
+        found = len(outbox)
+        left = _empty(outbox, publisher, seconds)
+    finally:
+        publisher.stop(_STOP_SECS)
+        outbox.close(_STOP_SECS)
+    # What stands in for a file that cannot be read is empty too.
+    if left or not outbox.is_on_disk:
+        why = publisher.away_cause or ("not done in time" if outbox.is_on_disk else "the file can't be read")
+        print(f"{path}: {left} of {found} results are left: {why}; nothing is lost, try again later")
+        return 1
+    for file in (path, path.with_name(path.name + ".lock")):
+        file.unlink(missing_ok=True)
+    refused = f", {publisher.refused} of them refused by Kafka" if publisher.refused else ""
+    print(f"{path}: {found} results sent{refused}; it is empty and removed")
+    return 0
+
+
+def _empty(outbox: Outbox, publisher: Publisher, seconds: float) -> int:
+    """Publish until nothing is left or the time is over; give how many results are left."""
+    publisher.start()
+    end = time.monotonic() + seconds
+    while len(outbox) and time.monotonic() < end:
+        time.sleep(_LOOK_SECS)
+    return len(outbox)
