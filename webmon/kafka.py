@@ -11,6 +11,9 @@ import struct
 from typing import Any, Final
 
 from kafka import errors as kafka_errors
+from kafka.net.compat import KafkaNetClient
+from kafka.net.manager import KafkaConnectionManager
+from kafka.net.selector import NetworkSelector
 
 from webmon.errors import UserError
 from webmon.settings import Kafka
@@ -25,8 +28,45 @@ _CERTIFICATE_EXPIRED, _CERTIFICATE_NOT_YET_VALID = 10, 9
 """OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED and X509_V_ERR_CERT_NOT_YET_VALID."""
 
 
+_PATIENCE_MS: Final = 25.0
+"""How often the clients below look again where kafka-python would without a pause."""
+
+
 class KafkaAwayError(Exception):
     """No broker is there at the moment: waiting may help."""
+
+
+class _ProducerClient(KafkaNetClient):  # type: ignore[misc]
+    """kafka-python's own, without its producer's spin.
+
+    The producer's thread polls for connection_delay() milliseconds where records wait for a broker that is not ready.
+    kafka-python 3.0.12 gives 0 while it connects or has five requests under way, and seconds for milliseconds after a
+    failure: a frozen broker cost a whole core. What comes from the network ends the wait at once, whatever its length.
+    """
+
+    def connection_delay(self, node_id: object) -> float:
+        """Give the milliseconds for which nothing can be sent to a broker that is not ready."""
+        seconds: float = super().connection_delay(node_id)
+        return max(1000 * seconds, _PATIENCE_MS)
+
+
+class _ConsumerClient(KafkaNetClient):  # type: ignore[misc]
+    """kafka-python's own, without its consumer's spin.
+
+    KafkaConsumer.poll() waits until the next heartbeat is due. One that a frozen broker does not answer stays due, so
+    kafka-python 3.0.12 waits 0 s, again and again, until request_timeout_ms: a whole core for that long.
+    """
+
+    def __init__(self, **configs: Any) -> None:
+        """Take a client's arguments."""
+        net = NetworkSelector(**configs)
+        super().__init__(net, _PatientManager(net, **configs), **configs)
+
+
+class _PatientManager(KafkaConnectionManager):  # type: ignore[misc]
+    async def wait_for(self, future: Any, timeout_ms: float | None) -> Any:
+        """Wait for a future, never for no time at all."""
+        return await super().wait_for(future, None if timeout_ms is None else max(timeout_ms, _PATIENCE_MS))
 
 
 def _client_args(kafka: Kafka) -> dict[str, Any]:
@@ -61,6 +101,7 @@ def producer_args(kafka: Kafka) -> dict[str, Any]:
         "compression_type": "zstd",
         "allow_auto_create_topics": False,
         "metrics_enabled": False,
+        "kafka_client": _ProducerClient,
     }
 
 
@@ -78,6 +119,7 @@ def consumer_args(kafka: Kafka) -> dict[str, Any]:
         "fetch_max_bytes": 8 * 1024 * 1024,
         "allow_auto_create_topics": False,
         "metrics_enabled": False,
+        "kafka_client": _ConsumerClient,
     }
 
 
