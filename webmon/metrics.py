@@ -1,6 +1,7 @@
 """Metrics of a component itself, as a scrape reads them."""
 
 import time
+from collections.abc import Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -13,6 +14,14 @@ def gauge(name: str, meaning: str, value: float) -> Metric:
 def counter(name: str, meaning: str, value: float) -> Metric:
     """Give a metric of the component itself that only grows; its name ends in `_total`."""
     return CounterMetricFamily(name, meaning, value=value)
+
+
+def counters(name: str, meaning: str, label: str, values: Mapping[str, float]) -> Metric:
+    """Give one that only grows for each value of a label."""
+    family = CounterMetricFamily(name, meaning, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
 
 
 def age(since: float | None) -> float:

@@ -1,16 +1,18 @@
 """The Kafka and the TimescaleDB that the integration tests run against, and certificates for them.
 
 They are the test lab's (LAB_NAME; `make test` makes it), or those that the JSON file WEBMON_TEST_SERVICES names:
-{"kafka": {"host", "port", "stop": [command], "start": [command]},
+{"kafka": {"host", "port", "stop": [command], "start": [command], "freeze": ..., "thaw": ..., "kill": ...},
  "postgres": {"host", "port", "database", "user", "password"},
  "authority": {"certificate", "key", "passphrase"}}
 """
 
+import contextlib
 import dataclasses
 import datetime
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +34,8 @@ class Services:
 
     kafka_host: str
     kafka_port: int
-    stop_broker_command: list[str]
-    start_broker_command: list[str]
+    broker_commands: dict[str, list[str]]
+    """What does it to the broker: stop, start, freeze, thaw, kill."""
     postgres_host: str
     postgres_port: int
     database: str
@@ -45,13 +47,29 @@ class Services:
 
     def stop_broker(self) -> None:
         """Stop the broker in order."""
-        subprocess.run(self.stop_broker_command, check=True, timeout=60)
+        self._broker("stop")
 
     def start_broker(self) -> None:
         """Start it again."""
-        subprocess.run(self.start_broker_command, check=True, timeout=60)
+        self._broker("start")
 
-    def issue(self, directory: Path, unit: str, *, days: int = 1) -> tuple[Path, Path]:
+    def kill_broker(self) -> None:
+        """End it as a crash would (SIGKILL); it stays down until it is started."""
+        self._broker("kill")
+
+    @contextlib.contextmanager
+    def frozen_broker(self) -> Iterator[None]:
+        """Hold the broker (SIGSTOP): connections are accepted, as its kernel does that, and nothing is said."""
+        self._broker("freeze")
+        try:
+            yield
+        finally:
+            self._broker("thaw")
+
+    def _broker(self, what: str) -> None:
+        subprocess.run(self.broker_commands[what], check=True, timeout=60)
+
+    def issue(self, directory: Path, unit: str, *, days: float = 1) -> tuple[Path, Path]:
         """Make a key and a certificate of the lab's authority; its OU makes it the principal User:webmon-<unit>.
 
         With days below 0 it has expired.
@@ -107,8 +125,7 @@ def _from_document(document: dict[str, Any]) -> Services:
     return Services(
         kafka_host=kafka["host"],
         kafka_port=kafka["port"],
-        stop_broker_command=kafka["stop"],
-        start_broker_command=kafka["start"],
+        broker_commands={what: kafka[what] for what in ("stop", "start", "freeze", "thaw", "kill")},
         postgres_host=postgres["host"],
         postgres_port=postgres["port"],
         database=postgres["database"],
@@ -128,11 +145,18 @@ def _of_lab(name: str) -> Services:
     def secret(what: str) -> str:
         return (lab / "secrets" / what).read_text(encoding="utf-8").split()[0]
 
+    commands = {
+        "stop": "systemctl stop kafka",
+        "start": "systemctl start kafka",
+        "freeze": "systemctl kill -s STOP kafka",
+        "thaw": "systemctl kill -s CONT kafka",
+        # Stopped at once, or the unit would start it again in 5 s.
+        "kill": "systemctl kill -s KILL kafka; systemctl stop kafka",
+    }
     return Services(
         kafka_host=f"{net}.11",
         kafka_port=9093,
-        stop_broker_command=[program, "ssh", "kafka1", "systemctl stop kafka"],
-        start_broker_command=[program, "ssh", "kafka1", "systemctl start kafka"],
+        broker_commands={what: [program, "ssh", "kafka1", command] for what, command in commands.items()},
         postgres_host=f"{net}.12",
         postgres_port=5432,
         database="webmon",

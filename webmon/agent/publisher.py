@@ -1,14 +1,15 @@
 """From the outbox to Kafka: in bursts, bounded in flight, and out of the outbox only when acknowledged.
 
-kafka-python's producer can die for good, has no bound of memory and spins while a broker is frozen. So what is in
-flight is bounded here, and when no acknowledgement comes the producer is given up and another one begins again with
-all that the outbox still holds. What was sent twice by that, the sink's unique key absorbs.
+kafka-python's producer can die for good and has no bound of memory. So what is in flight is bounded here, and when no
+acknowledgement comes the producer is given up and another one begins again with all that the outbox still holds. What
+was sent twice by that, the sink's unique key absorbs.
 """
 
 import functools
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -27,21 +28,25 @@ MOST_IN_FLIGHT: Final = 2000
 """Records that wait for their acknowledgement; kafka-python needs 2 KB for each."""
 STALL_SECS: Final = 30.0
 """Without an acknowledgement for so long, the producer counts as dead."""
+_LOOK_SECS: Final = 10.0
+"""Without one for so long, the way to Kafka is looked at: a broker that is away is told sooner than a dead producer."""
+_LONGEST_SECS: Final = 120.0
+"""How long a record may wait while others are acknowledged: a partition can hang alone."""
 _BURST_SECS: Final = 0.5
 """Pause between two bursts: a record costs a quarter in a burst of what it costs alone."""
 _CLOSE_SECS: Final = 5.0
-_BACKOFF_SECS: Final = (1.0, 30.0)
+_BACKOFF_SECS: Final = (1.0, 15.0)
 """First and longest wait before the next producer."""
 
 _TELL_SECS: Final = 60.0
-"""How long an outage lasts before a new cause of it is logged."""
+"""How long an outage lasts before a new cause of it is logged, if waiting may mend that cause."""
 
-_REFUSED_FOR_EVER: Final = (
-    kafka_errors.MessageSizeTooLargeError,
-    kafka_errors.RecordListTooLargeError,
-    kafka_errors.InvalidRecordError,
-)
-"""What is wrong with the record itself; to send it again would block all those behind it."""
+_REFUSED_FOR_EVER: Final = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
+"""What is wrong with the record itself; to send it again would block all those behind it.
+
+InvalidRecordError is none of them: it is what kafka-python makes of several timestamps that are out of range, and they
+are good again when the clock is.
+"""
 
 
 class _StalledError(Exception):
@@ -67,7 +72,8 @@ class _Session:
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
-        self.in_flight: dict[int, Row] = {}
+        self.in_flight: dict[int, float] = {}
+        """When each row was sent, by id; the oldest first."""
         self.acknowledged: list[int] = []
         self.refused: list[tuple[Row, Exception]] = []
         self.failure: Exception | None = None
@@ -75,10 +81,11 @@ class _Session:
         """When the last acknowledgement came, or the first record was sent since."""
 
     def sending(self, row: Row) -> None:
+        now = time.monotonic()
         with self.changed:
             if not self.in_flight:
-                self.progress = time.monotonic()
-            self.in_flight[row.id] = row
+                self.progress = now
+            self.in_flight[row.id] = now
 
     def acknowledge(self, row: Row, _: object) -> None:
         with self.changed:
@@ -97,6 +104,16 @@ class _Session:
                 self.failure = self.failure or error
             self.changed.notify_all()
 
+    def silent_for(self) -> float:
+        """Give the seconds since something was acknowledged, while records wait for it; else 0."""
+        with self.changed:
+            return time.monotonic() - self.progress if self.in_flight else 0.0
+
+    def oldest_age(self) -> float:
+        """Give the seconds that the oldest record waits; 0 where none does."""
+        with self.changed:
+            return time.monotonic() - next(iter(self.in_flight.values())) if self.in_flight else 0.0
+
 
 class Publisher:
     """A thread that sends what the outbox holds, for as long as the agent runs."""
@@ -113,6 +130,8 @@ class Publisher:
         self.refused = 0
         """Records that Kafka will never take, dropped since the start."""
         self.acknowledged = 0
+        self.errors: Counter[str] = Counter()
+        """How often nothing could be sent, by kind: `refused`, `away`, `stalled`, or the name of Kafka's error."""
         self.last_acknowledged: float | None = None
         """On the monotonic clock; None before the first."""
         self._settings = settings
@@ -150,17 +169,19 @@ class Publisher:
             try:
                 self._publish_with_new_producer()
             except UserError as error:
-                self._note_away("; ".join(error.lines))
+                self._note_away("refused", "; ".join(error.lines), lasting=True)
             except kafka.KafkaAwayError as error:
-                self._note_away(str(error))
+                self._note_away("away", str(error))
             except _StalledError as error:
-                self._note_away(self._cause_of_stall(), f"{error}: ")
+                self._note_away("stalled", self._cause_of_stall(), f"{error}: ")
             except kafka_errors.KafkaError as error:
-                self._note_away(kafka.explain(error, self._settings, wanted=f"WRITE topic {self._settings.topic}"))
+                cause = kafka.explain(error, self._settings, wanted=f"WRITE topic {self._settings.topic}")
+                self._note_away(type(error).__name__, cause)
             # A fault that nobody foresaw must not end the sending for good.
             except Exception as error:  # noqa: BLE001
-                _log.exception("publisher: webmon's own fault")
-                self._note_away(f"webmon's own fault: {error}")
+                if self._away_cause != (cause := f"webmon's own fault: {error}"):
+                    _log.exception("publisher: webmon's own fault")
+                self._note_away("fault", cause)
             if self.acknowledged > before:
                 wait = _BACKOFF_SECS[0]
             self._stopping.wait(wait)
@@ -185,15 +206,18 @@ class Publisher:
         """Send until it is time to stop.
 
         Raises:
-            kafka_errors.KafkaError, _StalledError: this producer is of no more use.
+            UserError, KafkaAwayError, kafka_errors.KafkaError, _StalledError: this producer is of no more use.
         """
         opened, sent_up_to = self._outbox.opened, 0
+        looked_at: float | None = None
         while not self._stopping.is_set():
             if self._outbox.opened != opened:
                 opened, sent_up_to = self._outbox.opened, 0
             free = MOST_IN_FLIGHT - len(session.in_flight)
             rows = self._outbox.read(sent_up_to, free) if free else []
             for row in rows:
+                if session.failure is not None:
+                    break
                 sent_up_to = row.id
                 if row.id not in session.in_flight:
                     self._send(producer, session, row)
@@ -201,8 +225,14 @@ class Publisher:
             self._settle(session)
             if session.failure is not None:
                 raise session.failure
-            if session.in_flight and time.monotonic() - session.progress > self._stall_secs:
+            silent = session.silent_for()
+            if silent > self._stall_secs:
                 raise _StalledError(f"nothing acknowledged for {self._stall_secs:g} s")
+            if session.oldest_age() > _LONGEST_SECS:
+                raise _StalledError(f"a result not acknowledged for {_LONGEST_SECS:g} s")
+            if silent > _LOOK_SECS and looked_at != session.progress:
+                looked_at = session.progress
+                kafka.check_reachable(self._settings)
 
     def _send(self, producer: Any, session: _Session, row: Row) -> None:
         session.sending(row)
@@ -246,12 +276,17 @@ class Publisher:
             return str(error)
         return f"Kafka at {', '.join(self._settings.bootstrap)} answers, but acknowledges no record"
 
-    def _note_away(self, cause: str, seen: str = "") -> None:
-        """Log the cause when an outage begins, and another one when it lasts: a broker that comes back shows many."""
+    def _note_away(self, kind: str, cause: str, seen: str = "", *, lasting: bool = False) -> None:
+        """Count it, and log the cause when an outage begins.
+
+        Another cause is logged when the outage lasts, as a broker that comes back shows many; or at once, if waiting
+        does not mend it.
+        """
+        self.errors[kind] += 1
         now = time.monotonic()
         if self._away_since is None:
             self._away_since = now
-        elif cause == self._away_cause or now - self._away_told < _TELL_SECS:
+        elif cause == self._away_cause or (now - self._away_told < _TELL_SECS and not lasting):
             return
         self._away_cause, self._away_told = cause, now
         _log.error("not publishing, results wait in the outbox (%d): %s%s", len(self._outbox), seen, cause)

@@ -24,7 +24,7 @@ from webmon.check.result import UnreadableResultError, decode, encode
 from webmon.check.target import Target
 from webmon.errors import UserError
 from webmon.listener import Listener
-from webmon.metrics import age, counter, gauge
+from webmon.metrics import age, counter, counters, gauge
 from webmon.settings import AgentSettings, Monitoring
 
 _log = logging.getLogger(__name__)
@@ -138,6 +138,8 @@ class Agent:
         yield counter("webmon_outbox_dropped_total", "Results that went for want of room", self._outbox.dropped)
         yield counter("webmon_published_total", "Results that Kafka acknowledged", self._publisher.acknowledged)
         yield counter("webmon_publish_refused_total", "Results that Kafka refused for good", self._publisher.refused)
+        errors = dict(self._publisher.errors)
+        yield counters("webmon_publish_errors_total", "How often nothing could be sent to Kafka", "kind", errors)
         yield gauge("webmon_publishing", "0 while nothing gets through to Kafka", not self._publisher.away_cause)
         acknowledged = age(self._publisher.last_acknowledged)
         yield gauge("webmon_last_acknowledgement_age_seconds", "Time since Kafka's last acknowledgement", acknowledged)
