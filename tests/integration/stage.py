@@ -18,10 +18,12 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.admin import (
+    ACL,
     ACLFilter,
     ACLOperation,
     ACLPermissionType,
     ACLResourcePatternType,
+    ResourcePattern,
     ResourcePatternFilter,
     ResourceType,
 )
@@ -274,6 +276,16 @@ class Stage:
         finally:
             consumer.close()
         return found
+
+    def let_write(self, unit: str, allowed: bool) -> None:
+        """Give User:webmon-<unit> the right to write the topic, or take it away."""
+        pattern = ResourcePattern(ResourceType.TOPIC, self.topic, ACLResourcePatternType.LITERAL)
+        right = ACL(f"User:webmon-{unit}", "*", ACLOperation.WRITE, ACLPermissionType.ALLOW, pattern)
+        with self.admin() as admin:
+            if allowed:
+                assert admin.create_acls([right])["failed"] == []
+            else:
+                admin.delete_acls([right])
 
     @contextlib.contextmanager
     def admin(self) -> Iterator[Any]:
