@@ -176,6 +176,7 @@ class Agent:
         left = self._workers.stop(_CHECKS_STOP_SECS)
         if left:
             _log.warning("%d checks still ran and are given up", left)
+        self._probe.close()
         self._publisher.stop(_PUBLISHER_STOP_SECS)
         self._outbox.close(_OUTBOX_STOP_SECS)
         _log.info("stopped; %d results wait in the outbox for the next start", len(self._outbox))

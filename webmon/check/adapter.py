@@ -82,9 +82,10 @@ class CheckAdapter(BaseAdapter):
         self._proxy = proxy
         self._idle = idle
         self._reuse = reuse
+        self._in_use: Connection | None = None
         self._origin: Origin | None = None
-        self._head: http1.Head | None = None
         self._reader: http1.Reader | None = None
+        self._stays_open = False
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """Send a request and give the response with its body unread.
@@ -101,43 +102,47 @@ class CheckAdapter(BaseAdapter):
         self._set_free()
         self.connection = None
         parts = urlsplit(str(request.url))
-        secure = parts.scheme == "https"
-        origin = self._origin = Origin(parts.scheme, parts.hostname or "", parts.port or (443 if secure else 80))
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        origin = self._origin = Origin(parts.scheme, parts.hostname or "", port)
         if (waiting := self._waiting_for(origin)) is not None:
-            self.connection = waiting
+            self._use(waiting)
             try:
                 return self._exchange(request, waiting)
             except (http1.NoAnswerError, ConnectionError, ssl.SSLEOFError):
-                # The server may close an idle connection at any time; what it has begun to answer it did not close.
+                # A server may close an idle connection at any moment; one that it has begun to answer on, it did not.
                 if self._watch.phase != "first_byte":
                     raise
             waiting.close()
-        return self._exchange(request, self._open(origin))
+        return self._exchange(request, self._connected(origin))
 
     def close(self) -> None:
         """Close what is open."""
-        if self.connection is not None:
-            self.connection.close()
+        if self._in_use is not None:
+            self._in_use.close()
+            self._in_use = None
         if self._idle is not None:
             self._idle.connection.close()
             self._idle = None
 
     def leave(self) -> Idle | None:
-        """Give the connection that the next check may begin on, if there is one; it is not closed here any more."""
+        """Give the connection that the next check may begin on, if there is one; the caller must close it."""
         self._set_free()
         idle, self._idle = self._idle, None
         return idle
 
     def _set_free(self) -> None:
-        """Keep the last request's connection for the next one, or close it."""
-        connection, head, reader = self.connection, self._head, self._reader
-        if connection is None:
+        """Keep the last request's connection for the next one where that can be, else close it."""
+        connection, self._in_use = self._in_use, None
+        if connection is None or self._origin is None:
             return
-        if self._reuse and self._origin and head and reader and reader.is_whole and _stays_open(head):
+        if self._reuse and self._reader is not None and self._reader.is_whole and self._stays_open:
             self._idle = Idle(self._origin, connection)
         else:
             connection.close()
-        self._head = self._reader = None
+
+    def _use(self, connection: Connection) -> None:
+        self.connection = self._in_use = connection
+        self._reader = None
 
     def _waiting_for(self, origin: Origin) -> Connection | None:
         idle, self._idle = self._idle, None
@@ -159,16 +164,17 @@ class CheckAdapter(BaseAdapter):
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.send(wire)
         reader = self._reader = http1.Reader(connection.receive, str(request.method))
-        head = self._head = reader.head()
+        head = reader.head()
+        self._stays_open = head.version != "1.0" and "close" not in head.words("connection")
         if through is not None and head.status == http.client.PROXY_AUTHENTICATION_REQUIRED:
             raise ProxyError(f"the proxy {through} wants another user or password: 407 {head.reason}")
         return _response(request, head, reader.body(head))
 
-    def _open(self, origin: Origin) -> Connection:
+    def _connected(self, origin: Origin) -> Connection:
         if self._proxy is None:
-            connection = self.connection = self._connect(origin.host, origin.port)
+            connection = self._connect(origin.host, origin.port)
         else:
-            connection = self.connection = self._through(self._proxy, origin)
+            connection = self._through(self._proxy, origin)
         if origin.scheme == "https":
             connection.start_tls(self._context, origin.host)
         return connection
@@ -181,12 +187,14 @@ class CheckAdapter(BaseAdapter):
             if not addresses:
                 kind = "IPv6" if self._family == socket.AF_INET6 else "IPv4"
                 raise socket.gaierror(socket.EAI_NODATA, f"the name has no {kind} address")
-        return connect(addresses, self._deadline, self._watch)
+        connection = connect(addresses, self._deadline, self._watch)
+        self._use(connection)
+        return connection
 
     def _through(self, proxy: Proxy, origin: Origin) -> Connection:
         """Connect to the proxy, and for https have it connect to the origin."""
         try:
-            connection = self.connection = self._connect(proxy.host, proxy.port)
+            connection = self._connect(proxy.host, proxy.port)
             connection.remote_ip = None  # the proxy's says nothing of the site
             if origin.scheme == "https":
                 where = http1.authority(origin.host, origin.port)
@@ -197,10 +205,6 @@ class CheckAdapter(BaseAdapter):
         except (OSError, http1.HttpError) as error:
             raise ProxyError(f"the proxy {proxy}") from error
         return connection
-
-
-def _stays_open(head: http1.Head) -> bool:
-    return head.version != "1.0" and "close" not in head.words("connection")
 
 
 class _Raw:

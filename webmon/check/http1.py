@@ -142,14 +142,18 @@ class Reader:
 
     def _framed(self, head: Head) -> Iterator[bytes]:
         """Read the body as the headers bound it (RFC 9112, 6.3)."""
-        if self._method == "HEAD" or head.status in (_SWITCHING, 204, 304):
-            return self._of_length(0)
-        if "chunked" in head.words("transfer-encoding"):
+        if "chunked" in head.words("transfer-encoding") and not self._has_no_body(head):
             return self._chunked()
         lengths = {word for word in head.words("content-length") if re.fullmatch(r"[0-9]{1,18}", word)}
+        if self._has_no_body(head) or lengths == {"0"}:
+            self._ended()
+            return iter(())
         if len(lengths) > 1:
             raise HttpError("Content-Length says " + " and ".join(sorted(lengths)))
         return self._of_length(int(lengths.pop())) if lengths else self._until_close()
+
+    def _has_no_body(self, head: Head) -> bool:
+        return self._method == "HEAD" or head.status in (_SWITCHING, 204, 304)
 
     def _of_length(self, length: int) -> Iterator[bytes]:
         left = length

@@ -50,7 +50,10 @@ def check(target: Target, *, resolve: Resolve, authority: Path | None = None) ->
         why = targets_file.why_no_authority(error)
         raise UserError(f"{authority}: {why}; right would be a readable PEM file") from error
     trace = Trace()
-    return probe.check(target, utc_now(), trace), trace
+    try:
+        return probe.check(target, utc_now(), trace), trace
+    finally:
+        probe.close()
 
 
 def _of_url(url: str) -> Target:

@@ -19,6 +19,7 @@ from requests.utils import requote_uri
 
 from webmon.check import verdict
 from webmon.check.adapter import CheckAdapter
+from webmon.check.kept import KeptConnections
 from webmon.check.result import CheckResult, Outcome
 from webmon.check.target import IpVersion, Target, Tls
 from webmon.check.transport import Deadline, OwnFaultError, Resolve, Stopwatch, tls_context
@@ -64,7 +65,7 @@ class Trace:
 
 
 class Probe:
-    """Makes checks; many threads may share one, for it keeps nothing of a check."""
+    """Makes checks; many threads may share one. Of a check it keeps a connection at most, where the target says so."""
 
     def __init__(
         self,
@@ -90,6 +91,7 @@ class Probe:
         self._now = now
         self._monotonic = monotonic
         self._contexts: dict[Tls, ssl.SSLContext] = {}
+        self._kept = KeptConnections(monotonic)
 
     def check(self, target: Target, scheduled_at: datetime, trace: Trace | None = None) -> CheckResult:
         """Check a target now; takes its timeout at the longest, whatever the server does, and never raises.
@@ -104,6 +106,7 @@ class Probe:
         started = self._monotonic()
         watch = Stopwatch(self._monotonic)
         seen = _Seen()
+        kept = self._kept if target.connection == "reused" else None
         adapter: CheckAdapter | None = None
         try:
             adapter = CheckAdapter(
@@ -113,8 +116,13 @@ class Probe:
                 context=self._context(target.tls),
                 family=_FAMILIES[target.ip_version],
                 proxy=target.proxy,
+                idle=kept.take(target.name) if kept else None,
+                reuse=kept is not None,
             )
             judged = self._run(target, adapter, watch, seen, trace or Trace())
+            # After any failure a check begins anew.
+            if kept is not None and judged.outcome.is_up and (idle := adapter.leave()) is not None:
+                kept.put(target.name, idle)
         # A failure of any kind has to become a result: what is no failure of the target's is told as our own.
         except Exception as error:  # noqa: BLE001
             judged = verdict.of_failure(error, watch.phase, target.timeout)
@@ -153,10 +161,18 @@ class Probe:
     def prepare(self, targets: Iterable[Target]) -> None:
         """Read the certificate files (anew) for these targets, so that no check spends its time on it.
 
+        No connection is reused from before.
+
         Raises:
-            OSError: one cannot be read.
+            OSError: a file cannot be read.
         """
         self._contexts = {tls: self._make_context(tls) for tls in {target.tls for target in targets}}
+        before, self._kept = self._kept, KeptConnections(self._monotonic)
+        before.close()
+
+    def close(self) -> None:
+        """Close the connections that were kept for the next checks; checks may still run."""
+        self._kept.close()
 
     def _context(self, tls: Tls) -> ssl.SSLContext:
         # Two threads that come first may both make it; one is kept, and both work.

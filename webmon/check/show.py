@@ -46,6 +46,8 @@ def _facts(target: Target, result: CheckResult, trace: Trace) -> Iterator[tuple[
     if target.expect.body is not None:
         shown = _match(target.expect.body.text, result.regex_match, trace.matched)
         yield "pattern", target.without_secrets(shown)
+    if target.proxy is not None:
+        yield "proxy", str(target.proxy)
     if result.remote_ip is not None:
         yield "address", result.remote_ip
     if result.tls_version is not None:

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ValidationError
 
@@ -23,20 +24,23 @@ from webmon.check.target import (
     DEFAULT_INTERVAL,
     DEFAULT_TIMEOUT,
     MAX_REDIRECTS,
+    ConnectionUse,
+    Proxy,
     Target,
     Tls,
     without_password,
 )
-from webmon.check.targets_model import Auth, Common, Expect, TargetModel, TargetsFile, TlsModel
+from webmon.check.targets_model import PROXY_URL, Auth, Common, Expect, TargetModel, TargetsFile, TlsModel
 from webmon.check.transport import tls_context
 from webmon.check.verdict import ANY_SUCCESS, Expectations
 from webmon.errors import UserError
 
 _SECRET: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_CLOSED: Final = ("headers", "body", "auth")
+_CLOSED: Final = ("headers", "body", "auth", "proxy")
 """Keys whose values may be secrets, and are never shown."""
 _OURS: Final = ("connection", "content-length", "transfer-encoding")
 """Headers that only the one who writes the request can set right."""
+_LAST_PORT: Final = 65535
 _MAPPINGS: Final = ("labels", "headers", "headers_not")
 """Keys whose values have keys of the user's."""
 
@@ -201,6 +205,8 @@ class _Reader:
             headers=headers,
             body=body,
             ip_version=model.ip_version or "any",
+            proxy=self._proxy(model, filling, path, who),
+            connection=self._connection(model, path, who),
             max_redirects=self._max_redirects(model, path, who),
             body_limit=model.body_limit or BODY_LIMIT,
             secrets=tuple(sorted(filling.seen)),
@@ -243,9 +249,7 @@ class _Reader:
             where = (*path, "basic")
             user = self._filled(auth.basic.username, filling, (*where, "username"), f"{who}: auth.basic.username")
             password = self._filled(auth.basic.password, filling, (*where, "password"), f"{who}: auth.basic.password")
-            token = base64.b64encode(f"{user}:{password}".encode()).decode()
-            filling.seen.update({password, token} - {""})
-            return f"Basic {token}"
+            return _basic(user, password, filling)
         token = self._filled(auth.bearer or "", filling, (*path, "bearer"), f"{who}: auth.bearer")
         if not re.fullmatch(r"[!-~]*", token):
             self._fault(
@@ -255,6 +259,27 @@ class _Reader:
             token = ""
         filling.seen.update({token} - {""})
         return f"Bearer {token}"
+
+    def _proxy(self, model: Common, filling: "_Filling", path: yaml_lines.Path, who: str) -> Proxy | None:
+        match = re.fullmatch(PROXY_URL, model.proxy or "")
+        if match is None:
+            return None
+        path, who = (*path, "proxy"), f"{who}: proxy"
+        if int(match[4]) > _LAST_PORT:
+            self._fault(self._document.line(path), f"{who}: right would be a port from 1 to {_LAST_PORT}")
+        # A secret stands for what it is, whatever a URL makes of such characters.
+        user, password = (self._filled(unquote(match[part] or ""), filling, path, who) for part in (1, 2))
+        authorization = _basic(user, password, filling) if match[1] else None
+        return Proxy(match[3].strip("[]"), int(match[4]), authorization)
+
+    def _connection(self, model: Common, path: yaml_lines.Path, who: str) -> ConnectionUse:
+        if model.connection == "reused" and model.method in ("POST", "PATCH"):
+            # A server may close an idle connection just when the request is sent, which is then sent again.
+            self._fault(
+                self._document.line((*path, "connection")),
+                f"{who}: connection is reused, and {model.method} must not be sent twice; right would be fresh",
+            )
+        return model.connection or "fresh"
 
     def _filled(self, text: str, filling: "_Filling", path: yaml_lines.Path, key: str) -> str:
         filled, missing = filling.fill(text)
@@ -413,6 +438,13 @@ class _Filling:
             return found
 
         return _SECRET.sub(value, text), missing
+
+
+def _basic(user: str, password: str, filling: _Filling) -> str:
+    """Write user and password as a header has them (RFC 7617), and note what of it is secret."""
+    token = base64.b64encode(f"{user}:{password}".encode()).decode()
+    filling.seen.update({password, token} - {""})
+    return f"Basic {token}"
 
 
 def _is_header_value(value: str) -> bool:

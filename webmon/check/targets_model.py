@@ -20,12 +20,14 @@ from pydantic import (
 )
 
 from webmon.check.pattern import Pattern, compile_pattern
-from webmon.check.target import IpVersion, TlsVersion
+from webmon.check.target import ConnectionUse, IpVersion, TlsVersion
 
 _LENGTHS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZES: Final = {"": 1, "KB": 1 << 10, "MB": 1 << 20}
 _HEADER_NAME: Final = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
 """RFC 9110, 5.6.2."""
+PROXY_URL: Final = r"^http://(?:([^:@/\s]+):([^:@/\s]+)@)?([0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\]):([1-9][0-9]{0,4})/?$"
+"""User, password, host and port; what else a user or a password has in it stands as %XX, or in a secret."""
 
 
 def _duration(value: object) -> object:
@@ -117,6 +119,7 @@ Statuses = Annotated[
     WithJsonSchema({"anyOf": [*_ONE_STATUS["anyOf"], {"type": "array", "items": _ONE_STATUS, "minItems": 1}]}),
 ]
 Re2 = Annotated[Pattern, BeforeValidator(_pattern), WithJsonSchema({"type": "string"})]
+ProxyUrl = Annotated[StrictStr, Field(pattern=PROXY_URL)]
 HeaderName = Annotated[StrictStr, Field(pattern=_HEADER_NAME)]
 Minimum = Annotated[TlsVersion, BeforeValidator(_number_as_text), WithJsonSchema({"enum": ["1.2", "1.3", 1.2, 1.3]})]
 _A_PEM_FILE: Final = "the path of a PEM file"
@@ -179,6 +182,8 @@ class Common(_Model):
     body: StrictStr | None = _right("a text, in quotes")
     auth: Auth | None = _right("a mapping with basic or bearer")
     ip_version: IpVersion | None = _right("any, 4 or 6")
+    proxy: ProxyUrl | None = _right("http://HOST:PORT, with USER:${PASSWORD}@ before HOST where it asks for one")
+    connection: ConnectionUse | None = _right("fresh or reused")
     follow_redirects: StrictBool | None = _right("true or false")
     max_redirects: Annotated[StrictInt, Field(ge=0, le=50)] | None = _right("a whole number from 0 to 50")
     body_limit: Size | None = _right("bytes from 1 to 67108864, or 64KB, 2MB")

@@ -57,6 +57,10 @@ class Deadline:
         self._monotonic = monotonic
         self._end = monotonic() + seconds
 
+    def now(self) -> float:
+        """Give the time on its clock."""
+        return self._monotonic()
+
     def remaining(self) -> float:
         """Give the seconds left, always above 0.
 
@@ -157,6 +161,8 @@ class Connection:
         """Take a connected socket, and what it shares with the rest of the check."""
         self.remote_ip: str | None = remote_ip
         """None where a proxy stands between."""
+        self.opened = deadline.now()
+        """When, on the monotonic clock."""
         self.tls_version: str | None = None
         self.tls_not_after: datetime | None = None
         """When the server's certificate ends; None where it was not verified."""

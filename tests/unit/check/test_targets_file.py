@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from webmon import cli
 from webmon.check import targets_model
-from webmon.check.target import Target, Tls
+from webmon.check.target import Proxy, Target, Tls
 from webmon.check.targets_file import check_file, load
 from webmon.errors import UserError
 
@@ -97,6 +97,7 @@ targets:
     body: '{"token": "${SHOP_TOKEN}"}'
     auth: {basic: {username: joe, password: "${SHOP_PASSWORD}"}}
     ip_version: 4
+    proxy: "http://joe%40home:${SHOP_PASSWORD}@proxy.example.org:3128"
     max_redirects: 2
     body_limit: 64KB
     tls: {minimum: 1.3, ca: ca.pem, certificate: cert.pem, key: key.pem}
@@ -105,6 +106,8 @@ targets:
       headers: {Content-Type: "^application/json"}
       headers_not: {Server: Apache}
   - url: http://a/
+    connection: reused
+    proxy: http://[::1]:8080/
     follow_redirects: false
     auth: {bearer: "${SHOP_TOKEN}"}
 """
@@ -139,6 +142,9 @@ def test_a_target_may_say_how_it_is_asked_and_what_it_must_be_like(whole: Path) 
     assert shop.expect.body_not.found_in(b"an ERROR")
     assert [(name, pattern.text) for name, pattern in shop.expect.headers] == [("Content-Type", "^application/json")]
     assert [(name, pattern.text) for name, pattern in shop.expect.headers_not] == [("Server", "Apache")]
+    ours = "Basic " + base64.b64encode("joe@home:pa:ss wörd".encode()).decode()
+    assert (shop.proxy, shop.connection) == (Proxy("proxy.example.org", 3128, ours), "fresh")
+    assert (plain.proxy, plain.connection) == (Proxy("::1", 8080), "reused")
     assert (plain.method, plain.max_redirects, plain.headers["Authorization"]) == ("GET", None, "Bearer t0ken")
 
 
@@ -153,7 +159,8 @@ def test_a_secret_that_is_not_set_is_told_with_its_name_and_line(whole: Path) ->
     assert [line.removeprefix(f"{whole}:") for line in caught.value.lines] == [
         f"10: target 'shop': auth.basic.password names ${{SHOP_PASSWORD}}, {why}",
         f"9: target 'shop': body names ${{SHOP_TOKEN}}, {why}",
-        f"21: target 'http://a/': auth.bearer names ${{SHOP_TOKEN}}, {why}",
+        f"12: target 'shop': proxy names ${{SHOP_PASSWORD}}, {why}",
+        f"24: target 'http://a/': auth.bearer names ${{SHOP_TOKEN}}, {why}",
     ]
 
 
@@ -179,7 +186,7 @@ def test_a_secret_stands_in_no_message_of_the_file(whole: Path) -> None:
 
 def test_a_key_that_is_not_the_certificates_is_refused(whole: Path) -> None:
     trustme.CA().issue_cert("other").private_key_pem.write_to_path(str(whole.parent / "key.pem"))
-    assert faults(whole) == ["14: target 'shop': tls.certificate is 'cert.pem': tls.key is not its key"]
+    assert faults(whole) == ["15: target 'shop': tls.certificate is 'cert.pem': tls.key is not its key"]
 
 
 def test_the_checked_in_schema_is_that_of_the_model() -> None:
@@ -234,8 +241,8 @@ BAD_TARGETS = {
     "{url: 'http://a/', intervall: 9}": "target 'http://a/': intervall is not known; right would be interval",
     "{url: 'http://a/', expect: {bdy: x}}": "target 'http://a/': expect.bdy is not known; right would be body",
     "{url: 'http://a/', zzz: 9}": "target 'http://a/': zzz is not known; right would be one of interval, timeout, "
-    "labels, method, headers, body, auth, ip_version, follow_redirects, max_redirects, body_limit, expect, tls, name, "
-    "url",
+    "labels, method, headers, body, auth, ip_version, proxy, connection, follow_redirects, "
+    "max_redirects, body_limit, expect, tls, name, url",
     "{name: n}": "target 'n': url is missing; right would be http://HOST/... or https://HOST/...",
     "{name: no, url: 'http://a/'}": "target 'http://a/': name is False (YAML reads yes, no, on and off so); right "
     "would be text of 1 to 200 characters, in quotes",
@@ -280,6 +287,14 @@ BAD_TARGETS = {
     "'http://a/${TOKEN}'": "target 'http://a/${TOKEN}': url is 'http://a/${TOKEN}': names a secret, and a URL is "
     "stored with every result; right would be a header or `auth`",
     "{url: 'http://a/', ip_version: 5}": "target 'http://a/': ip_version is 5; right would be any, 4 or 6",
+    "{url: 'http://a/', connection: keep}": "target 'http://a/': connection is 'keep'; right would be fresh or reused",
+    "{url: 'http://a/', method: POST, connection: reused}": "target 'http://a/': connection is reused, and POST must "
+    "not be sent twice; right would be fresh",
+    "{url: 'http://a/', proxy: 'https://u:pw@p:1'}": "target 'http://a/': proxy is not right (it may be a secret "
+    "and is not shown); right would be http://HOST:PORT, with USER:${PASSWORD}@ before HOST where it asks for one",
+    "{url: 'http://a/', proxy: 'http://p'}": "target 'http://a/': proxy is not right (it may be a secret "
+    "and is not shown); right would be http://HOST:PORT, with USER:${PASSWORD}@ before HOST where it asks for one",
+    "{url: 'http://a/', proxy: 'http://p:70000'}": "target 'http://a/': proxy: right would be a port from 1 to 65535",
     "{url: 'http://a/', follow_redirects: 'no'}": "target 'http://a/': follow_redirects is 'no'; right would be true "
     "or false",
     "{url: 'http://a/', follow_redirects: no, max_redirects: 3}": "target 'http://a/': max_redirects counts nothing "
