@@ -1,4 +1,4 @@
-"""The command line: `webmon agent|sink|init|status|check|targets|drain`."""
+"""The command line: `webmon COMMAND ...`."""
 
 import argparse
 import math
@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 from webmon import __version__, settings
 from webmon.errors import UserError
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     drain.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the outbox (default: that of the .env)")
     drain.add_argument("--timeout", type=_seconds, default=60, metavar="S", help="seconds to try (default: 60)")
 
+    _add_doctor(commands.add_parser("doctor", help="Look over a component of this host.", description=_DOCTOR))
     _add_check(commands.add_parser("check", help="Make one check now and show what it found.", description=_CHECK))
 
     targets = commands.add_parser("targets", help="Look at targets files.").add_subparsers(
@@ -72,6 +74,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(command=_targets_check)
     return parser
+
+
+_DOCTOR = """Look over a component of this host: settings and who may read them, certificate, broker, topic, rights on
+both sides, database, schema, targets, outbox, the newest result. A line for each: ok, warning, or FAILED with what to
+do. It changes nothing. Exit status: 0, or 1 where something failed."""
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("component", choices=get_args(settings.Component), metavar="agent|sink|init|report")
+    parser.add_argument(
+        "--env-file", type=Path, metavar="FILE", help="its settings (default: as the component finds them)"
+    )
+    parser.add_argument(
+        "--clock", type=_seconds, metavar="EPOCH", help="seconds since 1970 by a clock to compare ours with"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    parser.set_defaults(command=_doctor)
 
 
 def _add_forms(parser: argparse.ArgumentParser) -> None:
@@ -140,6 +159,13 @@ def _init(arguments: argparse.Namespace) -> int:
     from webmon.init.run import run  # noqa: PLC0415
 
     return run(settings.load(settings.InitSettings, _env_file(arguments, "init")))
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from webmon.doctor.run import run  # noqa: PLC0415
+
+    env_file = _env_file(arguments, arguments.component)
+    return run(arguments.component, env_file, reference=arguments.clock, as_json=arguments.json)
 
 
 def _status(arguments: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 
+from webmon import certificate
 from webmon.errors import UserError
 from webmon.settings import Kafka
 
@@ -260,37 +261,8 @@ def _refused(kafka: Kafka, place: str, fault: str) -> str:
 
 
 def _own_certificate_fault(kafka: Kafka) -> str | None:
-    """Say what a broker can dislike in our certificate: brokers answer "certificate unknown" to any fault.
-
-    A server in memory that trusts KAFKA_CA_CERTIFICATE stands for the broker.
-    """
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_verify_locations(kafka.ca_certificate)
-    server.load_cert_chain(kafka.access_certificate, kafka.access_key, password="")
-    server.verify_mode = ssl.CERT_REQUIRED
-    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname = False
-    client.verify_mode = ssl.CERT_NONE
-    client.load_cert_chain(kafka.access_certificate, kafka.access_key, password="")
-    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ends = (
-        client.wrap_bio(to_client, to_server, server_side=False),
-        server.wrap_bio(to_server, to_client, server_side=True),
-    )
-    for _ in range(4):
-        for end in ends:
-            try:
-                end.do_handshake()
-            except ssl.SSLWantReadError:
-                pass
-            except ssl.SSLCertVerificationError as error:
-                if error.verify_code in (_CERTIFICATE_EXPIRED, _CERTIFICATE_NOT_YET_VALID):
-                    return error.verify_message
-                return (
-                    f"it is not signed by the authority in KAFKA_CA_CERTIFICATE {kafka.ca_certificate} "
-                    f"({error.verify_message})"
-                )
-    return None
+    """Say what a broker can dislike in our certificate: brokers answer "certificate unknown" to any fault."""
+    return certificate.examine(kafka.ca_certificate, kafka.access_certificate, kafka.access_key).fault
 
 
 def _reason(error: OSError) -> str:

@@ -163,6 +163,10 @@ class Stage:
             _webmon(arguments), capture_output=True, text=True, check=False, timeout=60, env=_environment()
         )
 
+    def doctor(self, component: str, **changes: str | None) -> "subprocess.CompletedProcess[str]":
+        """Run `webmon doctor` on a component's .env."""
+        return self._run(["doctor", component, "--env-file", str(self.env_file(component, **changes))])
+
     def status(self, *arguments: str) -> str:
         """Run `webmon status`; give what it printed."""
         done = self._run(["status", "--env-file", str(self.env_file("report")), *arguments])

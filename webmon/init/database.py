@@ -32,7 +32,7 @@ _READABLE: Final = (
     *("view", "latest", "uptime_hourly", "uptime_daily"),
 )
 """All that holds data, views included."""
-_SINK_RIGHTS: Final = {
+SINK_RIGHTS: Final = {
     "metrics": ("SELECT", "INSERT"),
     "errors": ("SELECT", "INSERT"),
     "targets": ("SELECT", "INSERT", "UPDATE (url, labels, described_at, first_seen, last_seen)"),
@@ -47,7 +47,9 @@ _SINK_RIGHTS: Final = {
     "floors": ("SELECT",),
     "migrations": ("SELECT",),
 }
-"""What a sink must: rows are added and never changed, rollups are made anew."""
+"""What a sink must be allowed: rows are added and never changed, rollups are made anew."""
+READER_RIGHTS: Final = dict.fromkeys(_READABLE, ("SELECT",))
+"""What a reader must be allowed."""
 
 
 def ensure_database(connection: Connection, settings: Postgres, init: Init) -> Iterator[Step]:
@@ -226,7 +228,7 @@ def _login_fault(settings: Postgres, user: str, password: str) -> str | None:
 
 def _rights(cursor: Cursor, settings: Postgres, tables: Tables, kind: Literal["SINK", "READER"], user: str) -> Step:
     """Grant what is missing: a sink may add, describe and roll up, a reader may select."""
-    rights = _SINK_RIGHTS if kind == "SINK" else dict.fromkeys(_READABLE, ("SELECT",))
+    rights = SINK_RIGHTS if kind == "SINK" else READER_RIGHTS
     wanted_of_tables = [(tables.name(what), right) for what, listed in rights.items() for right in listed]
     missing = [(table, right) for table, right in wanted_of_tables if not _has_right(cursor, user, table, right)]
     for table, right in missing:

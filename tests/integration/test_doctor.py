@@ -1,0 +1,102 @@
+"""`webmon doctor` on a real broker and a real database: what is well is ok, and each fault is named."""
+
+from datetime import UTC, datetime
+
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
+
+from tests.integration.stage import SINK_PASSWORD, Stage, recent
+from tests.waiting import wait_until
+
+
+def doctor(stage: Stage, component: str, **changes: str | None) -> "tuple[int, list[str]]":
+    done = stage.doctor(component, **changes)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout.splitlines()
+
+
+def lines_of(lines: list[str], subject: str) -> list[str]:
+    """Give the lines about one subject, except what other tests' topics on the same broker bring."""
+    found = [line for line in lines if line.split("  ", 1)[1].strip().startswith(f"{subject}:")]
+    return [line for line in found if "none of our business" not in line]
+
+
+def test_a_sink_that_is_well_is_ok_in_every_line(stage: Stage) -> None:
+    sink = stage.start_sink()
+    now = datetime.now(UTC)
+    stage.publish([recent(time=now, scheduled_at=now)])
+    wait_until(lambda: stage.count() == 1, "the row")
+    sink.stop()
+    status, lines = doctor(stage, "sink")
+    assert status == 0, "\n".join(lines)
+    # Other tests have topics on this broker, and the tests' certificates last a day.
+    expected = ("none of our business", "renew it", "SINK_METRICS_ADDRESS is off")
+    assert all(any(text in line for text in expected) for line in lines if not line.startswith("ok"))
+    text = "\n".join(lines)
+    for subject in ("settings", "certificate", "broker", "database TLS", "schema", "hypertable", "newest result"):
+        assert f"{subject}: " in text
+    assert lines_of(lines, "rights on Kafka") == [
+        f"ok       rights on Kafka: we may READ topic {stage.topic}, and no more",
+        f"ok       rights on Kafka: we may WRITE topic {stage.topic}.dead-letters, and no more",
+    ]
+
+
+def test_init_sees_the_topics_as_declared_and_less_than_declared(stage: Stage) -> None:
+    assert doctor(stage, "init")[0] == 0
+    status, lines = doctor(stage, "init", KAFKA_TOPIC_PARTITIONS="9")
+    assert status == 1
+    assert lines_of(lines, "topic")[0].startswith(f"FAILED   topic: {stage.topic} has 3 partitions")
+    assert "KAFKA_TOPIC_PARTITIONS is 9" in lines_of(lines, "topic")[0]
+
+
+def test_before_init_every_thing_that_lacks_is_named(bare_stage: Stage) -> None:
+    status, lines = doctor(bare_stage, "init")
+    assert status == 1
+    assert "`webmon init`" in lines_of(lines, "topic")[0]
+    assert any("webmon init" in line for line in lines if line.startswith("FAILED") and bare_stage.table in line)
+
+
+def test_a_right_too_few_fails_and_one_too_many_is_warned_of(stage: Stage) -> None:
+    role = stage.roles[0]
+    stage.sql(f"REVOKE INSERT ON {{t}} FROM {role}")
+    stage.sql(f"GRANT DELETE ON {{t}} TO {role}")
+    with stage.admin() as admin:
+        pattern = ResourcePattern(ResourceType.TOPIC, stage.topic)
+        admin.create_acls([ACL("User:webmon-sink", "*", ACLOperation.DELETE, ACLPermissionType.ALLOW, pattern)])
+    status, lines = doctor(stage, "sink")
+    assert status == 1
+    of_role = f"rights in the database: role '{role}'"
+    assert f"FAILED   {of_role} lacks INSERT {stage.table}; see `webmon init`" in lines
+    assert f"warning  {of_role} may also DELETE {stage.table}: take that away" in lines
+    assert f"warning  rights on Kafka: we may READ topic {stage.topic}, and also DELETE: take that away" in lines
+
+
+def test_a_certificate_that_ends_soon_has_ended_or_is_anothers_is_told(stage: Stage) -> None:
+    # The lab's own certificates for tests last a day.
+    _, lines = doctor(stage, "sink")
+    assert lines_of(lines, "certificate")[0].startswith("warning  certificate:")
+    assert "renew it before it ends on" in lines_of(lines, "certificate")[0]
+    certificate, key = stage.services.issue(stage.directory, "sink", days=-1)
+    expired = {"KAFKA_ACCESS_CERTIFICATE": str(certificate), "KAFKA_ACCESS_KEY": str(key)}
+    status, lines = doctor(stage, "sink", **expired)
+    assert status == 1
+    assert "certificate has expired" in lines_of(lines, "certificate")[0]
+    status, lines = doctor(stage, "sink", KAFKA_ACCESS_KEY=str(key))
+    assert status == 1
+    assert "KAFKA_ACCESS_KEY" in lines_of(lines, "settings")[0]
+
+
+def test_a_password_or_a_broker_that_is_wrong_is_one_line_and_the_rest_is_still_looked_at(stage: Stage) -> None:
+    status, lines = doctor(stage, "sink", POSTGRES_PASSWORD="wrong", KAFKA_PORT="1")
+    assert status == 1
+    assert "connection refused" in lines_of(lines, "broker")[0]
+    assert "with POSTGRES_PASSWORD" in lines_of(lines, "database")[0]
+    assert "wrong" not in "\n".join(lines)
+    assert SINK_PASSWORD not in "\n".join(lines)
+
+
+def test_a_reader_may_read_and_no_more(stage: Stage) -> None:
+    status, lines = doctor(stage, "report")
+    assert "ok       rights in the database: role" in "\n".join(lines)
+    # Nothing was ever checked, and that is what a person must hear.
+    assert status == 1
+    assert lines_of(lines, "newest result")[0].startswith("FAILED")

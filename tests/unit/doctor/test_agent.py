@@ -1,0 +1,96 @@
+"""What the doctor says of an agent, by what stands on its disk and what its service answers."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import Metric
+from prometheus_client.registry import Collector
+
+from webmon.doctor import agent
+from webmon.doctor.finding import Finding
+from webmon.listener import Listener
+from webmon.metrics import counter, gauge
+from webmon.settings import Monitoring
+
+
+class Service(Collector):
+    """An agent's /metrics and /healthz, as a test wants them."""
+
+    def __init__(self) -> None:
+        self.values = {"webmon_last_acknowledgement_age_seconds": 3.0, "webmon_outbox_results": 7.0}
+        self.dropped = 0.0
+        self.healthy = True
+        self.listener = Listener("127.0.0.1", 0, self, lambda: self.healthy)
+
+    def collect(self) -> Iterable[Metric]:
+        yield from (gauge(name, "x", value) for name, value in self.values.items())
+        yield counter("webmon_outbox_dropped_total", "x", self.dropped)
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    made = Service()
+    yield made
+    made.listener.close()
+
+
+def examine(directory: Path, service: Service, targets: str = "https://www.example.org/\n") -> list[str]:
+    (directory / "targets.txt").write_text(targets)
+    values = {
+        "MONITORING_TARGETS_PATH": "targets.txt",
+        "MONITORING_OUTBOX_PATH": "state/outbox.sqlite",
+        "MONITORING_OUTBOX_BYTES": str(1 << 20),
+        "MONITORING_METRICS_ADDRESS": f"127.0.0.1:{service.listener.port}",
+    }
+    (directory / "state").mkdir(exist_ok=True)
+    monitoring = Monitoring.model_validate(values, context={"workspace": directory})
+    return [str(finding) for finding in agent.examine(monitoring, {})]
+
+
+def test_an_agent_that_is_well_is_ok_in_every_line(tmp_path: Path, service: Service) -> None:
+    assert examine(tmp_path, service) == [
+        f"ok       targets: {tmp_path}/targets.txt holds 1, without a fault",
+        f"ok       outbox: {tmp_path}/state/outbox.sqlite can be written, with room for all that it may hold",
+        "ok       service: webmon-agent says that it is well",
+        "ok       newest result: Kafka acknowledged one 3 s ago; 7 wait in the outbox",
+    ]
+
+
+def test_every_fault_of_the_targets_is_a_line(tmp_path: Path, service: Service) -> None:
+    lines = [line for line in examine(tmp_path, service, "ftp://a/\nnonsense\n") if line.startswith("FAILED")]
+    assert [f"targets.txt:{number}" in line for number, line in enumerate(lines, 1)] == [True, True]
+
+
+def test_late_acknowledgements_fail_and_none_at_all_too(tmp_path: Path, service: Service) -> None:
+    service.values["webmon_last_acknowledgement_age_seconds"] = 500.0
+    assert examine(tmp_path, service)[-1].startswith("FAILED   newest result: Kafka acknowledged one 500 s ago")
+    service.values["webmon_last_acknowledgement_age_seconds"] = float("nan")
+    assert examine(tmp_path, service)[-1].startswith("FAILED   newest result: Kafka has acknowledged none")
+
+
+def test_results_that_were_dropped_and_an_outbox_that_was_set_aside_are_warned_of(
+    tmp_path: Path, service: Service
+) -> None:
+    service.dropped = 12.0
+    assert examine(tmp_path, service)[-1] == (
+        "warning  outbox: 12 results were dropped for want of room since the start"
+    )
+    (tmp_path / "state/outbox.sqlite.corrupt-20260101T000000Z").touch()
+    assert "was set aside as corrupt" in examine(tmp_path, service)[1]
+
+
+def test_an_outbox_that_may_grow_beyond_the_disk_is_warned_of(tmp_path: Path, service: Service) -> None:
+    monitoring = Monitoring.model_validate(
+        {"MONITORING_TARGETS_PATH": "t", "MONITORING_OUTBOX_PATH": "o", "MONITORING_OUTBOX_BYTES": str(1 << 60)},
+        context={"workspace": tmp_path},
+    )
+    found: list[Finding] = list(agent.examine(monitoring, {}))
+    assert any(f.level == "warning" and "the disk has" in f.text for f in found)
+
+
+def test_a_service_that_is_not_well_or_not_there_fails(tmp_path: Path, service: Service) -> None:
+    service.healthy = False
+    assert "FAILED   service: webmon-agent says: not well; see journalctl -u webmon-agent" in examine(tmp_path, service)
+    service.listener.close()
+    assert examine(tmp_path, service)[-1].startswith("FAILED   service: nothing answers at 127.0.0.1:")

@@ -1,0 +1,61 @@
+"""Our own certificate for Kafka: whether its authority vouches for it, and until when."""
+
+import dataclasses
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+_EXPIRED, _NOT_YET_VALID = 10, 9
+"""OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED and X509_V_ERR_CERT_NOT_YET_VALID."""
+_FLIGHTS: Final = 4
+"""Turns that a handshake in memory needs at most."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Examined:
+    """What a server that trusts the authority says of a certificate."""
+
+    fault: str | None
+    """Why it is refused, in a few words; None where it is taken."""
+    not_after: datetime | None
+    """Its end; None where it is refused."""
+
+
+def examine(authority: Path, certificate: Path, key: Path) -> Examined:
+    """Show a certificate to a server in memory that trusts the authority.
+
+    Args:
+        authority: PEM file of the authority.
+        certificate: PEM file of the certificate.
+        key: PEM file of its key, without a passphrase.
+
+    Raises:
+        OSError: a file cannot be read, or the key is another's (ssl.SSLError).
+    """
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_verify_locations(authority)
+    server.load_cert_chain(certificate, key, password="")
+    server.verify_mode = ssl.CERT_REQUIRED
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_mode = ssl.CERT_NONE
+    client.load_cert_chain(certificate, key, password="")
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours = client.wrap_bio(to_client, to_server, server_side=False)
+    theirs = server.wrap_bio(to_server, to_client, server_side=True)
+    for _ in range(_FLIGHTS):
+        for end in (ours, theirs):
+            try:
+                end.do_handshake()
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLCertVerificationError as error:
+                if error.verify_code in (_EXPIRED, _NOT_YET_VALID):
+                    return Examined(error.verify_message, None)
+                fault = (
+                    f"it is not signed by the authority in KAFKA_CA_CERTIFICATE {authority} ({error.verify_message})"
+                )
+                return Examined(fault, None)
+    not_after = (theirs.getpeercert() or {})["notAfter"]
+    return Examined(None, datetime.fromtimestamp(ssl.cert_time_to_seconds(str(not_after)), UTC))

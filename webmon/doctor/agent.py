@@ -1,0 +1,75 @@
+"""An agent on its host: its targets, its outbox, and what it says of itself."""
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from webmon.check import targets_file
+from webmon.doctor import service
+from webmon.doctor.finding import Finding, failed, ok, warning
+from webmon.errors import UserError
+from webmon.settings import Monitoring
+
+_LATE_INTERVALS: Final = 2.5
+_GRACE_SECS: Final = 30.0
+"""How late an acknowledgement may be: two slots and a half, and the way to Kafka."""
+
+
+def examine(monitoring: Monitoring, secrets: Mapping[str, str]) -> Iterator[Finding]:
+    """Look at targets, outbox and the running service."""
+    try:
+        targets = targets_file.load(
+            monitoring.targets_path,
+            interval=monitoring.retry_secs,
+            timeout=monitoring.timeout_secs,
+            regex=monitoring.targets_regex,
+            secrets=secrets,
+        )
+    except UserError as error:
+        for line in error.lines:
+            yield failed("targets", line)
+        intervals: list[float] = []
+    else:
+        intervals = [target.interval for target in targets]
+        yield ok("targets", f"{monitoring.targets_path} holds {len(targets)}, without a fault")
+    yield _outbox(monitoring)
+    told, metrics = service.ask(monitoring.metrics_address, "MONITORING_METRICS_ADDRESS", "webmon-agent")
+    yield told
+    if metrics is not None:
+        yield from _newest(metrics, min(intervals, default=monitoring.retry_secs))
+
+
+def _outbox(monitoring: Monitoring) -> Finding:
+    path = monitoring.outbox_path
+    there = path if path.exists() else path.parent
+    if not (os.access(path.parent, os.W_OK | os.X_OK) and os.access(there, os.W_OK)):
+        return failed("outbox", f"{path} can't be written; right would be a directory of the agent's own")
+    free = os.statvfs(path.parent)
+    left = free.f_bavail * free.f_frsize
+    aside = sorted(path.parent.glob(f"{path.name}.corrupt-*"))
+    if aside:
+        return warning("outbox", f"{aside[-1]} was set aside as corrupt: look into it, then remove it")
+    if left < monitoring.outbox_bytes:
+        return warning(
+            "outbox",
+            f"{path}: the disk has {left >> 20} MB left, and MONITORING_OUTBOX_BYTES lets the outbox grow to "
+            f"{monitoring.outbox_bytes >> 20} MB",
+        )
+    return ok("outbox", f"{path} can be written, with room for all that it may hold")
+
+
+def _newest(metrics: str, interval: float) -> Iterator[Finding]:
+    age = service.value(metrics, "webmon_last_acknowledgement_age_seconds")
+    waiting = service.value(metrics, "webmon_outbox_results") or 0
+    wait = f"{waiting:.0f} wait in the outbox"
+    bound = _LATE_INTERVALS * interval + _GRACE_SECS
+    if age is None or math.isnan(age):
+        yield failed("newest result", f"Kafka has acknowledged none since the start; {wait}")
+    elif age > bound:
+        late = f"Kafka acknowledged one {age:.0f} s ago, more than {bound:.0f} s"
+        yield failed("newest result", f"{late}; {wait}: see journalctl -u webmon-agent")
+    else:
+        yield ok("newest result", f"Kafka acknowledged one {age:.0f} s ago; {wait}")
+    if dropped := service.value(metrics, "webmon_outbox_dropped_total"):
+        yield warning("outbox", f"{dropped:.0f} results were dropped for want of room since the start")

@@ -1,0 +1,40 @@
+"""Our certificate for Kafka: fits its key and its authority, and lasts."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from webmon import certificate
+from webmon.doctor.finding import Finding, failed, ok, warning
+from webmon.settings import Kafka
+
+RENEW_BEFORE: Final = timedelta(days=30)
+"""What ends sooner should have been renewed."""
+_SUBJECT: Final = "certificate"
+
+
+def examine(kafka: Kafka, *, now: datetime | None = None) -> Iterator[Finding]:
+    """Look at certificate, key and authority, before any broker does."""
+    try:
+        examined = certificate.examine(kafka.ca_certificate, kafka.access_certificate, kafka.access_key)
+    except OSError as error:  # ssl.SSLError is one
+        yield failed(
+            _SUBJECT,
+            f"KAFKA_CA_CERTIFICATE {kafka.ca_certificate}, KAFKA_ACCESS_CERTIFICATE {kafka.access_certificate} and "
+            f"KAFKA_ACCESS_KEY {kafka.access_key} don't fit each other: {error.strerror or error}; right would be a "
+            "certificate, the key that it was made with, and the authority that signed it",
+        )
+        return
+    if examined.fault is not None or examined.not_after is None:
+        yield failed(
+            _SUBJECT,
+            f"KAFKA_ACCESS_CERTIFICATE {kafka.access_certificate}: {examined.fault}; right would be a new one of that "
+            "authority",
+        )
+        return
+    left = examined.not_after - (now or datetime.now(UTC))
+    text = f"{kafka.access_certificate} fits its key and authority and lasts {left.days} days more"
+    if left < RENEW_BEFORE:
+        yield warning(_SUBJECT, f"{text}: renew it before it ends on {examined.not_after:%Y-%m-%d}")
+    else:
+        yield ok(_SUBJECT, text)

@@ -1,0 +1,159 @@
+"""The database as a component needs it: TLS, schema, hypertable, our rights, the newest result."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import psycopg2
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from webmon import postgres
+from webmon.doctor.finding import Finding, failed, ok, warning
+from webmon.errors import UserError
+from webmon.postgres import DatabaseAwayError
+from webmon.settings import Postgres
+from webmon.tables import SCHEMA_VERSION, Tables
+
+_VERBS: Final = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
+_LATE_INTERVALS: Final = 2.5
+_GRACE_SECS: Final = 60.0
+"""How old the newest result may be: two slots and a half, and the way through the topic."""
+_NEWEST: Final = """
+SELECT extract(epoch FROM now() - max(newest.time))::float8, min(c.interval_secs)
+FROM {series} AS s
+CROSS JOIN LATERAL (
+    SELECT m.time, m.context_id FROM {metrics} AS m
+    WHERE m.series_id = s.id AND m.time > now() - INTERVAL '2 days' ORDER BY m.time DESC LIMIT 1
+) AS newest
+JOIN {contexts} AS c ON c.id = newest.context_id
+"""
+
+
+def examine(
+    settings: Postgres, rights: Mapping[str, Sequence[str]] | None, *, wants_results: bool
+) -> Iterator[Finding]:
+    """Look at the database as our role sees it.
+
+    Args:
+        settings: the way to it.
+        rights: what our role should be allowed on each table (webmon.tables' names); None for the owner of all.
+        wants_results: whether a new result should be there.
+    """
+    try:
+        connection = postgres.connect(settings, application="webmon-doctor", autocommit=True)
+    except (UserError, DatabaseAwayError) as error:
+        yield failed("database", str(error))
+        return
+    tables = Tables(settings.table)
+    try:
+        with connection.cursor() as cursor:
+            yield ok("database", f"{postgres.place(settings)} takes role {settings.user!r}")
+            yield _tls(cursor, settings)
+            schema = _schema(cursor, tables)
+            yield schema
+            if schema.level != "ok":
+                return
+            yield _hypertable(cursor, tables)
+            if rights is not None:
+                yield from _rights(cursor, tables, settings, rights)
+            if wants_results:
+                yield _newest(cursor, tables)
+    except psycopg2.Error as error:
+        yield failed("database", str(postgres.explain(error, settings)))
+    finally:
+        connection.close()
+
+
+def _one(cursor: Cursor, statement: str | sql.Composed, values: Sequence[Any] | None = None) -> Any:
+    cursor.execute(statement, values)
+    row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def _tls(cursor: Cursor, settings: Postgres) -> Finding:
+    version = _one(cursor, "SELECT version FROM pg_stat_ssl WHERE ssl AND pid = pg_backend_pid()")
+    if version is None:
+        return failed(
+            "database TLS", f"the session is not encrypted; right would be POSTGRES_SSL verify-full, not {settings.ssl}"
+        )
+    if settings.ssl != "verify-full":
+        return warning(
+            "database TLS",
+            f"{version}, but POSTGRES_SSL is {settings.ssl}: whoever stands between could pose as the server; right "
+            "would be verify-full with POSTGRES_CA_CERTIFICATE",
+        )
+    return ok("database TLS", f"{version}, and the server's certificate is verified")
+
+
+def _schema(cursor: Cursor, tables: Tables) -> Finding:
+    version = _one(cursor, tables.fill("SELECT max(version) FROM {migrations}"))
+    if version is None or version < SCHEMA_VERSION:
+        return failed(
+            "schema", f"is at version {version}, this webmon needs {SCHEMA_VERSION}: run `webmon init` of this release"
+        )
+    if version > SCHEMA_VERSION:
+        return failed(
+            "schema",
+            f"is at version {version}, newer than the {SCHEMA_VERSION} of this webmon: bring the newer release here",
+        )
+    return ok("schema", f"{tables.metrics} is at version {version}")
+
+
+def _hypertable(cursor: Cursor, tables: Tables) -> Finding:
+    chunks = _one(
+        cursor,
+        "SELECT num_chunks FROM timescaledb_information.hypertables"
+        " WHERE hypertable_schema = current_schema() AND hypertable_name = %s",
+        (tables.metrics,),
+    )
+    if chunks is None:
+        return failed("hypertable", f"{tables.metrics} is no hypertable: was it restored without TimescaleDB?")
+    return ok("hypertable", f"{tables.metrics} has {chunks} chunks")
+
+
+def _rights(
+    cursor: Cursor, tables: Tables, settings: Postgres, rights: Mapping[str, Sequence[str]]
+) -> Iterator[Finding]:
+    missing: list[str] = []
+    beyond: list[str] = []
+    for what in rights:
+        name = tables.name(what)
+        wanted = {right.partition(" ")[0] for right in rights[what]}
+        whole = {right for right in rights[what] if "(" not in right}
+        for verb in _VERBS:
+            kind = "table" if verb in whole or verb not in wanted else "any_column"
+            has = _one(cursor, f"SELECT has_{kind}_privilege(quote_ident(%s), %s)", (name, verb))
+            if verb in wanted and not has:
+                missing.append(f"{verb} {name}")
+            elif has and verb not in wanted:
+                beyond.append(f"{verb} {name}")
+    attributes = ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls")
+    cursor.execute(
+        sql.SQL("SELECT {} FROM pg_roles WHERE rolname = current_user").format(
+            sql.SQL(", ").join(map(sql.Identifier, attributes))
+        )
+    )
+    row = cursor.fetchone() or ()
+    beyond += [name.removeprefix("rol") for name, has in zip(attributes, row, strict=False) if has]
+    if _one(cursor, "SELECT has_schema_privilege(current_schema(), 'CREATE')"):
+        beyond.append("CREATE in the schema")
+    if missing:
+        yield failed("rights in the database", f"role {settings.user!r} lacks {_some(missing)}; see `webmon init`")
+    if beyond:
+        yield warning("rights in the database", f"role {settings.user!r} may also {_some(beyond)}: take that away")
+    if not missing and not beyond:
+        yield ok("rights in the database", f"role {settings.user!r} may do what it must, and no more")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _newest(cursor: Cursor, tables: Tables) -> Finding:
+    cursor.execute(tables.fill(_NEWEST))
+    age, interval = cursor.fetchone() or (None, None)
+    if age is None:
+        return failed("newest result", "there is none of the last two days: does an agent run, and a sink?")
+    if age > _LATE_INTERVALS * interval + _GRACE_SECS:
+        return failed("newest result", f"is {age:.0f} s old: see `webmon doctor` on the agents, then on the sinks")
+    return ok("newest result", f"is {max(age, 0.0):.0f} s old")

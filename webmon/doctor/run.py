@@ -1,0 +1,77 @@
+"""`webmon doctor COMPONENT`: look over one component of this host."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from webmon import settings
+from webmon.doctor import agent, broker, certificates, clock, database, service
+from webmon.doctor.finding import Finding, Level, failed, ok
+from webmon.errors import UserError
+from webmon.init.database import READER_RIGHTS, SINK_RIGHTS
+from webmon.settings import AgentSettings, Component, InitSettings, ReportSettings, SinkSettings
+
+_COLOURS: Final = {Level.OK: "32", Level.WARNING: "33", Level.FAILED: "1;31"}
+
+
+def run(component: Component, env_file: Path | None, *, reference: float | None, as_json: bool) -> int:
+    """Print a line for each thing; give 0, or 1 where one does not work.
+
+    Args:
+        component: whose settings are looked at, and what it needs.
+        env_file: its settings.
+        reference: another clock, read a moment ago, in seconds since the epoch.
+        as_json: print one JSON list for programs.
+    """
+    findings = []
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    for finding in _examine(component, env_file, reference):
+        findings.append(finding)
+        if not as_json:
+            line = str(finding)
+            print(f"\033[{_COLOURS[finding.level]}m{line[:7]}\033[0m{line[7:]}" if coloured else line, flush=True)
+    if as_json:
+        print(json.dumps([{"level": f.level, "subject": f.subject, "text": f.text} for f in findings], indent=2))
+    return 1 if any(finding.level is Level.FAILED for finding in findings) else 0
+
+
+def _examine(component: Component, env_file: Path | None, reference: float | None) -> Iterator[Finding]:
+    if reference is not None:
+        yield clock.examine(reference)
+    try:
+        yield from _of_component(component, env_file)
+    except UserError as error:
+        # Of the settings: without them nothing else can be looked at.
+        for line in error.lines:
+            yield failed("settings", line)
+
+
+def _of_component(component: Component, env_file: Path | None) -> Iterator[Finding]:
+    where = env_file or "the environment"
+    if component == "agent":
+        of_agent = settings.load(AgentSettings, env_file)
+        yield ok("settings", f"{where}: every value is right, and nobody else may read the secrets")
+        yield from certificates.examine(of_agent.kafka)
+        yield from broker.examine(of_agent.kafka, {of_agent.kafka.topic: "WRITE"})
+        yield from agent.examine(of_agent.monitoring, settings.environment(env_file))
+    elif component == "sink":
+        of_sink = settings.load(SinkSettings, env_file)
+        yield ok("settings", f"{where}: every value is right, and nobody else may read the secrets")
+        yield from certificates.examine(of_sink.kafka)
+        rights = {of_sink.kafka.topic: "READ", of_sink.kafka.dead_letter_topic: "WRITE"}
+        yield from broker.examine(of_sink.kafka, rights)
+        yield from database.examine(of_sink.postgres, SINK_RIGHTS, wants_results=True)
+        yield service.ask(of_sink.sink.metrics_address, "SINK_METRICS_ADDRESS", "webmon-sink")[0]
+    elif component == "init":
+        of_init = settings.load(InitSettings, env_file)
+        yield ok("settings", f"{where}: every value is right, and nobody else may read the secrets")
+        yield from certificates.examine(of_init.kafka)
+        yield from broker.examine(of_init.kafka, {}, of_init.init)
+        yield from database.examine(of_init.postgres, None, wants_results=False)
+    else:
+        of_report = settings.load(ReportSettings, env_file)
+        yield ok("settings", f"{where}: every value is right, and nobody else may read the secrets")
+        yield from database.examine(of_report.postgres, READER_RIGHTS, wants_results=True)
