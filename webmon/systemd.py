@@ -2,6 +2,10 @@
 
 import os
 import socket
+from typing import Final
+
+_SECS: Final = 1.0
+"""How long a message may wait: a manager that reads none must not hold up the service."""
 
 
 def notify(*assignments: str) -> bool:
@@ -17,6 +21,7 @@ def notify(*assignments: str) -> bool:
         address = "\0" + address[1:]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.settimeout(_SECS)
             sock.sendto("\n".join(assignments).encode(), address)
     except OSError:
         # A manager that is restarting must not take its services with it; the next message will arrive.

@@ -1,6 +1,7 @@
 """`webmon agent`: put the parts together, tell systemd, and stop in good order."""
 
 import logging
+import queue
 import signal
 import threading
 import time
@@ -52,14 +53,14 @@ def run(settings: AgentSettings, environment: Environment) -> int:
         UserError: the targets or the outbox cannot be used.
     """
     log.configure(settings.common.log_level)
+    signals = _Signals()
     targets = _load_targets(settings.monitoring, environment)
     agent = Agent(settings, targets)
-    signals = _Signals()
     agent.start()
     systemd.notify("READY=1", f"STATUS={agent.status()}")
     status_at = time.monotonic()
-    while not signals.wait(_TICK_SECS):
-        if signals.take_reload():
+    while (came := signals.wait(_TICK_SECS)) in (None, signal.SIGHUP):
+        if came == signal.SIGHUP:
             _reload(agent, settings.monitoring, environment)
         if agent.tick():
             systemd.notify("WATCHDOG=1")
@@ -188,33 +189,31 @@ class Agent:
 
 
 class _Signals:
-    """SIGTERM, SIGINT and SIGHUP as something to wait for."""
+    """SIGTERM, SIGINT and SIGHUP as something to wait for.
+
+    They are blocked and waited for, not handled: a handler runs in the midst of whatever the main thread does, and an
+    Event that it sets there may be one whose lock the main thread holds.
+    """
 
     def __init__(self) -> None:
-        self._wake = threading.Event()
-        self._stop = False
-        self._reload = False
-        signal.signal(signal.SIGTERM, lambda *_: self._on_stop())
-        signal.signal(signal.SIGINT, lambda *_: self._on_stop())
-        signal.signal(signal.SIGHUP, lambda *_: self._on_reload())
+        """Block them, in this thread and in all that it starts, but for one that waits."""
+        signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        self._came: queue.SimpleQueue[int] = queue.SimpleQueue()
 
-    def wait(self, timeout: float) -> bool:
-        """Wait for a signal; give whether it is time to stop."""
-        self._wake.wait(timeout)
-        self._wake.clear()
-        return self._stop
+        # Not sigtimedwait: on Python 3.11 it makes up a signal where SIGCONT ends it past its time.
+        def listen() -> None:
+            while True:
+                self._came.put(signal.sigwait(signals))
 
-    def take_reload(self) -> bool:
-        asked, self._reload = self._reload, False
-        return asked
+        threading.Thread(target=listen, name="signals", daemon=True).start()
 
-    def _on_stop(self) -> None:
-        self._stop = True
-        self._wake.set()
-
-    def _on_reload(self) -> None:
-        self._reload = True
-        self._wake.set()
+    def wait(self, seconds: float) -> int | None:
+        """Give the signal that comes within so many seconds; None where none does."""
+        try:
+            return self._came.get(timeout=seconds)
+        except queue.Empty:
+            return None
 
 
 def _reload(agent: Agent, monitoring: Monitoring, environment: Environment) -> None:

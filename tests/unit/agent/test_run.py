@@ -3,6 +3,7 @@
 import re
 import signal
 import socket
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from tests.agent_process import AgentProcess
 from tests.hostile import HostileServer, hear, page
 from tests.waiting import wait_until
+from webmon import systemd
 from webmon.agent.shard import owner
 from webmon.check.result import decode
 
@@ -187,3 +189,41 @@ def test_an_instance_without_a_target_waits_for_some(agent: AgentProcess) -> Non
     agent.send(signal.SIGTERM)
     assert agent.wait(20) == 0
     assert "Traceback" not in agent.log.read_text()
+
+
+def test_an_agent_that_stood_still_begins_no_burst_and_hears_a_stop_that_comes_with_the_waking(
+    agent: AgentProcess,
+) -> None:
+    with HostileServer(page(b"hi")) as server:
+        agent.target(*(f"{server.url}{number}" for number in range(20)))
+        agent.start()
+        wait_until(lambda: "READY=1" in agent.heard(), "READY")
+        wait_until(lambda: len(agent.results()) >= 40, "two rounds of results")
+        agent.send(signal.SIGSTOP)
+        time.sleep(4)  # longer than a hiccup: see schedule.PAUSE
+        woken = time.time()
+        agent.send(signal.SIGCONT)
+        wait_until(lambda: "the process stood still" in agent.log.read_text(), "its log line")
+        wait_until(lambda: decode(agent.results()[-1]).time.timestamp() > woken + 2, "two rounds more")
+        agent.send(signal.SIGSTOP)
+        time.sleep(1.5)  # every wait of it is over
+        agent.send(signal.SIGCONT)
+        agent.send(signal.SIGTERM)
+        assert agent.wait(20) == 0
+    results = [decode(value) for value in agent.results()]
+    first_second = [r for r in results if woken <= r.time.timestamp() < woken + 1]
+    assert len(first_second) <= 20
+    assert all((r.time - r.scheduled_at).total_seconds() < 1 for r in results if r.time.timestamp() > woken + 0.1)
+    assert not [r for r in results if woken - 3.8 < r.scheduled_at.timestamp() < woken - 1]
+    assert len({(r.target, r.scheduled_at) for r in results}) == len(results)
+
+
+def test_a_service_manager_that_reads_nothing_does_not_hold_up_the_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setattr(systemd, "_SECS", 0.01)
+        assert systemd.notify("STATUS=fine")
+        assert not all(systemd.notify("WATCHDOG=1") for _ in range(10_000))

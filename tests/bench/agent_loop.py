@@ -1,0 +1,39 @@
+"""The agent's way from a due target to its outbox, as fast as one thread goes: `python -m tests.bench.agent_loop`.
+
+Reads how many checks to make, a number a line, and answers each line when they are made. The .env of the workspace
+says what is checked; nothing is published and no schedule runs.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from webmon import settings
+from webmon.agent.run import Agent
+from webmon.agent.schedule import Due
+from webmon.check import targets_file
+from webmon.check.result import Outcome
+
+
+def main(env_file: Path) -> None:
+    """Make checks until the input ends."""
+    read = settings.load(settings.AgentSettings, env_file)
+    (target,) = targets_file.load(
+        read.monitoring.targets_path,
+        interval=read.monitoring.retry_secs,
+        timeout=read.monitoring.timeout_secs,
+        regex=read.monitoring.targets_regex,
+        secrets={},
+    )
+    agent = Agent(read, (target,))
+    agent._resolver.most = 4
+    for line in sys.stdin:
+        for _ in range(int(line)):
+            agent._check(Due(target, time.time_ns() // 1000))
+        last = agent._metrics._last.get(target.name)
+        assert last is None or last.outcome is Outcome.UP, last
+        print("done", flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
