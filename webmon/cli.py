@@ -58,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     drain.add_argument("--timeout", type=_seconds, default=60, metavar="S", help="seconds to try (default: 60)")
 
     _add_doctor(commands.add_parser("doctor", help="Look over a component of this host.", description=_DOCTOR))
+    _add_letters(commands.add_parser("dead-letters", help="Look at what could not be stored.", description=_LETTERS))
+
     _add_check(commands.add_parser("check", help="Make one check now and show what it found.", description=_CHECK))
 
     targets = commands.add_parser("targets", help="Look at targets files.").add_subparsers(
@@ -98,6 +100,49 @@ def _add_forms(parser: argparse.ArgumentParser) -> None:
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--json", action="store_const", const="json", dest="form", help="print JSON for programs")
     forms.add_argument("--csv", action="store_const", const="csv", dest="form", help="print CSV with a header row")
+
+
+_LETTERS = """Look at the messages that a sink could not store, and send them back once the cause is mended. It reads
+the .env of init, whose certificate may read dead letters and write results; the certificate of a sink may not."""
+
+
+def _add_letters(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.add_argument(
+            "--env-file", type=Path, metavar="FILE", help="where the settings are (default: as `webmon init` has it)"
+        )
+        added.set_defaults(command=command)
+        return added
+
+    listed = add("list", _letters_list, "Print a line for each dead letter: where it stood and why it is here.")
+    listed.add_argument("--all", action="store_true", help="also those that were sent back")
+    _add_forms(listed)
+    shown = add("show", _letters_show, "Print all of one dead letter: why it is here, its headers, its bytes.")
+    shown.add_argument("id", type=_letter_id, metavar="ID", help="as `list` has it: PARTITION:OFFSET")
+    shown.add_argument("--raw", action="store_true", help="print the message's bytes as they are, and nothing else")
+    sent = add(
+        "redrive",
+        _letters_redrive,
+        "Send letters back to the topic of the results, as they came; one that fails again is a new letter. Exit "
+        "status: 0 all sent back, 1 some could not be.",
+    )
+    which = sent.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--id", type=_letter_id, nargs="+", metavar="ID", help="these, also if they were sent back before"
+    )
+    which.add_argument("--all", action="store_true", help="every one that was not sent back yet")
+
+
+def _letter_id(text: str) -> tuple[int, int]:
+    partition, _, offset = text.partition(":")
+    if not (partition.isdecimal() and offset.isdecimal()):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}; right would be PARTITION:OFFSET, as `webmon dead-letters list` has it"
+        )
+    return int(partition), int(offset)
 
 
 _CHECK = """Make one check now and show what it found: outcome, redirects, certificate, phases. It needs no .env, no
@@ -177,6 +222,31 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def _report_settings(arguments: argparse.Namespace) -> settings.ReportSettings:
     return settings.load(settings.ReportSettings, _env_file(arguments, "report"))
+
+
+def _letters_settings(arguments: argparse.Namespace) -> settings.LettersSettings:
+    return settings.load(settings.LettersSettings, _env_file(arguments, "init"))
+
+
+def _letters_list(arguments: argparse.Namespace) -> int:
+    from webmon.report.table import Form  # noqa: PLC0415
+    from webmon.sink.letters import print_list  # noqa: PLC0415
+
+    print_list(_letters_settings(arguments), also_sent_back=arguments.all, form=Form(arguments.form))
+    return OK
+
+
+def _letters_show(arguments: argparse.Namespace) -> int:
+    from webmon.sink.letters import print_letter  # noqa: PLC0415
+
+    print_letter(_letters_settings(arguments), arguments.id, raw=arguments.raw)
+    return OK
+
+
+def _letters_redrive(arguments: argparse.Namespace) -> int:
+    from webmon.sink.letters import redrive  # noqa: PLC0415
+
+    return OK if redrive(_letters_settings(arguments), arguments.id) else FAILED
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -383,7 +383,15 @@ class ReportSettings:
     postgres: Postgres
 
 
-T = TypeVar("T", AgentSettings, SinkSettings, InitSettings, ReportSettings)
+@dataclasses.dataclass(frozen=True)
+class LettersSettings:
+    """What `webmon dead-letters` reads, of init's .env: the administrator's certificate is there."""
+
+    common: Common
+    kafka: Kafka
+
+
+T = TypeVar("T", AgentSettings, SinkSettings, InitSettings, ReportSettings, LettersSettings)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,6 +23,8 @@ from kafka.admin import (
     ACLOperation,
     ACLPermissionType,
     ACLResourcePatternType,
+    ConfigResource,
+    ConfigResourceType,
     ResourcePattern,
     ResourcePatternFilter,
     ResourceType,
@@ -160,7 +162,13 @@ class Stage:
 
     def _run(self, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            _webmon(arguments), capture_output=True, text=True, check=False, timeout=60, env=_environment()
+            _webmon(arguments),
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            check=False,
+            timeout=60,
+            env=_environment(),
         )
 
     def doctor(self, component: str, **changes: str | None) -> "subprocess.CompletedProcess[str]":
@@ -172,6 +180,10 @@ class Stage:
         done = self._run(["status", "--env-file", str(self.env_file("report")), *arguments])
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def letters(self, *arguments: str, component: str = "init") -> "subprocess.CompletedProcess[str]":
+        """Run `webmon dead-letters` with an administrator's .env, or another component's."""
+        return self._run(["dead-letters", *arguments, "--env-file", str(self.env_file(component))])
 
     def init(self, **changes: str | None) -> list[str]:
         """Run `webmon init`, which must succeed; give its lines."""
@@ -245,11 +257,17 @@ class Stage:
 
     def producer(self, unit: str = "agent") -> Any:
         """Give a producer, ended with the test."""
-        made = KafkaProducer(**kafka.producer_args(self.kafka_settings(unit)))
+        made = KafkaProducer(**kafka.producer_args(self.kafka_settings(unit)), max_request_size=64_000_000)
         self._others.callback(made.close, timeout=5)
         return made
 
-    def publish(self, values: Sequence[CheckResult | bytes | None], *, producer: Any = None) -> None:
+    def publish(
+        self,
+        values: Sequence[CheckResult | bytes | None],
+        *,
+        producer: Any = None,
+        headers: Sequence[tuple[str, bytes]] = tuple(headers()),
+    ) -> None:
         """Send messages as an agent and wait until Kafka has them."""
         sender = producer or self.producer()
         futures = [
@@ -257,7 +275,7 @@ class Stage:
                 self.topic,
                 key=value.target.encode() if isinstance(value, CheckResult) else b"key",
                 value=encode(value) if isinstance(value, CheckResult) else value,
-                headers=headers(),
+                headers=list(headers),
             )
             for value in values
         ]
@@ -299,6 +317,13 @@ class Stage:
             yield admin
         finally:
             admin.close()
+
+    def limit_messages(self, topic: str, most: int) -> None:
+        """Set the bytes that a message of a topic may have."""
+        limit = ConfigResource(ConfigResourceType.TOPIC, topic, configs={"max.message.bytes": str(most)})
+        with self.admin() as admin:
+            answer = admin.alter_configs([limit], incremental=True)
+        assert answer["topic"][topic] == "OK", answer
 
     def committed(self) -> int:
         """Give how many records the group has behind it, over all partitions."""

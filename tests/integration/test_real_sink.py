@@ -9,7 +9,6 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from kafka.admin import ConfigResource, ConfigResourceType
 
 from tests.integration.proxy import relay
 from tests.integration.stage import SINK_PASSWORD, Stage, recent
@@ -136,41 +135,53 @@ def test_sinks_that_store_the_same_rows_at_once_store_each_once(stage: Stage) ->
 
 def test_what_cannot_be_stored_goes_to_the_dead_letters_and_the_rest_is_stored(stage: Stage) -> None:
     now = datetime.now(UTC)
-    poison: list[bytes | None] = [
-        b"{not json",
-        b"\xff\xfe",
-        None,
-        encode(recent(1)).replace(b'"up"', b'"sideways"'),
-        encode(recent(2, error="a\0b")),
-        encode(recent(3)).replace(b'"interval":60.0', b'"interval":NaN'),
-        encode(recent(4, time=now - timedelta(days=400), scheduled_at=now - timedelta(days=400))),
-        encode(recent(5, time=now + timedelta(days=1), scheduled_at=now + timedelta(days=1))),
-    ]
+
+    def at(days: int) -> dict[str, datetime]:
+        return {"time": now + timedelta(days=days), "scheduled_at": now + timedelta(days=days)}
+
+    plain = encode(recent(1))
+    poison: dict[bytes | None, str] = {
+        b"{not json": "JSON is malformed",
+        b"\xff\xfe": "JSON is malformed",
+        b"[]": "Expected `object`",
+        None: "no value",
+        plain.replace(b'"up"', b'"sideways"'): "sideways",
+        plain.replace(b'"interval":60.0', b'"interval":"60"'): "Expected `float`, got `str`",
+        plain.replace(b'"agent":', b'"vantage":'): "missing required field `agent`",
+        plain.replace(b'"interval":60.0', b'"interval":NaN'): "JSON is malformed",
+        plain.replace(b'"site1"', b'"site\\ud800"'): "surrogate",
+        encode(recent(2, error="a\0b")): "0x00",
+        encode(recent(3, **at(-400))): "is not between 366 days ago",
+        encode(recent(4, **at(1))): "1 h ahead",
+        b'{"target":"' + b"x" * 10_000_000 + b'"}': "missing required field",
+    }
     good = [recent(number) for number in range(100, 130)]
-    stage.publish([*good[:15], *poison, *good[15:]])
+    producer = stage.producer()
+    stage.publish([*good[:15], *poison, *good[15:]], producer=producer)
+    stage.publish([encode(recent(5))], producer=producer, headers=[("schema", b"2")])
+    poison[encode(recent(5))] = "schema 2 is not known here"
     sink = stage.start_sink()
     wait_until(lambda: stage.count() == 30, "the good ones stored")
     letters = stage.dead_letters(len(poison))
-    assert sorted(letter.value or b"" for letter in letters) == sorted(value or b"" for value in poison)
+    reasons = {letter.value: dict(letter.headers)["webmon-reason"].decode() for letter in letters}
+    assert reasons.keys() == poison.keys()
+    assert {value: reason for value, reason in poison.items() if reason not in reasons[value]} == {}, reasons
     for letter in letters:
         said = dict(letter.headers)
         assert said["webmon-topic"] == stage.topic.encode()
         assert said["webmon-partition"].isdigit()
         assert said["webmon-offset"].isdigit()
-        assert said["webmon-reason"]
-        assert said["schema"] == b"1"
+        assert said["schema"] == (b"2" if "schema" in said["webmon-reason"].decode() else b"1")
     assert len(
         {(dict(letter.headers)["webmon-partition"], dict(letter.headers)["webmon-offset"]) for letter in letters}
     ) == len(poison)
-    wait_until(lambda: stage.committed() == 38, "all offsets committed")
+    wait_until(lambda: stage.committed() == 30 + len(poison), "all offsets committed")
     assert "sideways" in sink.said()
 
 
 def test_a_dead_letter_that_its_topic_finds_too_large_is_cut_and_says_so(stage: Stage) -> None:
     dead_letters = f"{stage.topic}.dead-letters"
-    with stage.admin() as admin:
-        limit = ConfigResource(ConfigResourceType.TOPIC, dead_letters, configs={"max.message.bytes": "150000"})
-        admin.alter_configs([limit])
+    stage.limit_messages(dead_letters, 150_000)
     junk = random.randbytes(300_000)
     stage.publish([junk, recent()])
     stage.start_sink()

@@ -17,10 +17,17 @@ from webmon.sink.reading import Record, Unreadable
 log = logging.getLogger(__name__)
 
 ACKNOWLEDGE_SECS: Final = 10.0
-_LARGEST: Final = 64 * 1024 * 1024
-"""Bytes that the producer lets pass: what is too large is the topic's to say (max.message.bytes)."""
+LARGEST: Final = 64 * 1024 * 1024
+"""Bytes that a producer lets pass: what is too large is the topic's to say (max.message.bytes)."""
 _CUT: Final = 100_000
 """Bytes that are kept of a message which the dead-letter topic finds too large."""
+
+REASON: Final = "webmon-reason"
+TOPIC: Final = "webmon-topic"
+PARTITION: Final = "webmon-partition"
+OFFSET: Final = "webmon-offset"
+CUT_FROM: Final = "webmon-cut-from"
+"""Our headers, behind those of the message: why it is here, where it stood, how many bytes it had before it was cut."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,18 +40,20 @@ class _Letter:
 def letter(record: Record, reason: str) -> _Letter:
     """Address a record: key, value and headers as they came, and ours beside them."""
     ours = {
-        "webmon-reason": reason,
-        "webmon-topic": record.topic,
-        "webmon-partition": str(record.partition),
-        "webmon-offset": str(record.offset),
+        REASON: reason,
+        TOPIC: record.topic,
+        PARTITION: str(record.partition),
+        OFFSET: str(record.offset),
     }
     headers = [*record.headers, *((name, value.encode("utf-8", "backslashreplace")) for name, value in ours.items())]
-    return _Letter(record.key, record.value, headers)
+    # kafka-python sends no message without both; another client of Kafka may have.
+    nothing = record.key is None and record.value is None
+    return _Letter(record.key, b"" if nothing else record.value, headers)
 
 
 def _cut(one: _Letter) -> _Letter:
     value = one.value or b""
-    return _Letter(None, value[:_CUT], [*one.headers, ("webmon-cut-from", str(len(value)).encode())])
+    return _Letter(None, value[:_CUT], [*one.headers, (CUT_FROM, str(len(value)).encode())])
 
 
 class DeadLetters:
@@ -92,7 +101,7 @@ class DeadLetters:
     def _send(self, letters: Sequence[_Letter]) -> None:
         if self._producer is None:
             kafka.check_reachable(self._settings)
-            self._producer = KafkaProducer(**kafka.producer_args(self._settings), max_request_size=_LARGEST)
+            self._producer = KafkaProducer(**kafka.producer_args(self._settings), max_request_size=LARGEST)
         topic = self._settings.dead_letter_topic
         for future in [
             self._producer.send(topic, key=one.key, value=one.value, headers=one.headers) for one in letters

@@ -18,3 +18,8 @@ def test_a_letter_keeps_the_original_and_says_where_from_and_why() -> None:
         ("webmon-partition", b"3"),
         ("webmon-offset", b"42"),
     ]
+
+
+def test_a_message_without_key_and_value_becomes_a_letter_that_can_be_sent() -> None:
+    record = SimpleNamespace(topic="results", partition=3, offset=42, key=None, value=None, headers=[])
+    assert letter(record, "no value").value == b""
