@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
@@ -21,6 +21,8 @@ from requests.structures import CaseInsensitiveDict
 from webmon.check import http1
 from webmon.check.target import Proxy
 from webmon.check.transport import Connection, Deadline, ProxyError, Resolve, Stopwatch, connect
+
+_HUNG_UP: Final = (ConnectionError, ssl.SSLEOFError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class CheckAdapter(BaseAdapter):
             self._use(waiting)
             try:
                 return self._exchange(request, waiting)
-            except (http1.NoAnswerError, ConnectionError, ssl.SSLEOFError):
+            except (http1.NoAnswerError, *_HUNG_UP):
                 # A server may close an idle connection at any moment; one that it has begun to answer on, it did not.
                 if self._watch.phase != "first_byte":
                     raise
@@ -160,8 +162,8 @@ class CheckAdapter(BaseAdapter):
             request, absolute=through is not None, proxy_authorization=through.authorization if through else None
         )
         self._watch.enter("first_byte")
-        # A server that hangs up in the middle of a request may have said why.
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        # A server that hangs up in the middle of a request may have said why, if only in a TLS alert.
+        with contextlib.suppress(*_HUNG_UP):
             connection.send(wire)
         reader = self._reader = http1.Reader(connection.receive, str(request.method))
         head = reader.head()

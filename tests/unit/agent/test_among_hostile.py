@@ -1,0 +1,85 @@
+"""Every hostile behaviour at once in one agent: the healthy targets beside them stay on schedule."""
+
+import contextlib
+import itertools
+import socket
+import threading
+from collections import defaultdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hostile import AUTHORITY, HOSTILE, HostileServer, full_backlog, page, server_context
+from tests.waiting import wait_until
+from webmon.agent.resolver import Resolver
+from webmon.agent.schedule import Due, Schedule
+from webmon.agent.workers import Workers, threads_needed
+from webmon.check.pattern import compile_pattern
+from webmon.check.probe import Probe
+from webmon.check.result import CheckResult, Outcome
+from webmon.check.target import Target
+from webmon.check.verdict import Expectations
+
+HEALTHY = 12
+INTERVAL = 2.0
+SLOTS = 4
+"""That each healthy target must keep, one after the other."""
+
+
+def test_healthy_targets_stay_on_schedule_among_all_that_are_hostile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    getaddrinfo = socket.getaddrinfo
+
+    def resolve(host: str, *arguments: Any, **more: Any) -> Any:
+        if host == "hangs.invalid" and not more.get("flags"):
+            over.wait(60)
+            raise socket.gaierror(socket.EAI_AGAIN, "too late")
+        return getaddrinfo(host, *arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    AUTHORITY.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    results: dict[str, list[CheckResult]] = defaultdict(list)
+    resolver = Resolver(most=200)
+    probe = Probe(agent="here", resolve=resolver, authorities=(tmp_path / "ca.pem",))
+
+    def note(due: Due) -> None:
+        results[due.target.name].append(probe.check(due.target, due.scheduled_at))
+
+    workers = Workers(Schedule("here"), note)
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(over.set)
+        site = stack.enter_context(HostileServer(page(b"Welcome"), tls=server_context()))
+        urls = {name: stack.enter_context(hostile.server()).url for name, hostile in HOSTILE.items()}
+        urls["accepts no connection"] = f"http://localhost:{stack.enter_context(full_backlog())}/"
+        urls["has a name that does not resolve"] = "http://hangs.invalid/"
+        expect = Expectations(body=compile_pattern("(W+e+)+lcome"))
+        hostile = [Target(name=name, url=url, interval=3, timeout=1, expect=expect) for name, url in urls.items()]
+        healthy = [
+            Target(name=f"healthy {number}", url=site.url, interval=INTERVAL, timeout=INTERVAL, expect=expect)
+            for number in range(HEALTHY)
+        ]
+        targets = (*hostile, *healthy)
+        probe.prepare(targets)
+        workers.start(threads_needed(targets))
+        workers.replace_targets(targets)
+        wait_until(
+            lambda: (
+                all(len(results[target.name]) >= SLOTS for target in healthy)
+                and all(len(results[target.name]) >= 2 for target in hostile)
+            ),
+            "results of all targets",
+        )
+        assert workers.stop(10) == 0
+        assert workers.are_alive() is False
+    for target in healthy:
+        kept = results[target.name]
+        assert {result.outcome for result in kept} == {Outcome.UP}, kept
+        gaps = [later.scheduled_at - earlier.scheduled_at for earlier, later in itertools.pairwise(kept)]
+        assert set(gaps) == {timedelta(seconds=INTERVAL)}
+    for target in hostile:
+        assert all(result.total_time <= target.timeout + 0.5 for result in results[target.name])
