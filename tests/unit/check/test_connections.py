@@ -151,12 +151,12 @@ def test_a_proxy_that_cannot_be_reached_is_told(probe: Probe) -> None:
 
 def test_a_proxy_that_hangs_holds_the_deadline(probe: Probe) -> None:
     with HostileServer(hang) as proxy:
-        result = check(probe, "https://localhost:1/", proxy=at(proxy), timeout=0.3)
-        assert result.error == f"not done within 0.3 s: the proxy localhost:{proxy.port}: connecting"
+        result = check(probe, "https://localhost:1/", proxy=at(proxy), timeout=1)
+        assert result.error == f"not done within 1 s: the proxy localhost:{proxy.port}: connecting"
     assert (result.outcome, result.phases.first_byte) == (Outcome.TIMEOUT, None)
     with full_backlog() as port:
-        result = check(probe, "http://localhost:1/", proxy=Proxy("127.0.0.1", port), timeout=0.3)
-    assert (result.outcome, result.total_time < 0.8) == (Outcome.TIMEOUT, True)
+        result = check(probe, "http://localhost:1/", proxy=Proxy("127.0.0.1", port), timeout=1)
+    assert (result.outcome, result.total_time < 1.5) == (Outcome.TIMEOUT, True)
 
 
 def test_behind_a_proxy_the_sites_certificate_is_still_the_sites(probe: Probe) -> None:
@@ -245,10 +245,10 @@ def test_a_reused_connection_that_hangs_holds_the_deadline(probe: Probe) -> None
 
     with HostileServer(behave) as server:
         assert check(probe, server.url, connection="reused").outcome is Outcome.UP
-        result = check(probe, server.url, connection="reused", timeout=0.3)
+        result = check(probe, server.url, connection="reused", timeout=1)
         assert check(probe, server.url, connection="reused").outcome is Outcome.UP
         assert server.connections == 2
-    assert (result.outcome, result.total_time < 0.8) == (Outcome.TIMEOUT, True)
+    assert (result.outcome, result.total_time < 1.5) == (Outcome.TIMEOUT, True)
 
 
 @pytest.mark.parametrize(
