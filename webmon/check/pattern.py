@@ -10,13 +10,25 @@ _MEMORY: Final = 8 << 20
 """Bytes that one pattern may use while it matches; RE2 falls back to a slower way past it, never to a failure."""
 
 _INSTEAD: Final = (
-    (r"\(\?<?[=!]", "it has no lookahead and no lookbehind: match the text itself"),
-    (r"\\[1-9]", "it has no back references: spell out what may stand there"),
-    (r"\(\?>|[*+?}]\+", "it never backtracks, so it needs no atomic or possessive form: write the plain one"),
-    (r"\\Z", r"write \z for the end of the page"),
-    (r"\{\d*,?\d{4,}", "a repetition goes to 1000 at most: write * or nest two"),
+    (
+        r"operator: \(\?<?[=!]",
+        "it has no lookahead and no lookbehind: match the text itself, or put what must not be there in body_not",
+    ),
+    (r"operator: \(\?P$|sequence: \\[1-9gk]", "it has no back references: spell out what may stand there"),
+    (
+        r"operator: \(\?>|repetition operator: .*\+$",
+        "it never backtracks, so it needs no atomic or possessive form: write the plain one",
+    ),
+    (r"operator: \(\?#", "it has no comments"),
+    (r"operator: \(\?[|(R]", "it has no conditions and no recursion: write the alternatives, (a|b)"),
+    (r"operator: \(\?\w", "its flags are i, m, s and U"),
+    (r"sequence: \\Z", r"write \z for the end of the page"),
+    (r"sequence: \\[uN]", r"write the character itself, or \x{...} with its number"),
+    (r"sequence: \\h", r"write [ \t]"),
+    (r"sequence: \\R", r"write \r?\n"),
+    (r"repetition size", "a repetition goes to 1000 at most, nested ones multiplied: write * instead"),
 )
-"""What RE2 does not take, and what to write instead."""
+"""Reasons of RE2, and what to write instead."""
 
 
 class PatternError(ValueError):
@@ -56,7 +68,7 @@ def compile_pattern(text: str) -> Pattern:
         compiled = re2.compile(text.encode(), options)
     except re2.error as error:
         reason = error.args[0].decode(errors="replace") if error.args else "unknown"
-        hint = next((hint for seen, hint in _INSTEAD if re.search(seen, text)), "")
+        hint = next((hint for seen, hint in _INSTEAD if re.search(seen, reason)), "")
         raise PatternError(f"RE2 cannot take it: {reason}" + (f"; {hint}" if hint else "")) from error
     except UnicodeEncodeError as error:
         raise PatternError(f"not UTF-8 at character {error.start}") from error

@@ -7,10 +7,12 @@ Secrets stand in it as ${NAME}, in headers, body and auth. What stands there is 
 """
 
 import base64
+import datetime
 import difflib
 import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, get_args
 from urllib.parse import unquote
@@ -41,6 +43,10 @@ _CLOSED: Final = ("headers", "body", "auth", "proxy")
 _OURS: Final = ("connection", "content-length", "transfer-encoding")
 """Headers that only the one who writes the request can set right."""
 _LAST_PORT: Final = 65535
+_READ_SO: Final = {bool: "yes, no, on and off", datetime.date: "what looks like a date"}
+"""Types of values that surprise those who wrote a text, and what YAML makes them of."""
+_SHOWN: Final = 200
+"""Characters of a value in a message."""
 _MAPPINGS: Final = ("labels", "headers", "headers_not")
 """Keys whose values have keys of the user's."""
 
@@ -123,7 +129,7 @@ class _Reader:
         self._timeout = timeout if timeout is not None else DEFAULT_TIMEOUT
         self._secrets = secrets
         self._only = only
-        self._faults: list[str] = []
+        self._faults: list[tuple[int, str]] = []
         self._targets: dict[str, tuple[Target, int]] = {}
         self._pattern: Pattern | None = None
         self._document = yaml_lines.Document()
@@ -131,13 +137,13 @@ class _Reader:
             try:
                 self._pattern = compile_pattern(regex)
             except PatternError as error:
-                self._faults.append(f"MONITORING_TARGETS_REGEX is {regex!r}: {error}")
+                self._faults.append((0, f"MONITORING_TARGETS_REGEX is {regex!r}: {error}"))
 
     def finish(self) -> tuple[Target, ...]:
         if not self._targets and not self._faults:
-            self._faults.append(f"{self._path}: names no target; right would be one URL at least")
+            self._faults.append((0, f"{self._path}: names no target; right would be one URL at least"))
         if self._faults:
-            raise UserError(*self._faults)
+            raise UserError(*(message for _, message in sorted(self._faults, key=itemgetter(0))))
         return tuple(target for target, _ in self._targets.values())
 
     def read_list(self, text: str) -> None:
@@ -147,7 +153,7 @@ class _Reader:
                 self._fault(number, "this is YAML; right would be a file name that ends in .yml")
                 return
             if url:
-                self._add(number, f"{url!r}", name=url, url=url)
+                self._add(number, _shown(url), name=url, url=url)
 
     def read_yaml(self, text: str) -> None:
         document = self._document = yaml_lines.read(text)
@@ -159,11 +165,11 @@ class _Reader:
             self._fault(1, "right would be a mapping with `targets`, a list, and maybe `defaults`")
             return
         known = tuple(sorted(TargetsFile.model_fields, reverse=True))
-        for key in document.value.keys() - set(known):
+        for key in (key for key in document.value if key not in known):
             self._unknown(document.line((key,)), "", key, known)
         defaults = document.value.get("defaults") or {}
         if not isinstance(defaults, dict):
-            self._fault(document.line(("defaults",)), f"defaults is {defaults!r}; right would be a mapping")
+            self._fault(document.line(("defaults",)), f"defaults is {_shown(defaults)}; right would be a mapping")
             defaults = {}
         wrong = {path[0] for path in self._validate(Common, defaults, ("defaults",), "defaults")[1]}
         defaults = {key: value for key, value in defaults.items() if key not in wrong}
@@ -173,10 +179,13 @@ class _Reader:
     def _target(self, path: yaml_lines.Path, given: Any, defaults: Mapping[str, Any]) -> None:
         line = self._document.line(path)
         if not isinstance(given, dict):
-            self._fault(line, f"a target is {given!r}; right would be a URL or a mapping with `url`")
+            self._fault(line, f"a target is {_shown(given)}; right would be a URL or a mapping with `url`")
             return
-        who = f"target {given.get('name') or given.get('url') or path[-1]!r}"
-        model, _ = self._validate(TargetModel, _merged(defaults, given), path, who)
+        who = f"target {_shown(given.get('name') or given.get('url') or path[-1])}"
+        merged = _merged(defaults, given)
+        model, wrong = self._validate(TargetModel, merged, path, who)
+        if wrong:
+            model = _rest(merged, {keys[0] for keys in wrong})
         if not isinstance(model, TargetModel):
             return
         interval = model.interval or self._interval
@@ -288,6 +297,11 @@ class _Reader:
                 self._document.line(path),
                 f"{key} names ${{{name}}}, which is not set; right would be a variable of the .env or the environment",
             )
+        try:
+            filled.encode()
+        except UnicodeEncodeError:  # the environment may hold any bytes
+            self._fault(self._document.line(path), f"{key} names a variable that is no text; right would be UTF-8")
+            return ""
         return filled
 
     def _expectations(self, model: Common, path: yaml_lines.Path, who: str) -> Expectations:
@@ -371,7 +385,7 @@ class _Reader:
         try:
             self._targets[name] = Target(name=name, url=url, **settings), line
         except ValueError as error:
-            self._fault(line, f"{who}: url is {url!r}: {error}")
+            self._fault(line, f"{who}: url is {_shown(url)}: {error}")
         assert name in self._targets or len(self._faults) > before
 
     def _validate(
@@ -392,18 +406,20 @@ class _Reader:
         line = self._document.line((*path, *keys))
         key, value = ".".join(keys), fault["input"]
         around, right = _described(model, keys)
-        so = " (YAML reads yes, no, on and off so)" if isinstance(value, bool) else ""
+        so = next((f" (YAML reads {what} so)" for kind, what in _READ_SO.items() if isinstance(value, kind)), "")
         if fault["type"] == "extra_forbidden":
             self._unknown(line, who, key, tuple(around.model_fields))
         elif fault["type"] == "missing":
             self._fault(line, f"{who}: {key} is missing; right would be {right}")
         elif isinstance(cause := fault.get("ctx", {}).get("error"), PatternError):
-            self._fault(line, f"{who}: {key} is {value!r}: {cause}")
+            self._fault(line, f"{who}: {key} is {_shown(value)}: {cause}")
         elif keys[0] in _CLOSED:
-            shown = repr(value) if isinstance(value, bool) else "not right (it may be a secret and is not shown)"
+            shown = (
+                str(value) if isinstance(value, tuple(_READ_SO)) else "not right (it may be a secret and is not shown)"
+            )
             self._fault(line, f"{who}: {key} is {shown}{so}; right would be {right}")
         else:
-            self._fault(line, f"{who}: {key} is {value!r}{so}; right would be {right}")
+            self._fault(line, f"{who}: {key} is {_shown(value)}{so}; right would be {right}")
 
     def _unknown(self, line: int, who: str, key: str, known: tuple[str, ...]) -> None:
         near = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
@@ -413,7 +429,7 @@ class _Reader:
     def _fault(self, line: int, message: str) -> None:
         # A URL with a password in it is a fault itself; the message must not carry the password on.
         shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in without_password(message))
-        self._faults.append(f"{self._path}:{line}: {shown}")
+        self._faults.append((line, f"{self._path}:{line}: {shown}"))
 
 
 class _Filling:
@@ -461,6 +477,27 @@ def _why_no_certificate(error: OSError) -> str:
             return "tls.key is not its key"
         return "right would be a PEM certificate and its PEM key without a passphrase"
     return error.strerror or str(error)
+
+
+def _shown(value: object) -> str:
+    """Write a value of the file for a message, briefly."""
+    try:
+        text = str(value) if isinstance(value, datetime.date) else repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        text = "a huge number"
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
+
+def _rest(merged: Mapping[str, Any], wrong: set[str]) -> TargetModel | None:
+    """Give what is right of a target, so that faults between its keys and outside of them are told, too."""
+    if "name" in wrong:
+        return None
+    if "interval" in wrong:
+        wrong = wrong | {"timeout"}  # which is measured by it
+    try:
+        return TargetModel.model_validate({key: value for key, value in merged.items() if key not in wrong})
+    except ValidationError:
+        return None
 
 
 def _merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

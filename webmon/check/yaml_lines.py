@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import yaml
 
-_MOST_NODES: Final = 1_000_000
+_MOST_ALIASED: Final = 100_000
+"""Values that aliases may add to a file. What stands there itself is bounded by the file."""
 _MOST_DEEP: Final = 32
 
 Path = tuple[str | int, ...]
@@ -39,7 +40,7 @@ def read(text: str) -> Document:
     try:
         node = loader.get_single_node()
         if node is not None:
-            document.value = _Walk(loader, document).value(node, ())
+            document.value = _Walk(loader, document, most=len(text) + _MOST_ALIASED).value(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         # What is missing at the end is missed on the line after the last.
@@ -57,14 +58,14 @@ def read(text: str) -> Document:
 class _Walk:
     """Turns nodes into values, and notes lines and faults in the document."""
 
-    def __init__(self, loader: yaml.CSafeLoader, document: Document) -> None:
+    def __init__(self, loader: yaml.CSafeLoader, document: Document, most: int) -> None:
         self._loader = loader
         self._document = document
-        self._nodes = 0
+        self._left = most
 
     def value(self, node: yaml.Node, path: Path) -> Any:
-        self._nodes += 1
-        if self._nodes > _MOST_NODES or len(path) > _MOST_DEEP:  # an alias may hold itself, or multiply
+        self._left -= 1
+        if self._left < 0 or len(path) > _MOST_DEEP:  # an alias may hold itself, or multiply
             raise yaml.MarkedYAMLError(problem="too large or nested too deep", problem_mark=node.start_mark)
         self._document.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):

@@ -2,7 +2,9 @@
 
 import base64
 import json
+import re
 import textwrap
+import time
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 from webmon import cli
 from webmon.check import targets_model
+from webmon.check.pattern import PatternError, compile_pattern
 from webmon.check.target import Proxy, Target, Tls
 from webmon.check.targets_file import check_file, load
 from webmon.errors import UserError
@@ -157,10 +160,19 @@ def test_a_secret_that_is_not_set_is_told_with_its_name_and_line(whole: Path) ->
         load(whole, secrets={"SHOP_KEY": "k3y", "SHOP_PASSWORD": ""})
     why = "which is not set; right would be a variable of the .env or the environment"
     assert [line.removeprefix(f"{whole}:") for line in caught.value.lines] == [
-        f"10: target 'shop': auth.basic.password names ${{SHOP_PASSWORD}}, {why}",
         f"9: target 'shop': body names ${{SHOP_TOKEN}}, {why}",
+        f"10: target 'shop': auth.basic.password names ${{SHOP_PASSWORD}}, {why}",
         f"12: target 'shop': proxy names ${{SHOP_PASSWORD}}, {why}",
         f"24: target 'http://a/': auth.bearer names ${{SHOP_TOKEN}}, {why}",
+    ]
+
+
+def test_a_secret_that_is_no_text_is_told_without_it(whole: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        load(whole, secrets={"SHOP_KEY": "k", "SHOP_TOKEN": "t", "SHOP_PASSWORD": "\udcff"})
+    assert [line.removeprefix(f"{whole}:") for line in caught.value.lines] == [
+        f"{line}: target 'shop': {key} names a variable that is no text; right would be UTF-8"
+        for line, key in ((10, "auth.basic.password"), (12, "proxy"))
     ]
 
 
@@ -255,7 +267,8 @@ BAD_TARGETS = {
     "{url: 'http://a/', expect: {status: 2yy}}": "target 'http://a/': expect.status is '2yy'; right would be codes and "
     "ranges: 200, 200-299, 2xx, or a list of them",
     "{url: 'http://a/', expect: {body: '(?=x)'}}": "target 'http://a/': expect.body is '(?=x)': RE2 cannot take it: "
-    "invalid perl operator: (?=; it has no lookahead and no lookbehind: match the text itself",
+    "invalid perl operator: (?=; it has no lookahead and no lookbehind: match the text itself, or put what must not be "
+    "there in body_not",
     "{url: 'http://a/', labels: {port: 80}}": "target 'http://a/': labels.port is 80; right would be a mapping of "
     "words, each value in quotes",
     "{url: 'http://a/', tls: {verify: 'no'}}": "target 'http://a/': tls.verify is 'no'; right would be true or false",
@@ -351,7 +364,15 @@ def test_all_faults_are_told_at_once_each_with_its_line(tmp_path: Path) -> None:
             name: b
           - url: http://c/
             name: b
-        """,
+          - url: ftp://c/
+            name: 2026-01-02
+          - url: ftp://d/
+            interval: soon
+            timeout: 99
+            follow_redirects: no
+            max_redirects: 0x%s
+        """
+        % ("f" * 5000),
     )
     assert faults(path, regex="(") == [
         "MONITORING_TARGETS_REGEX is '(': RE2 cannot take it: missing ): (",
@@ -362,7 +383,53 @@ def test_all_faults_are_told_at_once_each_with_its_line(tmp_path: Path) -> None:
         "8: target 'http://a/': expect.body is '(a)\\\\1': RE2 cannot take it: invalid escape sequence: \\1; it has "
         "no back references: spell out what may stand there",
         "11: target 'b' is listed twice, first on line 9; right would be a name of its own",
+        "14: target 2026-01-02: name is 2026-01-02 (YAML reads what looks like a date so); right would be text of 1 to "
+        "200 characters, in quotes",
+        "15: target 'ftp://d/': url is 'ftp://d/': right would be http://HOST/... or https://HOST/...",
+        "16: target 'ftp://d/': interval is 'soon'; right would be seconds from 1 to 86400, or 30s, 5m, 1h",
+        "19: target 'ftp://d/': max_redirects is a huge number; right would be a whole number from 0 to 50",
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a0: &a0 [x,x,x,x,x,x,x,x,x]\n"
+        + "".join(f"a{n + 1}: &a{n + 1} [{','.join([f'*a{n}'] * 9)}]\n" for n in range(9))
+        + "targets: [*a9]\n",
+        "targets: " + "[" * 100_000,
+        "targets: " + "{a: " * 50_000,
+        "targets: " + "[" * 40 + "]" * 40,
+        "targets:\n- &a {url: 'http://a/', b: *a}\n",
+    ],
+)
+def test_a_file_made_to_grow_is_refused_in_time(text: str, tmp_path: Path) -> None:
+    began = time.process_time()
+    (fault,) = faults(write(tmp_path, text))
+    assert "not YAML" in fault
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("pattern", "instead"),
+    [
+        (r"(?!a)", "put what must not be there in body_not"),
+        (r"(?P<x>a)(?P=x)", "it has no back references"),
+        (r"(?>a)", "it never backtracks"),
+        (r"a{2}+", "it never backtracks"),
+        (r"(?#a)", "it has no comments"),
+        (r"(?(1)a|b)", "write the alternatives, (a|b)"),
+        (r"(?x)a", "its flags are i, m, s and U"),
+        (r"a\Z", r"write \z for the end of the page"),
+        (r"\u00e9", r"or \x{...} with its number"),
+        (r"\h", r"write [ \t]"),
+        (r"\R", r"write \r?\n"),
+        (r"(a{100}){100}", "nested ones multiplied: write * instead"),
+    ],
+)
+def test_a_pattern_that_re2_cannot_take_is_told_with_what_to_write_instead(pattern: str, instead: str) -> None:
+    with pytest.raises(PatternError, match=re.escape(instead)):
+        compile_pattern(pattern)
 
 
 def test_a_password_in_a_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
@@ -459,17 +526,34 @@ YAML_PIECES = st.sampled_from(
         "\t",
         "\x00",
         "é",
-        "0x",
+        "0x" + "f" * 5000,
         ".inf",
+        ".nan",
+        "9" * 400,
+        "!!binary ",
+        "!!set ",
+        "!!python/object:os.system ",
+        "!x ",
+        "&b ",
+        "*b",
+        "---\n",
+        "%YAML 1.1\n",
+        "2026-01-02",
+        "1:30",
+        "\ufeff",
+        "\u2028",
     ]
 )
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(YAML_PIECES, max_size=30).map("".join), st.sampled_from(["t.yml", "t.txt"]))
-def test_no_file_makes_a_traceback(tmp_path: Path, text: str, name: str) -> None:
+@given(
+    st.lists(YAML_PIECES, max_size=30).map(lambda pieces: "".join(pieces).encode()) | st.binary(max_size=40),
+    st.sampled_from(["t.yml", "t.txt"]),
+)
+def test_no_file_makes_a_traceback(tmp_path: Path, text: bytes, name: str) -> None:
     path = tmp_path / name
-    path.write_text("targets:\n- " * (name == "t.yml") + text, encoding="utf-8")
+    path.write_bytes(b"targets:\n- " * (name == "t.yml") + text)
     try:
         targets = load(path)
     except UserError as error:
@@ -489,10 +573,30 @@ ANYTHING: st.SearchStrategy[Any] = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
+    | st.sampled_from([10**400, -(10**400)])
     | st.floats()
     | st.dates()
+    | st.datetimes()
+    | st.binary(max_size=8)
     | st.text(max_size=8)
-    | st.sampled_from(["http://a/", "${A}", "${B", "(?=x)", "2xx", "5s", "1KB", "GET", "HEAD", "any", "\\n"]),
+    | st.sampled_from(
+        [
+            "http://a/",
+            "http://u:${A}@p:1",
+            "reused",
+            "POST",
+            "${A}",
+            "${B",
+            "(?=x)",
+            "2xx",
+            "5s",
+            "1KB",
+            "GET",
+            "HEAD",
+            "any",
+            "\\n",
+        ]
+    ),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(st.sampled_from([*KEYS, "X-Y"]) | st.text(max_size=5), inner, max_size=4)
@@ -505,7 +609,7 @@ ANYTHING: st.SearchStrategy[Any] = st.recursive(
 @given(
     st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=5),
     st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=5),
-    st.none() | st.dictionaries(st.sampled_from("AB"), st.text(min_size=1, max_size=5)),
+    st.none() | st.dictionaries(st.sampled_from("AB"), st.text(min_size=1, max_size=5) | st.just("\udcff")),
 )
 def test_no_value_of_any_key_makes_a_traceback(
     tmp_path: Path, defaults: dict[str, Any], target: dict[str, Any], secrets: dict[str, str] | None
