@@ -31,6 +31,9 @@ _RETRY_SECS: Final = 30.0
 _REPORT_SECS: Final = 60.0
 """How often results that went for want of room are logged."""
 
+_COMMIT_SECS: Final = 30.0
+"""How long a commit may take before the outbox counts as standing still; a disk that is busy takes a few seconds."""
+
 _CORRUPT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -135,6 +138,8 @@ class Outbox:
         self._pending: deque[Row] = deque()
         self._pending_bytes = 0
         self._removed: list[int] = []
+        self._waiting_since: float | None = None
+        """When the last commit was, or the first result was put since; None while none waits for one."""
         self._closing = False
         self._on_disk = True
         self._retry_at = 0.0
@@ -154,6 +159,7 @@ class Outbox:
             self._last_id = max(self._last_id + 1, time.time_ns() // 1000)
             self._pending.append(Row(self._last_id, key, value))
             self._pending_bytes += len(key) + len(value)
+            self._waiting_since = self._waiting_since or time.monotonic()
             while self._pending_bytes > _PENDING_BYTES:
                 oldest = self._pending.popleft()
                 self._pending_bytes -= len(oldest.key) + len(oldest.value)
@@ -192,9 +198,10 @@ class Outbox:
         """Whether results wait in the file, and not in memory for want of one that works."""
         return self._on_disk
 
-    def is_alive(self) -> bool:
-        """Tell whether results are still being committed."""
-        return self._writer.is_alive()
+    def faults(self) -> list[str]:
+        """Tell that the results that wait for a commit get none, neither on disk nor in memory."""
+        waits = time.monotonic() - self._waiting_since if self._waiting_since is not None else 0.0
+        return [f"outbox: nothing was committed for {waits:.0f} s"] if waits > _COMMIT_SECS else []
 
     def close(self, timeout: float) -> None:
         """Commit what is there and close, in so many seconds at most."""
@@ -253,6 +260,7 @@ class Outbox:
                         if self._pending and self._pending[0].id == row.id:
                             self._pending.popleft()
                             self._pending_bytes -= len(row.key) + len(row.value)
+                    self._waiting_since = time.monotonic() if self._pending else None
                     self._changed.notify_all()
 
     def _commit(self, rows: Sequence[Row], removed: Sequence[int]) -> bool:

@@ -38,6 +38,10 @@ _CLOSE_SECS: Final = 5.0
 _BACKOFF_SECS: Final = (1.0, 15.0)
 """First and longest wait before the next producer."""
 
+_TURN_SECS: Final = 300.0
+"""How long one turn of the thread may take before it counts as standing still: a host without a resolver that works
+spends half a minute on the name of each broker."""
+
 _TELL_SECS: Final = 60.0
 """How long an outage lasts before a new cause of it is logged, if waiting may mend that cause."""
 
@@ -138,6 +142,7 @@ class Publisher:
         self._outbox = outbox
         self._stall_secs = stall_secs
         self._make_producer = make_producer
+        self._turned = time.monotonic()
         self._stopping = threading.Event()
         self._away_since: float | None = None
         self._away_told = 0.0
@@ -157,6 +162,11 @@ class Publisher:
         """Tell whether the thread runs."""
         return self._thread.is_alive()
 
+    def faults(self) -> list[str]:
+        """Tell that nobody tries to send any more; that Kafka is away is no fault of this kind."""
+        still = time.monotonic() - self._turned
+        return [f"publisher: it stands still for {still:.0f} s"] if still > _TURN_SECS else []
+
     def stop(self, timeout: float) -> None:
         """Send no more, wait a moment for the acknowledgements still to come; the rest stays in the outbox."""
         self._stopping.set()
@@ -165,6 +175,7 @@ class Publisher:
     def _run(self) -> None:
         wait, longest = _BACKOFF_SECS
         while not self._stopping.is_set():
+            self._turned = time.monotonic()
             before = self.acknowledged
             try:
                 self._publish_with_new_producer()
@@ -211,6 +222,7 @@ class Publisher:
         opened, sent_up_to = self._outbox.opened, 0
         looked_at: float | None = None
         while not self._stopping.is_set():
+            self._turned = time.monotonic()
             if self._outbox.opened != opened:
                 opened, sent_up_to = self._outbox.opened, 0
             free = MOST_IN_FLIGHT - len(session.in_flight)
@@ -235,6 +247,7 @@ class Publisher:
                 kafka.check_reachable(self._settings)
 
     def _send(self, producer: Any, session: _Session, row: Row) -> None:
+        self._turned = time.monotonic()
         session.sending(row)
         try:
             future = producer.send(self._settings.topic, key=row.key, value=row.value, headers=headers())

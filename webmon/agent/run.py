@@ -15,10 +15,10 @@ from webmon.agent.metrics import Metrics
 from webmon.agent.outbox import Outbox
 from webmon.agent.publisher import Publisher
 from webmon.agent.resolver import Resolver
-from webmon.agent.schedule import Due, Schedule
+from webmon.agent.schedule import PAUSE, SECOND, Due, Schedule
 from webmon.agent.shard import mine
 from webmon.agent.vantage import Vantage
-from webmon.agent.workers import Workers, threads_needed
+from webmon.agent.workers import Workers
 from webmon.check import targets_file
 from webmon.check.probe import Probe, utc_now
 from webmon.check.result import UnreadableResultError, decode, encode
@@ -95,14 +95,19 @@ class Agent:
         self._metrics = Metrics(monitoring.vantage, self._own_metrics)
         self._metrics_address = monitoring.metrics_address
         self._listener: Listener | None = None
+        self._told_faults: set[str] = set()
+        """Parts that stand still, which was logged."""
+        self._ticked = time.monotonic()
 
     def start(self) -> None:
         """Begin to check and to publish."""
         self._publisher.start()
         self.use(self._targets)
+        self._workers.start()
         if self._metrics_address != "off":
             try:
-                self._listener = Listener(*_host_port(self._metrics_address), self._metrics, self._is_alive)
+                address = _host_port(self._metrics_address)
+                self._listener = Listener(*address, self._metrics, lambda: not self.faults(), self._said)
             except OSError as error:
                 # A site must not go unwatched for that.
                 why = error.strerror or error
@@ -113,24 +118,38 @@ class Agent:
         self._targets = targets
         self._probe.prepare(targets)
         self._metrics.use(target.name for target in targets)
-        threads = threads_needed(targets)
-        # Every thread may wait for a lookup, and as many again may hang that were left behind.
-        self._resolver.most = 2 * threads + 8
-        self._workers.start(threads)
         self._workers.replace_targets(targets)
-        _log.info("%d targets%s", len(targets), _why_threads(targets, len(self._workers)))
+        # Every thread may wait for a lookup, and as many again may hang that were left behind.
+        self._resolver.most = 2 * self._workers.most + 8
+        _log.info("%d targets%s", len(targets), _why_threads(targets, self._workers.most))
 
     def tick(self) -> bool:
-        """Look after the parts, once a second; give whether all are alive."""
+        """Look after the parts, once a second; give whether all of them go on, as far as can be seen from outside."""
         self._workers.look()
-        return self._is_alive()
+        now = time.monotonic()
+        self._ticked, before = now, self._ticked
+        if (now - before) * SECOND > PAUSE:
+            return False  # the whole process stood still: the parts have their turn first
+        faults = self.faults()
+        parts = {fault.partition(":")[0] for fault in faults}
+        for fault in faults:
+            if fault.partition(":")[0] not in self._told_faults:
+                _log.error("not well, so systemd's watchdog is not fed: %s", fault)
+        self._told_faults = parts
+        return not faults
 
-    def _is_alive(self) -> bool:
-        return self._workers.are_alive() and self._outbox.is_alive() and self._publisher.is_alive()
+    def faults(self) -> list[str]:
+        """Tell, a line each, which part stands still; each begins with the part's name."""
+        return [*self._workers.faults(), *self._outbox.faults(), *self._publisher.faults()]
+
+    def _said(self) -> str:
+        return "\n".join(self.faults())
 
     def _own_metrics(self) -> Iterator[Metric]:
         yield gauge("webmon_targets", "Targets of this agent", len(self._targets))
-        yield gauge("webmon_threads", "Threads that check", len(self._workers))
+        yield gauge("webmon_threads", "Threads that check or wait for a check", len(self._workers))
+        yield gauge("webmon_threads_busy", "Checks that run", self._workers.busy())
+        yield gauge("webmon_threads_most", "Threads that there may be", self._workers.most)
         yield counter("webmon_slots_kept_total", "Slots of the schedule that were kept", self._schedule.kept)
         yield counter("webmon_slots_missed_total", "Slots that could not be kept", self._schedule.missed)
         yield gauge("webmon_outbox_results", "Results that Kafka has not acknowledged", len(self._outbox))
@@ -166,6 +185,7 @@ class Agent:
         ]
         if lost := self._outbox.dropped + self._publisher.refused:
             parts.append(f"dropped {lost}")
+        parts += [f"not well: {fault}" for fault in self.faults()]
         if cause := self._publisher.away_cause:
             parts.append(f"not publishing: {cause}")
         return "; ".join(parts)
@@ -249,7 +269,7 @@ def _host_port(text: str) -> tuple[str, int]:
 
 
 def _why_threads(targets: tuple[Target, ...], threads: int) -> str:
-    """Say how many threads there are, and why; a list shared by many may leave this instance without a target."""
+    """Say how many threads there may be, and why; a list shared by many may leave this instance without a target."""
     if not targets:
         return ""
     intervals = sorted({target.interval for target in targets})
@@ -259,6 +279,6 @@ def _why_threads(targets: tuple[Target, ...], threads: int) -> str:
         return f"{values[0]:g} s" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g} s"
 
     return (
-        f", {threads} threads: a check may take {show(timeouts)} and is due every {show(intervals)}, "
-        f"so {len(targets) / threads:.3g} targets share one"
+        f", {threads} threads at most: so many checks may run at once, for one may take {show(timeouts)} "
+        f"and is due every {show(intervals)}"
     )

@@ -7,6 +7,7 @@ microseconds, for slots must not drift by rounding.
 
 import hashlib
 import heapq
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,9 @@ PAUSE: Final = 3 * SECOND
 STEP: Final = SECOND
 """How far the wall clock may part from the monotonic one between two looks before it counts as set anew."""
 
+GRACE: Final = SECOND
+"""What a check may take over its timeout: half a second to end, and as much to begin late."""
+
 
 def offset(target: str, agent: str, interval: int) -> int:
     """Give where in its interval an agent checks a target: from 0 to below the interval, evenly spread."""
@@ -31,6 +35,30 @@ def offset(target: str, agent: str, interval: int) -> int:
 def slot_after(now: int, interval: int, at: int) -> int:
     """Give the first slot later than now, of those at `at` + k * interval."""
     return now + interval - (now - at) % interval
+
+
+def most_at_once(held: Iterable[tuple[int, int, int]]) -> int:
+    """Give how many checks can run at once where each takes all the time that it may.
+
+    Args:
+        held: for each target its interval, the offset of its slots, and how long a check may take, in microseconds.
+
+    Slots of one interval meet in the same way each time, so for them this is exact; those of different intervals meet
+    in every way sooner or later, so they add up.
+    """
+    by_interval: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for interval, at, takes in held:
+        by_interval[interval].append((at, min(takes, interval)))
+    most = 0
+    for interval, checks in by_interval.items():
+        # One round of the circle: those that reach its end run at its start. Of one moment, ends come first.
+        running = peak = sum(at + takes >= interval for at, takes in checks)
+        changes = [(at, 1) for at, _ in checks] + [((at + takes) % interval, -1) for at, takes in checks]
+        for _, change in sorted(changes):
+            running += change
+            peak = max(peak, running)
+        most += peak
+    return most
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +119,12 @@ class Schedule:
         self._entries = entries
         self._sort()
 
+    def most_at_once(self) -> int:
+        """Give how many checks can run at once where each takes its whole timeout, and a moment more."""
+        return most_at_once(
+            (entry.interval, entry.at, round(entry.target.timeout * SECOND) + GRACE) for entry in self._entries.values()
+        )
+
     def look(self, wall: int, monotonic: int) -> None:
         """Note the time, once a second at least.
 
@@ -113,21 +147,26 @@ class Schedule:
         self.missed += lost
         self.missed_standing_still += lost
 
-    def take(self, wall: int, monotonic: int) -> Due | None:
-        """Give the target whose slot came first, or None while none is due. The caller says when it is done()."""
+    def is_due(self, wall: int, monotonic: int) -> bool:
+        """Tell whether a check is to begin; slots that have come and cannot be kept are counted as missed by that."""
         self.look(wall, monotonic)
         while self._queue and self._queue[0][0] <= wall:
-            slot, name = heapq.heappop(self._queue)
-            entry = self._entries[name]
-            entry.slot = slot + entry.interval
-            heapq.heappush(self._queue, (entry.slot, name))
-            if entry.slot <= wall or name in self._busy:
-                self.missed += 1
-                continue
-            self._busy.add(name)
-            self.kept += 1
-            return Due(entry.target, slot)
-        return None
+            slot, name = self._queue[0]
+            if slot + self._entries[name].interval > wall and name not in self._busy:
+                return True
+            self._advance()
+            self.missed += 1
+        return False
+
+    def take(self, wall: int, monotonic: int) -> Due | None:
+        """Give the target whose slot came first, or None while none is due. The caller says when it is done()."""
+        if not self.is_due(wall, monotonic):
+            return None
+        slot, name = self._queue[0]
+        self._advance()
+        self._busy.add(name)
+        self.kept += 1
+        return Due(self._entries[name].target, slot)
 
     def done(self, name: str) -> None:
         """Say that the check of a target has ended."""
@@ -136,6 +175,13 @@ class Schedule:
     def next_slot(self) -> int | None:
         """Give the slot that comes next; None while there are no targets."""
         return self._queue[0][0] if self._queue else None
+
+    def _advance(self) -> None:
+        """Go on to the next slot of the target whose slot comes first."""
+        slot, name = self._queue[0]
+        entry = self._entries[name]
+        entry.slot = slot + entry.interval
+        heapq.heapreplace(self._queue, (entry.slot, name))
 
     def _sort(self) -> None:
         self._queue = [(entry.slot, name) for name, entry in self._entries.items()]

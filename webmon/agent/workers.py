@@ -1,11 +1,13 @@
-"""The threads that check: a free one takes the target whose slot came first."""
+"""The threads that check: one keeps the time and hands each target that is due to another, which checks it.
+
+Threads come as they are needed, up to as many as can have a check at once where every check takes its whole timeout. So
+no check waits for a thread, however many targets hang; and a list that is well needs a few.
+"""
 
 import logging
-import math
 import threading
 import time
-from collections.abc import Callable, Iterable
-from fractions import Fraction
+from collections.abc import Callable
 from typing import Final
 
 from webmon.agent.schedule import SECOND, Due, Schedule
@@ -14,7 +16,13 @@ from webmon.check.target import Target
 _log = logging.getLogger(__name__)
 
 _TELL_SECS: Final = 60.0
-"""How often missed slots are logged."""
+"""How often missed slots, and threads that cannot be had, are logged."""
+_IDLE_SECS: Final = 120.0
+"""How long a thread without work stays: longer than most intervals, so that those of a busy moment meet the next."""
+_TRY_AGAIN_SECS: Final = 5.0
+"""How long no thread is asked for after the system gave none."""
+STUCK_SECS: Final = 15.0
+"""How far past its time what must go on may be, before it counts as standing still."""
 
 
 def wall() -> int:
@@ -27,60 +35,72 @@ def monotonic() -> int:
     return time.monotonic_ns() // 1000
 
 
-def targets_per_thread(target: Target) -> int:
-    """Give how many targets like this one share a thread.
+class _Worker:
+    """A thread, and what it was handed; the lock of Workers guards all but the waiting."""
 
-    A thread does interval / timeout checks in an interval when each takes its whole timeout, and one more target can
-    wait for its turn meanwhile: at 60 s and 15 s five share one, and four that hang leave room for the fifth.
-    """
-    return math.floor(Fraction(target.interval) / Fraction(target.timeout)) + 1
+    def __init__(self) -> None:
+        self.due: Due | None = None
+        """What it checks; None while it is idle, and for the word to end."""
+        self.began = 0.0
+        self.wake = threading.Lock()
+        self.wake.acquire()
 
-
-def threads_needed(targets: Iterable[Target]) -> int:
-    """Give how many threads keep every slot of the targets, however many of them hang."""
-    return math.ceil(sum(Fraction(1, targets_per_thread(target)) for target in targets))
+    def hand(self, due: Due | None) -> None:
+        """Give it a check, or nothing for the word to end."""
+        self.due, self.began = due, time.monotonic()
+        self.wake.release()
 
 
 class Workers:
-    """Threads that take what is due from a schedule and perform it."""
+    """Takes what is due from a schedule and has it performed."""
 
     def __init__(self, schedule: Schedule, perform: Callable[[Due], None]) -> None:
         """Take the schedule, and what to do with a due target; `perform` is called in many threads at once."""
+        self.most = 0
+        """How many threads there may be."""
         self._schedule = schedule
         self._perform = perform
         self._changed = threading.Condition()
+        """For the thread that keeps the time, and for who waits for the last check to end."""
+        self._workers: set[_Worker] = set()
+        self._idle: list[_Worker] = []
+        """The last one that became idle is handed the next check, so that the others may leave."""
+        self._starved = False
+        """Whether something is due and there is no thread for it."""
+        self._starved_since = 0.0
+        self._ask_again = 0.0
+        self._turned = time.monotonic()
         self._stopping = False
-        self._timekeeper: threading.Thread | None = None
-        self._threads: list[threading.Thread] = []
+        self._timekeeper = threading.Thread(target=self._keep_time, name="schedule", daemon=True)
         self._told = (0, 0)
         self._told_at = float("-inf")
+        self._refused_told = float("-inf")
 
-    def start(self, count: int) -> None:
-        """See that at least so many threads run."""
-        while len(self._threads) < count:
-            thread = threading.Thread(target=self._work, name=f"check-{len(self._threads) + 1}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+    def start(self) -> None:
+        """Begin to check what is due."""
+        self._turned = time.monotonic()
+        self._timekeeper.start()
 
     def __len__(self) -> int:
         """Give the number of threads."""
-        return len(self._threads)
+        return len(self._workers)
 
-    def are_alive(self) -> bool:
-        """Tell whether every thread still runs."""
-        return all(thread.is_alive() for thread in self._threads)
+    def busy(self) -> int:
+        """Give how many checks run."""
+        return len(self._workers) - len(self._idle)
 
     def replace_targets(self, targets: tuple[Target, ...]) -> None:
-        """Give the schedule another list."""
+        """Give the schedule another list; checks that run go on."""
         with self._changed:
             self._schedule.replace(targets, wall())
+            # Those of the old list may hang on for their timeout.
+            self.most = self._schedule.most_at_once() + self.busy()
             self._changed.notify_all()
 
     def look(self) -> None:
-        """Show the schedule the time, once a second, also while every thread is busy; tell of missed slots."""
+        """Show the schedule the time, once a second; tell of missed slots."""
         with self._changed:
             self._schedule.look(wall(), monotonic())
-            self._changed.notify()
             missed, standing_still = self._schedule.missed, self._schedule.missed_standing_still
         if standing_still > self._told[1]:
             _log.warning(
@@ -93,42 +113,110 @@ class Workers:
             )
             self._told, self._told_at = (missed, standing_still), time.monotonic()
 
+    def faults(self) -> list[str]:
+        """Tell what stands still: that nobody keeps the time, that a check goes on for ever, that no thread is left."""
+        now = time.monotonic()
+        if not self._changed.acquire(timeout=1):
+            return ["schedule: its lock is held"]
+        try:
+            late = now - self._turned
+            running = [(worker.due, worker.began) for worker in self._workers if worker.due is not None]
+            starved = now - self._starved_since if self._starved else 0.0
+        finally:
+            self._changed.release()
+        found = []
+        if late > STUCK_SECS:
+            found.append(f"schedule: nobody has looked what is due for {late:.0f} s")
+        over = [(now - began - due.target.timeout, due.target.name) for due, began in running]
+        if over and max(over)[0] > STUCK_SECS:
+            found.append(f"checks: {max(over)[1]} should have ended {max(over)[0]:.0f} s ago")
+        patience = STUCK_SECS + max((due.target.timeout for due, _ in running), default=0.0)
+        if starved > patience:
+            found.append(f"threads: none was free or could be had for {starved:.0f} s")
+        return found
+
     def stop(self, timeout: float) -> int:
         """Start no new check and wait so many seconds for those that run; give how many are left behind."""
         with self._changed:
             self._stopping = True
+            for worker in self._idle:
+                worker.hand(None)
+            self._workers.difference_update(self._idle)
+            self._idle.clear()
             self._changed.notify_all()
-        end = time.monotonic() + timeout
-        for thread in self._threads:
-            thread.join(max(0.0, end - time.monotonic()))
-        return sum(thread.is_alive() for thread in self._threads)
+            self._changed.wait_for(lambda: not self._workers, timeout)
+            return len(self._workers)
 
-    def _work(self) -> None:
-        while (due := self._next()) is not None:
+    def _keep_time(self) -> None:
+        with self._changed:
+            while not self._stopping:
+                self._turned = time.monotonic()
+                try:
+                    self._changed.wait(self._hand_out())
+                # Without this thread nothing is checked any more; what it was about is tried again.
+                except Exception:  # noqa: BLE001
+                    _log.exception("schedule: webmon's own fault")
+                    self._changed.wait(1)
+
+    def _hand_out(self) -> float:
+        """Hand out what is due; give how many seconds there are until something may be to do."""
+        while self._schedule.is_due(wall(), monotonic()):
+            if not self._idle and not self._hire():
+                if not self._starved:
+                    self._starved, self._starved_since = True, time.monotonic()
+                return 1.0
+            self._starved = False
+            if (due := self._schedule.take(wall(), monotonic())) is not None:
+                self._idle.pop().hand(due)
+        self._starved = False
+        slot = self._schedule.next_slot()
+        return 1.0 if slot is None else max(0.0, min((slot - wall()) / SECOND, 1.0))
+
+    def _hire(self) -> bool:
+        """Make a thread, which is idle; tell whether it could be had."""
+        now = time.monotonic()
+        if len(self._workers) >= self.most or now < self._ask_again:
+            return False
+        worker = _Worker()
+        try:
+            threading.Thread(target=self._work, args=(worker,), name="check", daemon=True).start()
+        except RuntimeError as error:
+            self._ask_again = now + _TRY_AGAIN_SECS
+            if now - self._refused_told >= _TELL_SECS:
+                self._refused_told = now
+                _log.error("the system gives no more than %d threads (%s): checks wait", len(self._workers), error)
+            return False
+        self._workers.add(worker)
+        self._idle.append(worker)
+        return True
+
+    def _work(self, worker: _Worker) -> None:
+        while self._waits(worker):
+            due = worker.due
+            if due is None:
+                return
             try:
                 self._perform(due)
             # A thread that dies would take its share of the checks with it, unseen.
             except Exception:  # noqa: BLE001
                 _log.exception("%s: webmon's own fault, no result", due.target.name)
-            finally:
-                with self._changed:
-                    self._schedule.done(due.target.name)
+            with self._changed:
+                worker.due = None
+                self._schedule.done(due.target.name)
+                if self._stopping:
+                    self._workers.remove(worker)
+                    self._changed.notify_all()
+                    return
+                self._idle.append(worker)
+                if self._starved:
+                    self._changed.notify()
 
-    def _next(self) -> Due | None:
-        """Wait for a due target; None when it is time to stop."""
-        me = threading.current_thread()
-        with self._changed:
-            while not self._stopping:
-                due = self._schedule.take(wall(), monotonic())
-                if due is not None:
-                    self._changed.notify()  # another keeps the time from here
-                    return due
-                if self._timekeeper is not None:
-                    self._changed.wait()
-                    continue
-                # One idle thread waits for the next slot and the rest for it: a hundred need not wake at each.
-                self._timekeeper = me
-                slot = self._schedule.next_slot()
-                self._changed.wait(None if slot is None else max(0.0, min((slot - wall()) / SECOND, 1.0)))
-                self._timekeeper = None
-        return None
+    def _waits(self, worker: _Worker) -> bool:
+        """Wait for something to do; False where it is time to leave for want of it."""
+        while not worker.wake.acquire(timeout=_IDLE_SECS):
+            with self._changed:
+                if worker in self._idle:  # and not handed something in this moment
+                    self._idle.remove(worker)
+                    self._workers.remove(worker)
+                    return False
+        return True

@@ -1,13 +1,14 @@
 """The schedule: fixed slots, spread and kept; the tests own the clock."""
 
+import heapq
 import itertools
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webmon.agent.schedule import PAUSE, SECOND, Due, Schedule, offset, slot_after
+from webmon.agent.schedule import PAUSE, SECOND, Due, Schedule, most_at_once, offset, slot_after
 from webmon.check.target import Target
 
 MINUTE = 60 * SECOND
@@ -190,6 +191,107 @@ def test_a_target_whose_check_runs_is_not_begun_again_by_a_new_list() -> None:
     assert len(clock.run(NOW + MINUTE, hanging=frozenset({"a"}))) == 1
     clock.schedule.replace([make_target("a", 10)], clock.wall)
     assert clock.run(clock.wall + MINUTE) == []
+
+
+held = st.tuples(st.integers(1, 3), st.integers(0, 100), st.integers(1, 100)).map(
+    lambda drawn: (drawn[0] * 20, drawn[1] % (drawn[0] * 20), drawn[2])
+)
+"""An interval of 20, 40 or 60 units, an offset below it, and how long a check takes."""
+
+
+@given(st.lists(held, max_size=20))
+def test_no_more_checks_run_at_once_than_was_said(checks: list[tuple[int, int, int]]) -> None:
+    most = 0
+    for moment in range(120, 240):  # one round of all intervals, when all have begun
+        most = max(most, sum((moment - at) % interval < min(takes, interval) for interval, at, takes in checks))
+    assert most <= most_at_once(checks)
+    if len({interval for interval, _, _ in checks}) == 1:
+        assert most == most_at_once(checks)
+
+
+@given(st.integers(1, 40), st.floats(0.5, 30), st.floats(0, 1))
+def test_with_so_many_threads_no_slot_waits_however_many_hang(count: int, timeout: float, share: float) -> None:
+    """Every check begins at its slot while it takes all its time, so none is missed and none is late."""
+    targets = [
+        Target(name=str(n), url="http://a/", interval=31 if n % 2 else 62, timeout=timeout) for n in range(count)
+    ]
+    hanging = {target.name for target in targets[: round(count * share)]}
+    schedule = Schedule("here")
+    schedule.replace(targets, NOW)
+    threads = schedule.most_at_once()
+    wall, kept = NOW, 0
+    ends: list[tuple[int, str]] = []
+    schedule.look(wall, wall)
+    while wall < NOW + 4 * MINUTE:
+        wall = min(wall + SECOND, schedule.next_slot() or NOW)
+        while ends and ends[0][0] <= wall:
+            schedule.done(heapq.heappop(ends)[1])
+        while (due := schedule.take(wall, wall)) is not None:
+            takes = round(timeout * SECOND) + SECOND // 2 if due.target.name in hanging else 1
+            heapq.heappush(ends, (wall + takes, due.target.name))
+            assert len(ends) <= threads
+            assert due.slot == wall
+            kept += 1
+    assert (schedule.kept, schedule.missed) == (kept, 0)
+
+
+def test_the_bound_follows_from_where_the_slots_are() -> None:
+    schedule = Schedule("here")
+    schedule.replace([make_target(str(n)) for n in range(2000)], NOW)
+    assert 2000 * 16 / 60 < schedule.most_at_once() < 2000 * 16 / 60 + 70  # the mean, and what chance adds
+
+
+lists = st.lists(st.sampled_from("abcdef"), unique=True, max_size=6)
+
+
+@given(st.lists(st.tuples(lists, st.integers(1, 90)), min_size=1, max_size=6), st.sampled_from([0, 20]))
+def test_reloads_neither_miss_nor_double_a_slot_of_targets_that_stay(
+    reloads: list[tuple[list[str], int]], takes: int
+) -> None:
+    """Whatever the lists and the moments, also while checks run: every slot of a target in the list, once."""
+    schedule = Schedule("here")
+    wall = NOW
+    ends: dict[str, int] = {}
+    seen: list[tuple[str, int]] = []
+    owed: set[tuple[str, int]] = set()
+    schedule.look(wall, wall)
+    for names, seconds in reloads:
+        schedule.replace([make_target(name) for name in names], wall)
+        until = wall + seconds * SECOND
+        for name in names:
+            at = offset(name, "here", MINUTE)
+            owed |= {(name, slot) for slot in range(slot_after(wall, MINUTE, at), until + 1, MINUTE)}
+        while wall < until:
+            wall = min(wall + SECOND, until, max(wall + 1, schedule.next_slot() or until))
+            for name in [name for name, end in ends.items() if end <= wall]:
+                schedule.done(name)
+                del ends[name]
+            while (due := schedule.take(wall, wall)) is not None:
+                seen.append((due.target.name, due.slot))
+                if takes:
+                    ends[due.target.name] = wall + takes * SECOND
+                else:
+                    schedule.done(due.target.name)
+    assert len(seen) == len(set(seen))
+    assert set(seen) == owed
+    assert schedule.missed == 0
+
+
+@settings(max_examples=25)
+@given(st.lists(st.tuples(st.integers(-7200, 7200), st.integers(0, 7200)), max_size=3))
+def test_no_step_of_a_clock_and_no_pause_makes_a_burst_or_stops_the_checks(jumps: list[tuple[int, int]]) -> None:
+    """Each step is what the wall clock jumps by, and how long the process stood still; a minute of peace follows it."""
+    clock = make(*(make_target(str(n)) for n in range(5)))
+    for step, still in jumps:
+        clock.wall += (step + still) * SECOND
+        clock.monotonic += still * SECOND
+        clock.schedule.look(clock.wall, clock.monotonic)
+        began = clock.wall
+        done = clock.run(clock.wall + MINUTE)
+        assert Counter(due.target.name for due in done) <= Counter({str(n): 2 for n in range(5)})
+        assert {due.target.name for due in done} == {str(n) for n in range(5)}
+        # A step of a second or less, and a short pause, leave slots that are late and still kept.
+        assert all(due.slot > began - 5 * SECOND for due in done)
 
 
 def test_no_targets_are_no_slots() -> None:

@@ -3,37 +3,21 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from tests.waiting import wait_until
+from webmon.agent import workers as workers_module
 from webmon.agent.schedule import Due, Schedule
-from webmon.agent.workers import Workers, threads_needed
+from webmon.agent.workers import Workers
 from webmon.check.target import Target
 
 
 def make_targets(count: int, interval: float = 60, timeout: float = 15) -> tuple[Target, ...]:
     return tuple(Target(name=str(n), url=f"http://{n}/", interval=interval, timeout=timeout) for n in range(count))
-
-
-@pytest.mark.parametrize(
-    ("count", "interval", "timeout", "threads"),
-    [
-        (1, 60, 15, 1),
-        (5, 60, 15, 1),
-        (6, 60, 15, 2),
-        (101, 60, 15, 21),
-        (15, 10, 4, 5),
-        (4, 10, 10, 2),
-        (9, 1, 0.1, 1),
-    ],
-)
-def test_threads_follow_from_interval_and_timeout(count: int, interval: float, timeout: float, threads: int) -> None:
-    assert threads_needed(make_targets(count, interval, timeout)) == threads
-
-
-def test_each_target_counts_by_its_own_interval_and_timeout() -> None:
-    assert threads_needed(make_targets(5) + make_targets(3, 10, 4)) == 2
 
 
 class Recorder:
@@ -51,17 +35,17 @@ class Recorder:
         self.done[due.target.name] += 1
 
 
-def run(recorder: Recorder, targets: tuple[Target, ...], threads: int) -> tuple[Workers, Schedule]:
+def run(perform: Callable[[Due], None], targets: tuple[Target, ...]) -> tuple[Workers, Schedule]:
     schedule = Schedule("here")
-    workers = Workers(schedule, recorder)
-    workers.start(threads)
+    workers = Workers(schedule, perform)
+    workers.start()
     workers.replace_targets(targets)
     return workers, schedule
 
 
 def test_checks_begin_when_they_are_due() -> None:
     recorder = Recorder()
-    workers, _ = run(recorder, make_targets(10, 0.5, 0.1), 2)
+    workers, _ = run(recorder, make_targets(10, 0.5, 0.1))
     wait_until(lambda: sum(recorder.done.values()) >= 30)
     workers.stop(1)
     late = sorted(value for values in recorder.late.values() for value in values)
@@ -69,13 +53,69 @@ def test_checks_begin_when_they_are_due() -> None:
     assert late[len(late) // 2] < 0.25
 
 
-def test_four_that_hang_do_not_stop_the_fifth() -> None:
-    hanging = {str(n): 0.2 for n in range(4)}
+def test_no_slot_of_a_healthy_target_is_missed_however_many_hang() -> None:
+    hanging = {str(n): 0.9 for n in range(40)}
     recorder = Recorder(hanging)
-    targets = make_targets(5, 0.8, 0.2)
-    workers, _ = run(recorder, targets, threads_needed(targets))
-    assert len(workers) == 1
-    wait_until(lambda: recorder.done["4"] >= 3, seconds=10)
+    workers, schedule = run(recorder, make_targets(50, 1, 0.9))
+    wait_until(lambda: all(recorder.done[str(n)] >= 3 for n in range(50)))
+    assert schedule.missed == 0
+    assert max(late for n in range(40, 50) for late in recorder.late[str(n)]) < 0.5
+    assert 30 < len(workers) <= workers.most <= 50
+    workers.stop(1)
+
+
+def test_threads_come_as_they_are_needed_and_leave_when_they_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers_module, "_IDLE_SECS", 0.3)
+    recorder = Recorder({str(n): 60 for n in range(20)})
+    workers, _ = run(recorder, make_targets(20, 0.5, 0.5))
+    wait_until(lambda: workers.busy() == 20)
+    recorder.release.set()
+    workers.replace_targets(make_targets(20, 60, 0.5))
+    wait_until(lambda: len(workers) <= 2, seconds=10)
+    workers.stop(1)
+
+
+def test_a_list_that_is_well_needs_few_threads() -> None:
+    recorder = Recorder()
+    workers, _ = run(recorder, make_targets(200, 2, 2))
+    wait_until(lambda: len(recorder.done) == 200)
+    assert len(workers) < 20
+    assert workers.most == 200
+    workers.stop(1)
+
+
+def test_checks_of_the_old_list_that_hang_take_no_thread_from_the_new_one() -> None:
+    recorder = Recorder({str(n): 60 for n in range(5)})
+    workers, _ = run(recorder, make_targets(5, 1, 1))
+    wait_until(lambda: workers.busy() == 5)
+    workers.replace_targets(tuple(replace(target, name=f"new{target.name}") for target in make_targets(5, 1, 1)))
+    wait_until(lambda: all(recorder.done[f"new{n}"] for n in range(5)))
+    recorder.release.set()
+    workers.stop(1)
+
+
+def test_a_system_that_gives_no_more_threads_makes_checks_wait_and_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    original = threading.Thread.start
+    given: list[threading.Thread] = []
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "check":
+            if len(given) == 2:
+                raise RuntimeError("can't start new thread")
+            given.append(thread)
+        original(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    recorder = Recorder({str(n): 0.05 for n in range(10)})
+    workers, _ = run(recorder, make_targets(10, 1, 1))
+    wait_until(lambda: len(recorder.done) == 10)
+    assert len(workers) == 2
+    assert [record.message for record in caplog.records] == [
+        "the system gives no more than 2 threads (can't start new thread): checks wait"
+    ]
+    assert workers.faults() == []
     workers.stop(1)
 
 
@@ -86,34 +126,38 @@ def test_a_check_that_fails_does_not_take_its_thread_along() -> None:
         done.append(due.target.name)
         raise ZeroDivisionError
 
-    schedule = Schedule("here")
-    workers = Workers(schedule, perform)
-    workers.start(1)
-    workers.replace_targets(make_targets(1, 0.05, 0.05))
+    workers, _ = run(perform, make_targets(1, 0.05, 0.05))
     wait_until(lambda: len(done) >= 3)
-    assert workers.are_alive()
+    assert len(workers) == 1
     assert workers.stop(1) == 0
 
 
 def test_stop_begins_no_check_and_waits_for_those_that_run() -> None:
     recorder = Recorder({"0": 0.3})
-    workers, schedule = run(recorder, make_targets(1, 0.05, 0.05), 1)
+    workers, schedule = run(recorder, make_targets(1, 0.05, 0.05))
     wait_until(lambda: "0" in recorder.late)
     assert workers.stop(5) == 0
     assert recorder.done["0"] == 1
     assert schedule.kept == 1
 
 
-def test_stop_leaves_a_check_behind_that_does_not_end() -> None:
-    recorder = Recorder({"0": 60})
-    workers, _ = run(recorder, make_targets(1, 0.05, 0.05), 1)
-    wait_until(lambda: "0" in recorder.late)
-    assert workers.stop(0.1) == 1
+def test_stop_leaves_five_hundred_checks_behind_that_do_not_end() -> None:
+    recorder = Recorder({str(n): 60 for n in range(500)})
+    workers, _ = run(recorder, make_targets(500, 1, 1))
+    wait_until(lambda: workers.busy() == 500)
+    began = time.monotonic()
+    assert workers.stop(0.1) == 500
+    assert time.monotonic() - began < 5
     recorder.release.set()
 
 
 def test_idle_threads_sleep() -> None:
-    workers, _ = run(Recorder(), make_targets(1), 50)
+    recorder = Recorder({str(n): 60 for n in range(50)})
+    workers, _ = run(recorder, make_targets(50, 0.5, 0.5))
+    wait_until(lambda: workers.busy() == 50)
+    workers.replace_targets(())
+    recorder.release.set()
+    wait_until(lambda: workers.busy() == 0)
     before = time.process_time()
     time.sleep(0.5)
     assert time.process_time() - before < 0.2
@@ -122,7 +166,7 @@ def test_idle_threads_sleep() -> None:
 
 def test_missed_slots_are_logged_with_their_number(caplog: pytest.LogCaptureFixture) -> None:
     recorder = Recorder({"0": 60})
-    workers, schedule = run(recorder, make_targets(1, 0.05, 0.05), 2)
+    workers, schedule = run(recorder, make_targets(1, 0.05, 0.05))
     wait_until(lambda: schedule.missed > 3)
     workers.look()
     workers.look()
@@ -130,4 +174,46 @@ def test_missed_slots_are_logged_with_their_number(caplog: pytest.LogCaptureFixt
         "slots are missed: the check before still ran, or every thread was busy"
     ]
     recorder.release.set()
+    workers.stop(1)
+
+
+def test_a_fault_of_the_schedule_is_logged_and_the_checks_go_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = Recorder()
+    workers, schedule = run(recorder, make_targets(1, 0.05, 0.05))
+    with monkeypatch.context() as patch:
+        patch.setattr(schedule, "take", lambda *_: 1 / 0)
+        wait_until(lambda: "webmon's own fault" in caplog.text)
+    done = recorder.done["0"]
+    wait_until(lambda: recorder.done["0"] > done)
+    workers.stop(1)
+
+
+def test_a_check_that_does_not_end_by_itself_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers_module, "STUCK_SECS", 0.1)
+    recorder = Recorder({"0": 60})
+    workers, _ = run(recorder, make_targets(2, 0.2, 0.2))
+    wait_until(lambda: workers.busy() == 1)
+    assert workers.faults() == []
+    wait_until(lambda: workers.faults() == ["checks: 0 should have ended 0 s ago"])
+    recorder.release.set()
+    wait_until(lambda: workers.faults() == [])
+    workers.stop(1)
+
+
+def test_nobody_who_looks_what_is_due_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers_module, "STUCK_SECS", 0.1)
+    workers = Workers(Schedule("here"), Recorder())
+    wait_until(lambda: workers.faults() == ["schedule: nobody has looked what is due for 0 s"])
+    with workers._changed:
+        held = ThreadPoolExecutor(1).submit(workers.faults).result()
+    assert held == ["schedule: its lock is held"]
+
+
+def test_no_thread_for_what_is_due_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers_module, "STUCK_SECS", 1.5)  # the time is looked at each second
+    monkeypatch.setattr(Workers, "_hire", lambda _: False)
+    workers, _ = run(Recorder(), make_targets(1, 0.1, 0.1))
+    wait_until(lambda: workers.faults() == ["threads: none was free or could be had for 2 s"])
     workers.stop(1)
