@@ -15,7 +15,7 @@ from tests.hostile import AUTHORITY, HOSTILE, HostileServer, full_backlog, page,
 from tests.waiting import wait_until
 from webmon.agent.resolver import Resolver
 from webmon.agent.schedule import Due, Schedule
-from webmon.agent.workers import Workers, threads_needed
+from webmon.agent.workers import Workers
 from webmon.check.pattern import compile_pattern
 from webmon.check.probe import Probe
 from webmon.check.result import CheckResult, Outcome
@@ -65,7 +65,7 @@ def test_healthy_targets_stay_on_schedule_among_all_that_are_hostile(
         ]
         targets = (*hostile, *healthy)
         probe.prepare(targets)
-        workers.start(threads_needed(targets))
+        workers.start()
         workers.replace_targets(targets)
         wait_until(
             lambda: (
@@ -75,7 +75,7 @@ def test_healthy_targets_stay_on_schedule_among_all_that_are_hostile(
             "results of all targets",
         )
         assert workers.stop(10) == 0
-        assert workers.are_alive() is False
+        assert len(workers) == 0
     for target in healthy:
         kept = results[target.name]
         assert {result.outcome for result in kept} == {Outcome.UP}, kept
