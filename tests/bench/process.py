@@ -18,6 +18,11 @@ def resident_bytes(pid: int) -> int:
     return _status(pid, "VmRSS") << 10
 
 
+def peak_resident_bytes(pid: int) -> int:
+    """Give the most resident memory that a process ever had."""
+    return _status(pid, "VmHWM") << 10
+
+
 def threads(pid: int) -> int:
     """Give the number of threads of a process."""
     return _status(pid, "Threads")

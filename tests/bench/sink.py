@@ -1,0 +1,427 @@
+"""The sink: rows a second into the store and from the topic, memory behind a backlog, freshness, bytes on disk.
+
+It runs on the Kafka and the TimescaleDB of the integration tests (LAB_NAME or WEBMON_TEST_SERVICES). What is compared
+is measured in turns in one run, and the best of a few runs counts: whoever else uses the machine only makes slower.
+"""
+
+import contextlib
+import gc
+import io
+import itertools
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from kafka import KafkaConsumer, KafkaProducer
+from kafka import errors as kafka_errors
+from msgspec import structs
+from psycopg2 import sql
+
+from tests.bench.figures import Bench, Figure
+from tests.bench.process import cpu_secs, peak_resident_bytes
+from tests.integration.services import find
+from tests.integration.stage import Stage
+from tests.waiting import wait_until
+from webmon import kafka
+from webmon.check.result import CheckResult, Outcome, Phases, encode, headers
+from webmon.settings import Sink
+from webmon.sink.store import Store
+
+TARGETS: Final = 1000
+VANTAGES: Final = 3
+INTERVAL: Final = 60.0
+PEER_ROWS: Final = 26_000
+"""Rows a second of Telegraf 1.38 from the same topic into the same table, neither deduplicated nor rolled up."""
+DEFAULTS: Final = Sink.model_validate({})
+
+
+@dataclass(frozen=True)
+class _Size:
+    """How much is measured."""
+
+    stored: int
+    """Rows in each turn of the store."""
+    behind: int
+    """Messages of the backlog."""
+    kept: int
+    """Rows on disk."""
+    runs: int
+
+
+QUICK: Final = _Size(stored=100_000, behind=200_000, kept=1_000_000, runs=3)
+FULL: Final = _Size(stored=200_000, behind=1_000_000, kept=10_000_000, runs=5)
+
+
+def checks(count: int, *, end: datetime | None = None) -> Iterator[CheckResult]:
+    """Give the results of a fleet in the order of time, the last at `end` (default: now): one in a hundred failed."""
+    draw = random.Random(1)
+    fleet = TARGETS * VANTAGES
+    last = end or datetime.now(UTC)
+    step = timedelta(seconds=INTERVAL / fleet)
+    names = ("dns", "connect", "tls", "first_byte", "transfer")
+    phases = [Phases(**{name: draw.lognormvariate(-4, 0.8) for name in names}) for _ in range(997)]
+    expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=60)
+    for number in range(count):
+        target, agent = divmod(number % fleet, VANTAGES)
+        slot = last - step * (count - number)
+        took = phases[number % len(phases)]
+        total = sum(getattr(took, name) for name in names)
+        failed = number % 100 == 7
+        yield CheckResult(
+            target=f"site-{target:04d}",
+            url=f"https://site-{target:04d}.example/health",
+            labels={"team": f"team-{target % 10}", "stage": "production"},
+            agent=f"vantage-{agent}",
+            scheduled_at=slot,
+            time=slot + timedelta(microseconds=number % 2000),
+            interval=INTERVAL,
+            outcome=Outcome.STATUS_MISMATCH if failed else Outcome.UP,
+            error="status 503, expected 200" if failed else None,
+            http_status=503 if failed else 200,
+            response_time=total - (took.transfer or 0),
+            total_time=total,
+            phases=took,
+            regex_match=True,
+            body_bytes=4000 + number % 50_000,
+            http_version="1.1",
+            remote_ip=f"192.0.2.{target % 250}",
+            tls_version="TLSv1.3",
+            tls_not_after=expires,
+        )
+
+
+def in_batches(results: Sequence[CheckResult]) -> Iterator[Sequence[CheckResult]]:
+    """Cut as the sink does."""
+    for start in range(0, len(results), DEFAULTS.batch_size):
+        yield results[start : start + DEFAULTS.batch_size]
+
+
+@contextlib.contextmanager
+def a_stage() -> Iterator[Stage]:
+    """Give topic, tables and roles of our own, removed afterwards."""
+    with tempfile.TemporaryDirectory() as directory:
+        stage = Stage(find(), Path(directory))
+        try:
+            stage.init(KAFKA_TOPIC_PARTITIONS="6")
+            yield stage
+        finally:
+            stage.remove()
+
+
+def _empty(stage: Stage) -> None:
+    for table in ("{t}", "{t_errors}"):
+        stage.sql(f"TRUNCATE {table}")
+
+
+def _secs(action: Callable[[], object]) -> float:
+    gc.collect()
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+# ---------------------------------------------------------------- the store alone
+
+
+def store_figures(stage: Stage, size: _Size) -> Iterator[Figure]:
+    """Compare the store with a plain COPY of the same rows, and with what a user would write first."""
+    results = list(checks(size.stored))
+    store = Store(stage.settings("sink").postgres)
+    store.store(results[:100])
+
+    def stored() -> None:
+        for batch in in_batches(results):
+            store.store(batch)
+
+    _empty(stage)
+    stored()
+    assert stage.count() == len(results)
+    copies = _as_copy_text(stage)
+    ratios: list[float] = []
+    best_store = best_copy = best_cpu = float("inf")
+    for _ in range(size.runs):
+        _empty(stage)
+        copying = _copied(stage, copies)
+        _empty(stage)
+        cpu = time.process_time()
+        storing = _secs(stored)
+        best_cpu = min(best_cpu, time.process_time() - cpu)
+        ratios.append(copying / storing)
+        best_store, best_copy = min(best_store, storing), min(best_copy, copying)
+    again = _secs(stored)
+    assert stage.count() == len(results)
+    store.close()
+    count = len(results)
+    yield Figure("store: rows from decoded results, everything on", count / best_store, "rows/s")
+    yield Figure("store: CPU of our process", best_cpu / count * 1e6, "us/row")
+    yield Figure("store: the same again, all repeats", count / again, "rows/s")
+    yield Figure("plain COPY of ready-made text, same hypertable and index", count / best_copy, "rows/s")
+    yield Figure(
+        "store against that COPY",
+        statistics.median(ratios),
+        "ratio",
+        at_least=0.5,
+        note=f"median of {size.runs} turns of {count:,} rows, batches of {DEFAULTS.batch_size}",
+    )
+    _empty(stage)
+    columns, rows = _as_values(stage, results[:5000])
+    _empty(stage)
+    singly = len(rows) / 5 / _secs(lambda: _insert_singly(stage, columns, rows[: len(rows) // 5]))
+    _empty(stage)
+    many = len(rows) / _secs(lambda: _insert_many(stage, columns, rows))
+    yield Figure("INSERT row by row, each its own commit", singly, "rows/s", note="as a user would write it first")
+    yield Figure("executemany, one commit", many, "rows/s", note="as a user would write it next")
+    yield Figure("store against row by row", count / best_store / singly, "ratio")
+    yield Figure("store against executemany", count / best_store / many, "ratio")
+
+
+def _as_copy_text(stage: Stage) -> list[bytes]:
+    """Give what is stored as COPY's text, cut into batches."""
+    text = io.BytesIO()
+    with stage.database() as cursor:
+        table = sql.Identifier(stage.table).as_string(cursor)
+        cursor.copy_expert(f"COPY (SELECT * FROM {table}) TO STDOUT", text)
+    lines = text.getvalue().splitlines(keepends=True)
+    cut = range(0, len(lines), DEFAULTS.batch_size)
+    return [b"".join(lines[start : start + DEFAULTS.batch_size]) for start in cut]
+
+
+def _copied(stage: Stage, copies: Sequence[bytes]) -> float:
+    with stage.database() as cursor:
+        table = sql.Identifier(stage.table).as_string(cursor)
+
+        def copy() -> None:
+            for text in copies:
+                cursor.copy_expert(f"COPY {table} FROM STDIN", io.BytesIO(text))
+
+        return _secs(copy)
+
+
+def _as_values(stage: Stage, results: Sequence[CheckResult]) -> tuple[int, list[tuple[Any, ...]]]:
+    store = Store(stage.settings("sink").postgres)
+    store.store(results)
+    store.close()
+    rows = stage.sql("SELECT * FROM {t}")
+    return len(rows[0]), rows
+
+
+def _insert(stage: Stage, columns: int) -> sql.Composed:
+    marks = sql.SQL(", ").join([sql.Placeholder()] * columns)
+    return sql.SQL("INSERT INTO {} VALUES ({}) ON CONFLICT DO NOTHING").format(sql.Identifier(stage.table), marks)
+
+
+def _insert_singly(stage: Stage, columns: int, rows: Sequence[tuple[Any, ...]]) -> None:
+    statement = _insert(stage, columns)
+    with stage.database() as cursor:
+        for row in rows:
+            cursor.execute(statement, row)
+
+
+def _insert_many(stage: Stage, columns: int, rows: Sequence[tuple[Any, ...]]) -> None:
+    with stage.database() as cursor:
+        cursor.execute("BEGIN")
+        cursor.executemany(_insert(stage, columns), rows)
+        cursor.execute("COMMIT")
+
+
+# ---------------------------------------------------------------- from the topic
+
+
+@dataclass(frozen=True)
+class _Drained:
+    rows_a_sec: float
+    cpu_us: float
+    """Of all sinks, for one row."""
+    resident: int
+    """Peak of the largest sink."""
+
+
+def topic_figures(stage: Stage, size: _Size) -> Iterator[Figure]:
+    """Let the real `webmon sink` work off a backlog, alone and as two."""
+    _publish(stage, size.behind)
+    drained = [_drain(stage, size.behind, sinks=1) for _ in range(size.runs)]
+    alone = max(run.rows_a_sec for run in drained)
+    cpu = min(run.cpu_us for run in drained)
+    consumer = min(_consumer_alone(stage, size.behind) for _ in range(size.runs))
+    behind = f"{size.behind:,} messages behind"
+    yield Figure("topic to committed rows, one sink", alone, "rows/s", at_least=PEER_ROWS, note=behind)
+    yield Figure("CPU of the sink", cpu, "us/row")
+    yield Figure("of that kafka-python's", consumer, "us/row", note="the same consumer, polling the same messages")
+    yield Figure("memory of a sink, peak", max(run.resident for run in drained) / 1e6, "MB", at_most=150, note=behind)
+    pairs = [
+        _drain(stage, size.behind, sinks=2).rows_a_sec / _drain(stage, size.behind, sinks=1).rows_a_sec
+        for _ in range(size.runs)
+    ]
+    cores = f"median of {size.runs} pairs; {os.cpu_count()} cores, shared with broker and database"
+    yield Figure("two sinks against one", statistics.median(pairs), "ratio", note=cores)
+
+
+def _publish(stage: Stage, count: int) -> None:
+    producer = KafkaProducer(**kafka.producer_args(stage.kafka_settings("agent")))
+    ours = headers()
+    try:
+        last = None
+        for number, result in enumerate(checks(count)):
+            last = producer.send(stage.topic, key=result.target.encode(), value=encode(result), headers=ours)
+            if number % 20_000 == 0:
+                producer.flush(timeout=60)
+        producer.flush(timeout=60)
+        assert last is not None
+        last.get(timeout=20)
+    finally:
+        producer.close(timeout=5)
+
+
+def _drain(stage: Stage, total: int, *, sinks: int) -> _Drained:
+    _empty(stage)
+    with stage.admin() as admin:
+        with contextlib.suppress(kafka_errors.GroupIdNotFoundError):
+            admin.delete_groups([stage.topic])
+
+        def committed() -> int:
+            offsets = admin.list_group_offsets({stage.topic: None})[stage.topic]
+            return sum(max(0, offset.offset) for offset in offsets.values())
+
+        programs = [
+            stage.start_sink(SINK_BATCH_SECS=str(DEFAULTS.batch_secs), MONITORING_LOG_LEVEL="WARNING")
+            for _ in range(sinks)
+        ]
+        pids = [program.process.pid for program in programs]
+        wait_until(lambda: committed() > 0, "the first rows", 60)
+        first, began, cpu = committed(), time.perf_counter(), sum(map(cpu_secs, pids))
+        wait_until(lambda: committed() == total, "all rows", 600)
+        secs, spent = time.perf_counter() - began, sum(map(cpu_secs, pids)) - cpu
+        resident = max(map(peak_resident_bytes, pids))
+    for program in programs:
+        program.stop()
+    assert stage.count() == total
+    return _Drained((total - first) / secs, spent / (total - first) * 1e6, resident)
+
+
+def _consumer_alone(stage: Stage, total: int) -> float:
+    """Give the CPU microseconds a message of kafka-python's consumer as the sink sets it, which only polls."""
+    ours = kafka.consumer_args(stage.kafka_settings("sink")) | {"group_id": None}
+    consumer = KafkaConsumer(stage.topic, **ours)
+    try:
+        got = 0
+        while not got:
+            got = sum(map(len, consumer.poll(timeout_ms=500, max_records=1).values()))
+        began, first = time.process_time(), got
+        while got < total:
+            got += sum(map(len, consumer.poll(timeout_ms=500, max_records=DEFAULTS.batch_size).values()))
+        return (time.process_time() - began) / (total - first) * 1e6
+    finally:
+        consumer.close()
+
+
+# ---------------------------------------------------------------- freshness
+
+_RATE: Final = 200
+_FRESH_SECS: Final = 20
+
+
+def freshness_figures(stage: Stage) -> Iterator[Figure]:
+    """Send 200 results a second as they end, and look every 20 ms which can be seen."""
+    _empty(stage)
+    sink = stage.start_sink(SINK_BATCH_SECS=str(DEFAULTS.batch_secs))
+    sink.wait_for_line("storing")
+    producer = stage.producer()
+    ended: dict[datetime, float] = {}
+    waited: list[float] = []
+    ours = headers()
+    templates = itertools.cycle(list(itertools.islice(checks(3000), 3000)))
+    began = time.monotonic()
+    # The first two seconds are the start of all: names are given their numbers, chunks are made.
+    with stage.database() as cursor:
+        table = sql.Identifier(stage.table)
+        seen = sql.SQL("SELECT time FROM {} WHERE time > now() - interval '10 s'").format(table)
+        sent = 0
+        while ended or sent < _RATE * _FRESH_SECS:
+            due = min(_RATE * _FRESH_SECS, int((time.monotonic() - began) * _RATE))
+            for _ in range(due - sent):
+                now = datetime.now(UTC)
+                result = structs.replace(next(templates), time=now, scheduled_at=now)
+                ended[now] = time.monotonic()
+                producer.send(stage.topic, key=result.target.encode(), value=encode(result), headers=ours)
+            sent = due
+            cursor.execute(seen)
+            visible = time.monotonic()
+            for (moment,) in cursor.fetchall():
+                if (end := ended.pop(moment, None)) is not None and end - began > 2:
+                    waited.append(visible - end)
+            assert visible - began < _FRESH_SECS + 30, f"{len(ended)} results are not to be seen"
+            time.sleep(0.02)
+    sink.stop()
+    waited.sort()
+    batch_secs = DEFAULTS.batch_secs
+    yield Figure("freshness, p50: end of check to row visible", statistics.median(waited), "s")
+    yield Figure(
+        "freshness, p99",
+        waited[int(len(waited) * 0.99)],
+        "s",
+        at_most=batch_secs + 0.5,
+        note=f"{_RATE} results a second for {_FRESH_SECS} s, SINK_BATCH_SECS={batch_secs:g}",
+    )
+
+
+# ---------------------------------------------------------------- on disk
+
+
+def disk_figures(stage: Stage, size: _Size) -> Iterator[Figure]:
+    """Keep many rows, and read one target's last day."""
+    _empty(stage)
+    store = Store(stage.settings("sink").postgres)
+    results = checks(size.kept)
+    while batch := list(itertools.islice(results, DEFAULTS.batch_size)):
+        store.store(batch)
+    store.close()
+    stage.sql("ANALYZE {t}")
+    rows = stage.count()
+    used = int(stage.sql("SELECT hypertable_size(%s::regclass)", f'"{stage.table}"')[0][0])
+    note = f"{rows / 1e6:g} million rows, all phases, with the unique index"
+    yield Figure("bytes on disk a check", used / rows, "bytes", at_most=130, note=note)
+    reading = []
+    for target in range(0, TARGETS, TARGETS // 20):
+        url = f"https://site-{target:04d}.example/health"
+        statement = "SELECT * FROM {t_view} WHERE web_url = %s AND time > now() - interval '1 day' ORDER BY time"
+        reading.append(_secs(lambda url=url: stage.sql(statement, url)))  # type: ignore[misc]
+    yield Figure(
+        "a target's last day read from the view", statistics.median(reading) * 1000, "ms", at_most=50, note=note
+    )
+
+
+# ----------------------------------------------------------------
+
+
+def figures(size: _Size = QUICK) -> Iterator[Figure]:
+    """Measure all at a size."""
+    with a_stage() as stage:
+        yield from store_figures(stage, size)
+        yield from topic_figures(stage, size)
+    with a_stage() as stage:
+        yield from freshness_figures(stage)
+        yield from disk_figures(stage, size)
+
+
+def versions() -> dict[str, str]:
+    """Give what was measured."""
+    with a_stage() as stage:
+        server = stage.sql("SHOW server_version")[0][0]
+        timescaledb = stage.sql("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")[0][0]
+    return {
+        "PostgreSQL": str(server),
+        "TimescaleDB": str(timescaledb),
+        "kafka-python": version("kafka-python"),
+        "psycopg2": version("psycopg2-binary"),
+    }
+
+
+BENCH: Final = Bench(figures, versions)
