@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from webmon.check.result import CheckResult, UnreadableResultError, decode, schema_of
+from webmon.check.result import CheckResult, UnreadableResultError, decode, headers, schema_of
 
 Record = Any
 """kafka-python's ConsumerRecord, which comes without types: topic, partition, offset, key, value, headers."""
@@ -13,6 +13,9 @@ OLDEST: Final = timedelta(days=366)
 """No agent keeps results as long as this: an older one has a wrong clock, and would make a chunk of its own."""
 AHEAD: Final = timedelta(hours=1)
 """How far a clock may be ahead; Kafka's own brokers take no more (message.timestamp.after.max.ms)."""
+
+_OURS: Final = headers()
+"""What nearly every record has: those of an agent of this release."""
 
 
 class Read(NamedTuple):
@@ -33,23 +36,32 @@ def read(records: Iterable[Record], *, now: datetime) -> tuple[list[Read], list[
     """Tell the readable records from the others, each in the order of the topic."""
     readable: list[Read] = []
     unreadable: list[Unreadable] = []
+    oldest, newest = now - OLDEST, now + AHEAD
     for record in records:
         try:
-            readable.append(Read(record, _result(record, now)))
+            result = _result(record)
+            _see_times(result, oldest, newest)
         except UnreadableResultError as error:
             unreadable.append(Unreadable(record, str(error)))
+        else:
+            readable.append(Read(record, result))
     return readable, unreadable
 
 
-def _result(record: Record, now: datetime) -> CheckResult:
+def _result(record: Record) -> CheckResult:
     if record.value is None:
         raise UnreadableResultError("the message has no value")
+    if record.headers == _OURS:
+        return decode(record.value)
     # A header may stand twice or hold no value; the last one that says something counts.
-    headers = {name: value for name, value in record.headers if value is not None}
-    result = decode(record.value, schema=schema_of(headers))
-    for name, moment in (("time", result.time), ("scheduled_at", result.scheduled_at)):
-        if not now - OLDEST <= moment <= now + AHEAD:
-            raise UnreadableResultError(
-                f"{name} {moment.isoformat()} is not between {OLDEST.days} days ago and {AHEAD.seconds // 3600} h ahead"
-            )
-    return result
+    said = {name: value for name, value in record.headers if value is not None}
+    return decode(record.value, schema=schema_of(said))
+
+
+def _see_times(result: CheckResult, oldest: datetime, newest: datetime) -> None:
+    if oldest <= result.time <= newest and oldest <= result.scheduled_at <= newest:
+        return
+    name, moment = ("scheduled_at", result.scheduled_at) if oldest <= result.time <= newest else ("time", result.time)
+    raise UnreadableResultError(
+        f"{name} {moment.isoformat()} is not between {OLDEST.days} days ago and {AHEAD.seconds // 3600} h ahead"
+    )
