@@ -111,10 +111,6 @@ class _Span(NamedTuple):
     newest: CheckResult
     first: datetime
 
-    def with_(self, other: "_Span") -> "_Span":
-        newest = other.newest if other.newest.time > self.newest.time else self.newest
-        return _Span(newest, min(self.first, other.first))
-
 
 class Dimensions:
     """The small tables beside the rows, as far as one session knows them."""
@@ -142,33 +138,17 @@ class Dimensions:
         """
         if max(len(self._targets), len(self._agents), len(self._series), len(self._contexts)) > _KEPT:
             self.forget()
-        spans: dict[tuple[str, str], list[CheckResult]] = {}
-        for result in results:
-            key = (result.target, result.agent)
-            seen = spans.get(key)
-            if seen is None:
-                spans[key] = [result, result]
-            elif result.time > seen[1].time:
-                seen[1] = result
-            elif result.time < seen[0].time:
-                seen[0] = result
-        by_target: dict[str, _Span] = {}
-        by_agent: dict[str, _Span] = {}
-        for (target, agent), (oldest, newest) in spans.items():
-            span = _Span(newest, oldest.time)
-            by_target[target] = by_target[target].with_(span) if target in by_target else span
-            by_agent[agent] = by_agent[agent].with_(span) if agent in by_agent else span
-        self._see_targets(cursor, by_target)
-        self._see_agents(cursor, by_agent)
-        self._find_series(cursor, spans.keys() - self._series.keys())
-        contexts = [_context(result) for result in results]
-        self._find_contexts(cursor, set(contexts) - self._contexts.keys())
+        targets = [result.target for result in results]
+        agents = [result.agent for result in results]
+        self._see_targets(cursor, _spans(targets, results))
+        self._see_agents(cursor, _spans(agents, results))
+        pairs = list(zip(targets, agents, strict=True))
         series = self._series
+        self._find_series(cursor, {pair for pair in pairs if pair not in series})
+        contexts = [_context(result) for result in results]
         known = self._contexts
-        return [
-            (series[result.target, result.agent], known[context])
-            for result, context in zip(results, contexts, strict=True)
-        ]
+        self._find_contexts(cursor, {context for context in contexts if context not in known})
+        return [(series[pair], known[context]) for pair, context in zip(pairs, contexts, strict=True)]
 
     def _see_targets(self, cursor: Cursor, spans: dict[str, _Span]) -> None:
         names = sorted(spans)
@@ -254,6 +234,20 @@ class Dimensions:
             find()
 
 
+def _spans(names: list[str], results: Sequence[CheckResult]) -> dict[str, _Span]:
+    """Give the span of each name; the names stand beside the results."""
+    ends: dict[str, list[CheckResult]] = {}
+    for name, result in zip(names, results, strict=True):
+        oldest_newest = ends.get(name)
+        if oldest_newest is None:
+            ends[name] = [result, result]
+        elif result.time > oldest_newest[1].time:
+            oldest_newest[1] = result
+        elif result.time < oldest_newest[0].time:
+            oldest_newest[0] = result
+    return {name: _Span(newest, oldest.time) for name, (oldest, newest) in ends.items()}
+
+
 def _context(result: CheckResult) -> _Context:
     return (
         result.interval,
@@ -261,7 +255,7 @@ def _context(result: CheckResult) -> _Context:
         result.regex_match,
         result.body_truncated,
         # PostgreSQL's inet has no zone (fe80::1%eth0).
-        result.remote_ip and result.remote_ip.partition("%")[0],
+        result.remote_ip.partition("%")[0] if result.remote_ip else None,
         result.http_version,
         result.tls_version,
         result.tls_not_after,
