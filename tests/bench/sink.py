@@ -117,7 +117,7 @@ def a_stage() -> Iterator[Stage]:
 
 
 def _empty(stage: Stage) -> None:
-    for table in ("{t}", "{t_errors}"):
+    for table in ("{t}", "{t_errors}", "{t_marks}"):
         stage.sql(f"TRUNCATE {table}")
 
 

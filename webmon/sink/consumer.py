@@ -128,7 +128,8 @@ class BatchConsumer:
 
     def commit(self, batch: list[Record]) -> None:
         """Tell the group that a batch is stored. Where that fails it is tried again later: repeats do no harm."""
-        for record in batch:
+        # Of each partition the last: they came in order.
+        for record in {record.partition: record for record in batch}.values():
             partition = TopicPartition(record.topic, record.partition)
             known = self._offsets.get(partition)
             if known is None or record.offset >= known.offset:
