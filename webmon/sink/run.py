@@ -1,6 +1,7 @@
 """`webmon sink`: one thread that takes batches from the topic, stores them and commits their offsets."""
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -40,6 +41,9 @@ _PROBE_SECS: Final = 10.0
 _JOIN_SECS: Final = 30.0
 _STUCK_SECS: Final = 60.0
 """A loop that has not turned for so long hangs; systemd's watchdog is set to the same."""
+_UNCOLLECTED: Final = 50_000
+"""Objects that set off the garbage collector. At Python's own 700 it runs forty times a batch and finds nothing, for
+three tenths of our CPU: records and results are freed when the last who knows them lets go."""
 _TOLD_A_BATCH: Final = 5
 """Dead letters that are logged one by one; a topic full of them must not flood the journal."""
 
@@ -51,6 +55,9 @@ def run(settings: SinkSettings) -> int:
         UserError: something that waiting will not mend, found at start.
     """
     log.configure(settings.common.log_level)
+    # What is loaded stays, and is not looked through again and again.
+    gc.freeze()
+    gc.set_threshold(_UNCOLLECTED)
     stop = _stop_on_signals()
     sink = _Sink(settings, stop)
     listener = _listen(settings.sink.metrics_address, sink)
