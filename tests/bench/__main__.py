@@ -1,4 +1,4 @@
-"""`python -m tests.bench [NAME ...]`: measure, print one table, and keep it as build/bench.json.
+"""`python -m tests.bench [--full] [NAME ...]`: measure, print one table, and keep it as build/bench.json.
 
 Each bench is a module of this package that has BENCH (tests/bench/figures.py). Exit status: 0 where every bar holds,
 1 where one falls short.
@@ -76,14 +76,18 @@ def main() -> int:
     known = benches()
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("name", nargs="*", help=f"of {', '.join(known)}; all without one")
-    names = parser.parse_args().name or list(known)
+    parser.add_argument("--full", action="store_true", help="at full size, where a bench has one: many minutes")
+    options = parser.parse_args()
+    names = options.name or list(known)
     if unknown := set(names) - set(known):
         parser.error(f"no bench is named {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     facts = machine()
     figures: list[tuple[str, Figure]] = []
     for name in names:
         began = time.monotonic()
-        for figure in known[name].figures():
+        bench = known[name]
+        measure = (options.full and known[name].full) or known[name].figures
+        for figure in measure():
             figures.append((name, figure))
             sys.stderr.write(f"{name}: {figure.name}: {number(figure.value)} {figure.unit}\n")
         facts |= known[name].versions()

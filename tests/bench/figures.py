@@ -48,3 +48,5 @@ class Bench:
     """Measures, and gives each figure when it is known."""
     versions: Callable[[], Mapping[str, str]]
     """Gives the versions of what was measured and of what it was compared with; asked after the figures."""
+    full: Callable[[], Iterator[Figure]] | None = None
+    """As figures, with `--full`: at the sizes that the bars were set for; takes many minutes."""

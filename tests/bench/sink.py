@@ -2,6 +2,7 @@
 
 It runs on the Kafka and the TimescaleDB of the integration tests (LAB_NAME or WEBMON_TEST_SERVICES). What is compared
 is measured in turns in one run, and the best of a few runs counts: whoever else uses the machine only makes slower.
+`python -m tests.bench --full sink` takes ten times as many rows.
 """
 
 import contextlib
@@ -16,17 +17,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 from kafka import KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
-from msgspec import structs
 from psycopg2 import sql
 
+from tests.agent_process import AgentProcess
 from tests.bench.figures import Bench, Figure
 from tests.bench.process import cpu_secs, peak_resident_bytes
+from tests.bench.site import Site
 from tests.integration.services import find
 from tests.integration.stage import Stage
 from tests.waiting import wait_until
@@ -56,8 +59,8 @@ class _Size:
     runs: int
 
 
-QUICK: Final = _Size(stored=100_000, behind=200_000, kept=1_000_000, runs=3)
-FULL: Final = _Size(stored=200_000, behind=1_000_000, kept=10_000_000, runs=5)
+QUICK: Final = _Size(stored=50_000, behind=100_000, kept=1_000_000, runs=3)
+FULL: Final = _Size(stored=200_000, behind=1_000_000, kept=10_000_000, runs=3)
 
 
 def checks(count: int, *, end: datetime | None = None) -> Iterator[CheckResult]:
@@ -118,7 +121,7 @@ def a_stage() -> Iterator[Stage]:
 
 def _empty(stage: Stage) -> None:
     for table in ("{t}", "{t_errors}", "{t_marks}"):
-        stage.sql(f"TRUNCATE {table}")
+        stage.sql("TRUNCATE " + table)
 
 
 def _secs(action: Callable[[], object]) -> float:
@@ -172,11 +175,12 @@ def store_figures(stage: Stage, size: _Size) -> Iterator[Figure]:
         note=f"median of {size.runs} turns of {count:,} rows, batches of {DEFAULTS.batch_size}",
     )
     _empty(stage)
-    columns, rows = _as_values(stage, results[:5000])
+    rows = stage.sql("SELECT * FROM {t} LIMIT 5000")
     _empty(stage)
-    singly = len(rows) / 5 / _secs(lambda: _insert_singly(stage, columns, rows[: len(rows) // 5]))
+    few = rows[:1000]
+    singly = len(few) / _secs(lambda: _insert_singly(stage, few))
     _empty(stage)
-    many = len(rows) / _secs(lambda: _insert_many(stage, columns, rows))
+    many = len(rows) / _secs(lambda: _insert_many(stage, rows))
     yield Figure("INSERT row by row, each its own commit", singly, "rows/s", note="as a user would write it first")
     yield Figure("executemany, one commit", many, "rows/s", note="as a user would write it next")
     yield Figure("store against row by row", count / best_store / singly, "ratio")
@@ -187,48 +191,39 @@ def _as_copy_text(stage: Stage) -> list[bytes]:
     """Give what is stored as COPY's text, cut into batches."""
     text = io.BytesIO()
     with stage.database() as cursor:
-        table = sql.Identifier(stage.table).as_string(cursor)
-        cursor.copy_expert(f"COPY (SELECT * FROM {table}) TO STDOUT", text)
+        cursor.copy_expert(sql.SQL("COPY (SELECT * FROM {}) TO STDOUT").format(sql.Identifier(stage.table)), text)
     lines = text.getvalue().splitlines(keepends=True)
     cut = range(0, len(lines), DEFAULTS.batch_size)
     return [b"".join(lines[start : start + DEFAULTS.batch_size]) for start in cut]
 
 
 def _copied(stage: Stage, copies: Sequence[bytes]) -> float:
+    statement = sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(stage.table))
     with stage.database() as cursor:
-        table = sql.Identifier(stage.table).as_string(cursor)
 
         def copy() -> None:
             for text in copies:
-                cursor.copy_expert(f"COPY {table} FROM STDIN", io.BytesIO(text))
+                cursor.copy_expert(statement, io.BytesIO(text))
 
         return _secs(copy)
 
 
-def _as_values(stage: Stage, results: Sequence[CheckResult]) -> tuple[int, list[tuple[Any, ...]]]:
-    store = Store(stage.settings("sink").postgres)
-    store.store(results)
-    store.close()
-    rows = stage.sql("SELECT * FROM {t}")
-    return len(rows[0]), rows
+def _insert(stage: Stage, row: tuple[Any, ...]) -> sql.Composed:
+    values = sql.SQL(", ").join([sql.Placeholder()] * len(row))
+    return sql.SQL("INSERT INTO {} VALUES ({}) ON CONFLICT DO NOTHING").format(sql.Identifier(stage.table), values)
 
 
-def _insert(stage: Stage, columns: int) -> sql.Composed:
-    marks = sql.SQL(", ").join([sql.Placeholder()] * columns)
-    return sql.SQL("INSERT INTO {} VALUES ({}) ON CONFLICT DO NOTHING").format(sql.Identifier(stage.table), marks)
-
-
-def _insert_singly(stage: Stage, columns: int, rows: Sequence[tuple[Any, ...]]) -> None:
-    statement = _insert(stage, columns)
+def _insert_singly(stage: Stage, rows: Sequence[tuple[Any, ...]]) -> None:
+    statement = _insert(stage, rows[0])
     with stage.database() as cursor:
         for row in rows:
             cursor.execute(statement, row)
 
 
-def _insert_many(stage: Stage, columns: int, rows: Sequence[tuple[Any, ...]]) -> None:
+def _insert_many(stage: Stage, rows: Sequence[tuple[Any, ...]]) -> None:
     with stage.database() as cursor:
         cursor.execute("BEGIN")
-        cursor.executemany(_insert(stage, columns), rows)
+        cursor.executemany(_insert(stage, rows[0]), rows)
         cursor.execute("COMMIT")
 
 
@@ -325,51 +320,56 @@ def _consumer_alone(stage: Stage, total: int) -> float:
 # ---------------------------------------------------------------- freshness
 
 _RATE: Final = 200
-_FRESH_SECS: Final = 20
+_WATCH_SECS: Final = 20
+_START_SECS: Final = 5
+"""After the first row: names get their numbers, chunks are made."""
 
 
 def freshness_figures(stage: Stage) -> Iterator[Figure]:
-    """Send 200 results a second as they end, and look every 20 ms which can be seen."""
+    """Let a real agent check 200 targets once a second, and look every 20 ms which results can be seen."""
     _empty(stage)
     sink = stage.start_sink(SINK_BATCH_SECS=str(DEFAULTS.batch_secs))
     sink.wait_for_line("storing")
-    producer = stage.producer()
-    ended: dict[datetime, float] = {}
-    waited: list[float] = []
-    ours = headers()
-    templates = itertools.cycle(list(itertools.islice(checks(3000), 3000)))
-    began = time.monotonic()
-    # The first two seconds are the start of all: names are given their numbers, chunks are made.
-    with stage.database() as cursor:
-        table = sql.Identifier(stage.table)
-        seen = sql.SQL("SELECT time FROM {} WHERE time > now() - interval '10 s'").format(table)
-        sent = 0
-        while ended or sent < _RATE * _FRESH_SECS:
-            due = min(_RATE * _FRESH_SECS, int((time.monotonic() - began) * _RATE))
-            for _ in range(due - sent):
-                now = datetime.now(UTC)
-                result = structs.replace(next(templates), time=now, scheduled_at=now)
-                ended[now] = time.monotonic()
-                producer.send(stage.topic, key=result.target.encode(), value=encode(result), headers=ours)
-            sent = due
-            cursor.execute(seen)
-            visible = time.monotonic()
-            for (moment,) in cursor.fetchall():
-                if (end := ended.pop(moment, None)) is not None and end - began > 2:
-                    waited.append(visible - end)
-            assert visible - began < _FRESH_SECS + 30, f"{len(ended)} results are not to be seen"
-            time.sleep(0.02)
+    workspace = stage.directory / "agent"
+    workspace.mkdir()
+    certificate, key = stage.certificate("agent")
+    with contextlib.closing(AgentProcess(workspace)) as agent, Site(workspace) as site:
+        agent.configure(
+            KAFKA_HOST=stage.services.kafka_host,
+            KAFKA_PORT=str(stage.services.kafka_port),
+            KAFKA_TOPIC_NAME=stage.topic,
+            KAFKA_ACCESS_CERTIFICATE=str(certificate),
+            KAFKA_ACCESS_KEY=str(key),
+            KAFKA_CA_CERTIFICATE=str(stage.services.ca),
+        )
+        agent.target(*(f"{site.http}{number}" for number in range(_RATE)))
+        agent.start()
+        waited = sorted(_waits(stage))
     sink.stop()
-    waited.sort()
     batch_secs = DEFAULTS.batch_secs
-    yield Figure("freshness, p50: end of check to row visible", statistics.median(waited), "s")
-    yield Figure(
-        "freshness, p99",
-        waited[int(len(waited) * 0.99)],
-        "s",
-        at_most=batch_secs + 0.5,
-        note=f"{_RATE} results a second for {_FRESH_SECS} s, SINK_BATCH_SECS={batch_secs:g}",
-    )
+    rate = len(waited) / _WATCH_SECS
+    note = f"agent and sink as they are, {rate:.0f} results a second, SINK_BATCH_SECS={batch_secs:g}"
+    yield Figure("freshness, end of check to row visible, p50", statistics.median(waited), "s")
+    yield Figure("freshness, p99", waited[int(len(waited) * 0.99)], "s", at_most=batch_secs + 0.5, note=note)
+
+
+def _waits(stage: Stage) -> Iterator[float]:
+    """Give the seconds from the end of each check to when its row could be seen."""
+    seen: set[tuple[int, datetime]] = set()
+    statement = "SELECT series_id, time, total_secs FROM {} WHERE time > now() - interval '10 s'"
+    look = sql.SQL(statement).format(sql.Identifier(stage.table))
+    wait_until(lambda: stage.count() > 0, "the first rows", 60)
+    begin = datetime.now(UTC) + timedelta(seconds=_START_SECS)
+    end = begin + timedelta(seconds=_WATCH_SECS)
+    with stage.database() as cursor:
+        while (now := datetime.now(UTC)) < end + timedelta(seconds=5):
+            cursor.execute(look)
+            now = datetime.now(UTC)
+            for series, moment, total_secs in cursor.fetchall():
+                if begin <= moment < end and (series, moment) not in seen:
+                    seen.add((series, moment))
+                    yield (now - moment).total_seconds() - total_secs
+            time.sleep(0.02)
 
 
 # ---------------------------------------------------------------- on disk
@@ -388,17 +388,18 @@ def disk_figures(stage: Stage, size: _Size) -> Iterator[Figure]:
     used = int(stage.sql("SELECT hypertable_size(%s::regclass)", f'"{stage.table}"')[0][0])
     note = f"{rows / 1e6:g} million rows, all phases, with the unique index"
     yield Figure("bytes on disk a check", used / rows, "bytes", at_most=130, note=note)
-    reading = []
-    for target in range(0, TARGETS, TARGETS // 20):
-        url = f"https://site-{target:04d}.example/health"
-        statement = "SELECT * FROM {t_view} WHERE web_url = %s AND time > now() - interval '1 day' ORDER BY time"
-        reading.append(_secs(lambda url=url: stage.sql(statement, url)))  # type: ignore[misc]
-    yield Figure(
-        "a target's last day read from the view", statistics.median(reading) * 1000, "ms", at_most=50, note=note
-    )
+    reading = [
+        _secs(partial(_last_day, stage, f"https://site-{target:04d}.example/health"))
+        for target in range(0, TARGETS, TARGETS // 20)
+    ]
+    yield Figure("a target's last day from the view", statistics.median(reading) * 1e3, "ms", at_most=50, note=note)
 
 
-# ----------------------------------------------------------------
+def _last_day(stage: Stage, url: str) -> None:
+    stage.sql("SELECT * FROM {t_view} WHERE web_url = %s AND time > now() - interval '1 day' ORDER BY time", url)
+
+
+# ---------------------------------------------------------------- all of it
 
 
 def figures(size: _Size = QUICK) -> Iterator[Figure]:
@@ -424,4 +425,4 @@ def versions() -> dict[str, str]:
     }
 
 
-BENCH: Final = Bench(figures, versions)
+BENCH: Final = Bench(figures, versions, full=partial(figures, FULL))
