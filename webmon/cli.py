@@ -51,9 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     component("agent", _agent, "Check the targets on schedule and publish every result to Kafka.")
     component("sink", _sink, "Store the results from Kafka in TimescaleDB, once each.")
     component("init", _init, "Create topics, tables, roles and rights; a second run changes nothing.")
-    retention = component("retention", _retention, "Drop what is older than its age; it reads the .env of init.")
-    retention.add_argument("--dry-run", action="store_true", help="tell what would go, and change nothing")
     _add_forms(component("status", _status, "Print a line for each target: its state and what each vantage saw last."))
+
+    _add_reports(component)
 
     drain = component("drain", _drain, "Send what the outbox of an agent that is no more still holds, and remove it.")
     drain.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the outbox (default: that of the .env)")
@@ -95,6 +95,82 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     parser.set_defaults(command=_doctor)
+
+
+_UPTIME = """Print which share of the checks found each target up, and beside it which share of the time was watched at
+all: silence is not uptime. An agent_error is our own trouble and counts for neither side. The answer is for the whole
+hours (UTC) around the span. A vantage owes results of a target until the end of the span where it gave any in it."""
+_INCIDENTS = """Print when each target was down: from the first check that failed to the first that was up again,
+whatever the span; which of the vantages saw it, and what the first failure said. Failures that several vantages saw at
+the same time are one incident. An agent_error, or silence, neither begins nor ends one."""
+_SLOWEST = """Print the response times that half, 95 % and 99 % of the responses do not exceed, within 5 %, and the
+longest; the longest 95 % first. The answer is for the whole hours (UTC) around the span."""
+
+
+def _add_reports(component: Callable[..., argparse.ArgumentParser]) -> None:
+    uptime = component("uptime", _uptime, "Print the uptime of each target, with the share of time that was watched.")
+    uptime.description = _UPTIME
+    incidents = component("incidents", _incidents, "Print when each target was down, for how long, seen by whom.")
+    incidents.description = _INCIDENTS
+    slowest = component("slowest", _slowest, "Print the targets with the longest response times.")
+    slowest.description = _SLOWEST
+    for parser, since in ((uptime, "30d"), (incidents, "7d"), (slowest, "1d")):
+        _add_span(parser, default=since)
+        if parser is not incidents:
+            _add_by(parser)
+        _add_forms(parser)
+    slowest.add_argument("--limit", type=_count, default=20, metavar="N", help="lines at most (default: 20)")
+
+
+def _add_span(parser: argparse.ArgumentParser, *, default: str) -> None:
+    parser.add_argument(
+        "--since",
+        type=_moment,
+        default=default,
+        metavar="T",
+        help=f"90m, 12h, 30d or 4w ago, a day (2026-11-01) or a time (2026-11-01T12:30Z); UTC (default: {default})",
+    )
+    parser.add_argument("--until", type=_moment, metavar="T", help="the same (default: now)")
+    parser.add_argument(
+        "--target",
+        action="append",
+        metavar="NAME",
+        help="only this target; * stands for any text, ? for any character; may be given several times",
+    )
+
+
+def _add_by(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--by",
+        type=_by,
+        default="target",
+        metavar="target|agent|label=KEY",
+        help="a line for each target, for each vantage, or for each value of a label, such as label=team",
+    )
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r}; right would be a whole number above 0")
+    return int(text)
+
+
+def _moment(text: str) -> object:
+    from webmon.report.span import parse  # noqa: PLC0415
+
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _by(text: str) -> object:
+    from webmon.report.choice import By  # noqa: PLC0415
+
+    try:
+        return By.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _add_forms(parser: argparse.ArgumentParser) -> None:
@@ -202,13 +278,6 @@ def _sink(arguments: argparse.Namespace) -> int:
     return run(settings.load(settings.SinkSettings, _env_file(arguments, "sink")))
 
 
-def _retention(arguments: argparse.Namespace) -> int:
-    from webmon.init.retention import run  # noqa: PLC0415
-
-    read = settings.load(settings.RetentionSettings, _env_file(arguments, "init"))
-    return run(read, dry_run=arguments.dry_run)
-
-
 def _init(arguments: argparse.Namespace) -> int:
     from webmon.init.run import run  # noqa: PLC0415
 
@@ -227,6 +296,48 @@ def _status(arguments: argparse.Namespace) -> int:
     from webmon.report.table import Form  # noqa: PLC0415
 
     return run(_report_settings(arguments), form=Form(arguments.form))
+
+
+def _uptime(arguments: argparse.Namespace) -> int:
+    from webmon.report.table import Form  # noqa: PLC0415
+    from webmon.report.uptime import run  # noqa: PLC0415
+
+    return run(
+        _report_settings(arguments),
+        form=Form(arguments.form),
+        since=arguments.since,
+        until=arguments.until,
+        patterns=arguments.target,
+        by=arguments.by,
+    )
+
+
+def _incidents(arguments: argparse.Namespace) -> int:
+    from webmon.report.incidents import run  # noqa: PLC0415
+    from webmon.report.table import Form  # noqa: PLC0415
+
+    return run(
+        _report_settings(arguments),
+        form=Form(arguments.form),
+        since=arguments.since,
+        until=arguments.until,
+        patterns=arguments.target,
+    )
+
+
+def _slowest(arguments: argparse.Namespace) -> int:
+    from webmon.report.slowest import run  # noqa: PLC0415
+    from webmon.report.table import Form  # noqa: PLC0415
+
+    return run(
+        _report_settings(arguments),
+        form=Form(arguments.form),
+        since=arguments.since,
+        until=arguments.until,
+        patterns=arguments.target,
+        by=arguments.by,
+        limit=arguments.limit,
+    )
 
 
 def _report_settings(arguments: argparse.Namespace) -> settings.ReportSettings:

@@ -32,6 +32,12 @@ ON_HOSTS = {
     "runuser -u webmon-init -- webmon init": "db1",
     "webmon status": "sink1",
     "webmon status --json": "sink1",
+    "webmon uptime": "sink1",
+    "webmon uptime --since 365d --by label=team": "sink1",
+    "webmon incidents": "sink1",
+    "webmon incidents --since 2026-11-01 --target '*'": "sink1",
+    "webmon slowest": "sink1",
+    "webmon slowest --since 12h --by agent --csv": "sink1",
 }
 """Commands that the README gives for a host, and one where they must work."""
 
@@ -43,7 +49,8 @@ def commands() -> list[str]:
     """Give the commands that the README shows: lines of its sh blocks, and code in its tables and text that runs."""
     blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     lines = [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
-    words = r"`((?:make|\.venv/bin/\S+|systemctl|journalctl|runuser|webmon status|webmon check|cp)\b[^`]*)`"
+    programs = r"make|\.venv/bin/\S+|systemctl|journalctl|runuser|webmon (?:status|uptime|incidents|slowest|check)|cp"
+    words = rf"`((?:{programs})\b[^`]*)`"
     return list(dict.fromkeys(lines + [found for found in re.findall(words, README) if "FILE" not in found]))
 
 

@@ -155,10 +155,10 @@ class Stage:
         path.write_text("".join(lines), encoding="utf-8")
         return path
 
-    def run(self, command: str, *arguments: str, **changes: str | None) -> "subprocess.CompletedProcess[str]":
+    def run(self, command: str, **changes: str | None) -> "subprocess.CompletedProcess[str]":
         """Run `webmon COMMAND` to its end."""
-        component = {"status": "report", "retention": "init"}.get(command, command)
-        return self._run([command, "--env-file", str(self.env_file(component, **changes)), *arguments])
+        component = "report" if command == "status" else command
+        return self._run([command, "--env-file", str(self.env_file(component, **changes))])
 
     def _run(self, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -177,9 +177,17 @@ class Stage:
 
     def status(self, *arguments: str) -> str:
         """Run `webmon status`; give what it printed."""
-        done = self._run(["status", "--env-file", str(self.env_file("report")), *arguments])
+        return self.answer("status", *arguments)
+
+    def answer(self, *arguments: str) -> str:
+        """Run a command that reports; give what it printed."""
+        done = self.ask(*arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def ask(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command that reports to its end."""
+        return self._run([*arguments, "--env-file", str(self.env_file("report"))])
 
     def letters(self, *arguments: str, component: str = "init") -> "subprocess.CompletedProcess[str]":
         """Run `webmon dead-letters` with an administrator's .env, or another component's."""

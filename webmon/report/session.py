@@ -28,8 +28,12 @@ class Session:
         self, statement: str, values: Sequence[Any] | dict[str, Any] | None = None, **parts: sql.Composable
     ) -> list[tuple[Any, ...]]:
         """Run a statement with the names of webmon.tables in its braces; give what it found."""
-        self._cursor.execute(self._tables.fill(statement, with_values=values is not None, **parts), values)
+        self._cursor.execute(self.fill(statement, with_values=values is not None, **parts), values)
         return self._cursor.fetchall()
+
+    def fill(self, statement: str, *, with_values: bool = False, **parts: sql.Composable) -> sql.Composed:
+        """Put names and other parts in a statement's places, as webmon.tables does."""
+        return self._tables.fill(statement, with_values=with_values, **parts)
 
     def now(self) -> datetime:
         """Give the time, UTC, by the database's clock: the one that this look's statements have too."""

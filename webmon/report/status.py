@@ -1,27 +1,56 @@
 """`webmon status`: a line for each target, from the last result of each vantage."""
 
 import dataclasses
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
 from webmon.check.result import Outcome
-from webmon.report.session import look
+from webmon.report.session import Session, look
 from webmon.report.table import Column, Form, as_milliseconds, show
 from webmon.settings import ReportSettings
 
 STALE_INTERVALS: Final = 2.5
 """Intervals without a result after which a vantage counts as silent: one may be missed, and one may be on its way."""
 
-# A vantage that was silent for ten intervals, and an hour, before another's newest result is no longer one.
-_LATEST: Final = """
-SELECT t.target, t.url, t.labels, l.agent, l.time, l.interval, l.outcome::text, l.http_status, l.resp_time, l.error,
-    now()
-FROM {targets} AS t
-LEFT JOIN (SELECT *, max(time) OVER (PARTITION BY target) AS newest FROM {latest}) AS l
-    ON l.target = t.target AND l.time > l.newest - greatest(10 * l.interval, 3600) * INTERVAL '1 second'
-ORDER BY t.target, l.agent
+_SHORTEST: Final = timedelta(days=1)
+_GONE_INTERVALS: Final = 10
+"""Intervals, and an hour at least, that a vantage may be behind another's newest result; then it is one no more."""
+
+_TARGETS: Final = "SELECT id, target, url, labels FROM {targets}"
+# What is marked may be missing in the rollups by day, which tell where older results are.
+_BOUNDS: Final = """
+SELECT (SELECT min(hour) FROM {marks}), (SELECT max(interval_secs) FROM {contexts})
+"""
+# The newest result of each series in a stretch of time. Its bounds stand in it as constants, so that the planner leaves
+# out all chunks but those few, and the cost does not grow with the years.
+_NEWEST: Final = """
+SELECT s.target_id, a.agent, m.time, c.interval_secs, m.outcome, m.http_status, m.response_secs, e.error
+FROM {series} AS s
+CROSS JOIN LATERAL (
+    SELECT * FROM {metrics} AS m
+    WHERE m.series_id = s.id AND m.time >= %(since)s AND m.time < %(until)s ORDER BY m.time DESC LIMIT 1
+) AS m
+JOIN {agents} AS a ON a.id = s.agent_id
+JOIN {contexts} AS c ON c.id = m.context_id
+LEFT JOIN {errors} AS e
+    ON e.series_id = m.series_id AND e.time = m.time AND e.time >= %(since)s AND e.time < %(until)s
+WHERE %(targets)s::integer[] IS NULL OR s.target_id = ANY (%(targets)s)
+"""
+_LAST_DAYS: Final = """
+SELECT last.day, array_agg(last.target_id)
+FROM (
+    SELECT s.target_id, max(d.day) AS day
+    FROM {series} AS s
+    CROSS JOIN LATERAL (
+        SELECT day FROM {daily} AS d WHERE d.target_id = s.target_id AND d.agent_id = s.agent_id
+        ORDER BY day DESC LIMIT 1
+    ) AS d
+    WHERE s.target_id = ANY (%(targets)s)
+    GROUP BY 1
+) AS last
+GROUP BY 1
 """
 
 
@@ -122,20 +151,45 @@ def read(settings: ReportSettings) -> list[TargetStatus]:
         UserError: the database is not there or refuses us.
     """
     with look(settings, "status") as session:
-        rows = session.rows(_LATEST)
+        now = session.now()
+        targets = session.rows(_TARGETS)
+        seen = _newest(session, now, [target_id for target_id, *_ in targets])
     urgency = list(State)
-    return sorted(_statuses(rows), key=lambda status: (urgency.index(status.state), status.target))
+    statuses = [
+        TargetStatus(target, url, labels, _present(seen.get(target_id, ())))
+        for target_id, target, url, labels in targets
+    ]
+    return sorted(statuses, key=lambda status: (urgency.index(status.state), status.target))
 
 
-def _statuses(rows: Iterable[tuple[Any, ...]]) -> list[TargetStatus]:
-    found: dict[str, TargetStatus] = {}
-    for target, url, labels, agent, time, interval, outcome, http_status, response, error, now in rows:
-        status = found.setdefault(target, TargetStatus(target, url, labels, ()))
-        if agent is not None:
-            age = max(0.0, (now - time) / timedelta(seconds=1))
-            vantage = Vantage(agent, time, interval, Outcome(outcome), http_status, response, error, age)
-            found[target] = dataclasses.replace(status, vantages=(*status.vantages, vantage))
-    return list(found.values())
+def _newest(session: Session, now: datetime, targets: Sequence[int]) -> dict[int, list[Vantage]]:
+    """Give the newest results of each target's vantages: the older ones of a target that has none of the last days."""
+    ((oldest_mark, longest),) = session.rows(_BOUNDS)
+    reach = max(_SHORTEST, timedelta(seconds=_GONE_INTERVALS * (longest or 0)))
+    since = min(now - reach, oldest_mark or now)
+    found: dict[int, list[Vantage]] = {}
+    # Clocks differ: a result may have a time that has not come yet.
+    _read(session, found, now, {"since": since, "until": now + _SHORTEST, "targets": None})
+    silent = [target_id for target_id in targets if target_id not in found]
+    for day, ours in session.rows(_LAST_DAYS, {"targets": silent}):
+        end = datetime.combine(day, time(), UTC) + timedelta(days=1)
+        _read(session, found, now, {"since": end - timedelta(days=1) - reach, "until": end, "targets": ours})
+    return found
+
+
+def _read(session: Session, found: dict[int, list[Vantage]], now: datetime, asked: dict[str, Any]) -> None:
+    outcomes = list(Outcome)
+    for target_id, agent, moment, interval, place, http_status, response, error in session.rows(_NEWEST, asked):
+        age = max(0.0, (now - moment).total_seconds())
+        vantage = Vantage(agent, moment, interval, outcomes[place - 1], http_status, response, error, age)
+        found.setdefault(target_id, []).append(vantage)
+
+
+def _present(vantages: Sequence[Vantage]) -> tuple[Vantage, ...]:
+    """Leave out the vantages that have been silent for so long that they are none any more."""
+    newest = min((vantage.age for vantage in vantages), default=0.0)
+    present = (v for v in vantages if v.age - newest < max(_GONE_INTERVALS * v.interval, 3600))
+    return tuple(sorted(present, key=lambda vantage: vantage.agent))
 
 
 _COLOURS: Final = {State.UP: "32", State.DOWN: "1;31", State.DEGRADED: "33", State.STALE: "35", State.NO_DATA: "35"}
