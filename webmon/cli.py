@@ -51,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     component("agent", _agent, "Check the targets on schedule and publish every result to Kafka.")
     component("sink", _sink, "Store the results from Kafka in TimescaleDB, once each.")
     component("init", _init, "Create topics, tables, roles and rights; a second run changes nothing.")
+    retention = component("retention", _retention, "Drop what is older than its age; it reads the .env of init.")
+    retention.add_argument("--dry-run", action="store_true", help="tell what would go, and change nothing")
     _add_forms(component("status", _status, "Print a line for each target: its state and what each vantage saw last."))
 
     _add_reports(component)
@@ -276,6 +278,13 @@ def _sink(arguments: argparse.Namespace) -> int:
     from webmon.sink.run import run  # noqa: PLC0415
 
     return run(settings.load(settings.SinkSettings, _env_file(arguments, "sink")))
+
+
+def _retention(arguments: argparse.Namespace) -> int:
+    from webmon.init.retention import run  # noqa: PLC0415
+
+    read = settings.load(settings.RetentionSettings, _env_file(arguments, "init"))
+    return run(read, dry_run=arguments.dry_run)
 
 
 def _init(arguments: argparse.Namespace) -> int:

@@ -346,6 +346,38 @@ class Init(_Group):
     reader_password: SecretStr | None = _var("POSTGRES_READER_PASSWORD", "Its password", "a password", None)
 
 
+class Retention(_Group):
+    """How long the store keeps what."""
+
+    rows_days: Annotated[int, Field(ge=1)] = _var(
+        "POSTGRES_KEEP_ROWS_DAYS",
+        "Days that single results are kept; older ones are refused from the day `webmon retention` ran",
+        _COUNT,
+        90,
+    )
+    hourly_days: Annotated[int, Field(ge=1)] = _var(
+        "POSTGRES_KEEP_HOURLY_DAYS", "Days that rollups by hour are kept", _COUNT, 730
+    )
+    daily_days: Annotated[int, Field(ge=1)] = _var(
+        "POSTGRES_KEEP_DAILY_DAYS", "Days that rollups by day are kept", _COUNT, 3650
+    )
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Tell where what is made from something would go before it."""
+        if self.hourly_days < self.rows_days:
+            yield (
+                "POSTGRES_KEEP_HOURLY_DAYS",
+                f"is {self.hourly_days}, less than POSTGRES_KEEP_ROWS_DAYS ({self.rows_days}); "
+                "right would be at least that",
+            )
+        if self.daily_days < self.hourly_days:
+            yield (
+                "POSTGRES_KEEP_DAILY_DAYS",
+                f"is {self.daily_days}, less than POSTGRES_KEEP_HOURLY_DAYS ({self.hourly_days}); "
+                "right would be at least that",
+            )
+
+
 @dataclasses.dataclass(frozen=True)
 class AgentSettings:
     """What `webmon agent` reads."""
@@ -376,6 +408,15 @@ class InitSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class RetentionSettings:
+    """What `webmon retention` reads, from the .env of init: it needs the tables' owner."""
+
+    common: Common
+    postgres: Postgres
+    retention: Retention
+
+
+@dataclasses.dataclass(frozen=True)
 class ReportSettings:
     """What `webmon status` reads."""
 
@@ -391,7 +432,7 @@ class LettersSettings:
     kafka: Kafka
 
 
-T = TypeVar("T", AgentSettings, SinkSettings, InitSettings, ReportSettings, LettersSettings)
+T = TypeVar("T", AgentSettings, SinkSettings, InitSettings, RetentionSettings, ReportSettings, LettersSettings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -538,14 +579,14 @@ def _file_fault(path: Path, *, private: bool) -> str | None:
 
 def variables() -> dict[str, FieldInfo]:
     """Give every variable by its name, in the order of the table."""
-    groups = (Common, Kafka, Monitoring, Postgres, Sink, Init)
+    groups = (Common, Kafka, Monitoring, Postgres, Sink, Init, Retention)
     return {str(field.alias): field for group in groups for field in group.model_fields.values()}
 
 
 def table() -> Iterator[tuple[str, str, str, str]]:
     """Give the rows of the documentation: variable, who reads it, default, meaning."""
     readers: dict[str, list[str]] = {}
-    for kind in (AgentSettings, SinkSettings, InitSettings, ReportSettings):
+    for kind in (AgentSettings, SinkSettings, InitSettings, RetentionSettings, ReportSettings):
         component = kind.__name__.removesuffix("Settings").lower()
         for group in get_type_hints(kind).values():
             for field in group.model_fields.values():
@@ -556,7 +597,7 @@ def table() -> Iterator[tuple[str, str, str, str]]:
         who = readers[name]
         yield (
             name,
-            "all" if len(who) == 4 else ", ".join(who),
+            "all" if len(who) == 5 else ", ".join(who),
             "required" if field.is_required() else shown,
             str(field.description),
         )

@@ -155,10 +155,10 @@ class Stage:
         path.write_text("".join(lines), encoding="utf-8")
         return path
 
-    def run(self, command: str, **changes: str | None) -> "subprocess.CompletedProcess[str]":
+    def run(self, command: str, *arguments: str, **changes: str | None) -> "subprocess.CompletedProcess[str]":
         """Run `webmon COMMAND` to its end."""
-        component = "report" if command == "status" else command
-        return self._run([command, "--env-file", str(self.env_file(component, **changes))])
+        component = {"status": "report", "retention": "init"}.get(command, command)
+        return self._run([command, "--env-file", str(self.env_file(component, **changes)), *arguments])
 
     def _run(self, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

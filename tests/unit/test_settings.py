@@ -10,7 +10,7 @@ import trustme
 
 from webmon import settings
 from webmon.errors import UserError
-from webmon.settings import AgentSettings, ReportSettings, SinkSettings, T, load
+from webmon.settings import AgentSettings, ReportSettings, RetentionSettings, SinkSettings, T, load
 
 
 @pytest.fixture(autouse=True)
@@ -295,3 +295,13 @@ print(find_env_file("init"))
     finally:
         closed.chmod(0o700)
     assert done.stdout == "None\n", done.stderr
+
+
+def test_rollups_must_be_kept_as_long_as_what_they_are_made_from(workspace: Path) -> None:
+    file = write(workspace, POSTGRES + "POSTGRES_KEEP_ROWS_DAYS=900\nPOSTGRES_KEEP_DAILY_DAYS=365\n")
+    assert faults(RetentionSettings, file) == [
+        f"{file}: POSTGRES_KEEP_HOURLY_DAYS: is 730, less than POSTGRES_KEEP_ROWS_DAYS (900); "
+        "right would be at least that",
+        f"{file}:5: POSTGRES_KEEP_DAILY_DAYS: is 365, less than POSTGRES_KEEP_HOURLY_DAYS (730); "
+        "right would be at least that",
+    ]

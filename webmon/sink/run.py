@@ -26,6 +26,7 @@ from webmon.sink.dead_letters import DeadLetters
 from webmon.sink.metrics import Metrics
 from webmon.sink.outage import Outage
 from webmon.sink.reading import Record, Unreadable, read
+from webmon.sink.rollups import Rollups
 from webmon.sink.store import Store
 from webmon.systemd import notify
 
@@ -119,6 +120,7 @@ class _Sink:
         self._settings = settings
         self._stop = stop
         self._store = Store(settings.postgres, tick=self._tick)
+        self._rollups = Rollups(settings.postgres)
         self._dead_letters = DeadLetters(settings.kafka)
         self._consumer: BatchConsumer | None = None
         self._database = Outage("the database")
@@ -144,6 +146,7 @@ class _Sink:
             self._settings.postgres.table,
             self._consumer.partitions(),
         )
+        self._rollups.start()
         self._tell_ready()
 
     def _join(self) -> BatchConsumer:
@@ -334,3 +337,4 @@ class _Sink:
                 _log.debug("the consumer did not end well: %s", error)
         self._dead_letters.close()
         self._store.close()
+        self._rollups.stop(timeout=2.0)

@@ -66,8 +66,8 @@ FROM (SELECT DISTINCT interval_secs, redirects, regex_match FROM {old_metrics}) 
 
 -- 2. The results ------------------------------------------------------------------------------------------------------
 
--- 56 bytes and at most 4 more, behind a header of 24 (32 where a column is null): 88 in either case. With its line
--- pointer and its place in the index a check takes some 125 bytes. The key ends in time, so that the index grows at
+-- 56 bytes behind a header of 24 (32 where a column is null), so that a check takes 115 to 130 bytes with its line
+-- pointer and its place in the index. The key ends in time, so that the index grows at
 -- each series' end, which leaves its pages full. No foreign keys: nothing is deleted from the tables above, and the
 -- check would cost each row two look-ups.
 CREATE TABLE {metrics} (
@@ -92,6 +92,8 @@ CREATE TABLE {metrics} (
 SELECT create_hypertable(
     {metrics_name}, by_range('time', INTERVAL '1 day'), create_default_indexes => false
 );
+-- A few pages: where an hour's rows are. Rows come nearly in the order of their times.
+CREATE INDEX ON {metrics} USING brin (time) WITH (pages_per_range = 32, autosummarize = on);
 INSERT INTO {metrics}
 SELECT
     m.time, s.id, c.id, m.delay_secs, m.total_secs, m.response_secs, m.dns_secs, m.connect_secs, m.tls_secs,
@@ -206,49 +208,52 @@ CREATE FUNCTION {of_rows}(an_hour timestamptz, agents integer[]) RETURNS SETOF {
 LANGUAGE plpgsql STABLE ROWS 1000 SET plan_cache_mode = force_custom_plan SET jit = off AS $webmon$
 BEGIN
     RETURN QUERY
-    WITH counted AS (
+    WITH counted AS MATERIALIZED (
         SELECT
-            m.series_id, m.context_id, m.outcome, CASE WHEN m.response_secs IS NOT NULL THEN {bucket_of}(m.response_secs) END AS bucket,
-            count(*) AS n, sum(m.response_secs::double precision) AS response_sum,
+            m.series_id, m.context_id, m.outcome,
+            CASE WHEN m.response_secs IS NOT NULL THEN {bucket_of}(m.response_secs) END AS bucket,
+            count(*)::integer AS n, sum(m.response_secs::double precision) AS response_sum,
             min(m.response_secs) AS response_min, max(m.response_secs) AS response_max
         FROM {metrics} AS m
         WHERE m.time >= an_hour AND m.time < an_hour + INTERVAL '1 hour'
             AND m.series_id IN (SELECT id FROM {series} WHERE agent_id = ANY (agents))
         GROUP BY 1, 2, 3, 4
-    ), by_bucket AS (
+    ), sums AS (
         SELECT
-            k.series_id, k.bucket, sum(k.n) AS n,
-            sum(k.n) FILTER (WHERE k.outcome <= 2) AS up, sum(k.n) FILTER (WHERE k.outcome = 2) AS slow,
-            sum(k.n) FILTER (WHERE k.outcome BETWEEN 3 AND 12) AS down, sum(k.n) FILTER (WHERE k.outcome = 13) AS agent_error,
-            sum(k.n) FILTER (WHERE k.outcome = 3) AS f1, sum(k.n) FILTER (WHERE k.outcome = 4) AS f2,
-            sum(k.n) FILTER (WHERE k.outcome = 5) AS f3, sum(k.n) FILTER (WHERE k.outcome = 6) AS f4,
-            sum(k.n) FILTER (WHERE k.outcome = 7) AS f5, sum(k.n) FILTER (WHERE k.outcome = 8) AS f6,
-            sum(k.n) FILTER (WHERE k.outcome = 9) AS f7, sum(k.n) FILTER (WHERE k.outcome = 10) AS f8,
-            sum(k.n) FILTER (WHERE k.outcome = 11) AS f9, sum(k.n) FILTER (WHERE k.outcome = 12) AS f10,
-            sum(k.n * c.interval_secs::double precision) FILTER (WHERE k.outcome < 13) AS covered_secs,
-            sum(k.response_sum) AS response_sum, min(k.response_min) AS response_min, max(k.response_max) AS response_max
+            k.series_id, sum(k.n)::integer AS results,
+            sum(CASE WHEN k.outcome <= 2 THEN k.n ELSE 0 END)::integer AS up,
+            sum(CASE WHEN k.outcome = 2 THEN k.n ELSE 0 END)::integer AS slow,
+            sum(CASE WHEN k.outcome BETWEEN 3 AND 12 THEN k.n ELSE 0 END)::integer AS down,
+            sum(CASE WHEN k.outcome = 13 THEN k.n ELSE 0 END)::integer AS agent_error,
+            sum(CASE WHEN k.outcome = 13 THEN 0 ELSE k.n * c.interval_secs::double precision END)::real AS covered_secs,
+            sum(CASE WHEN k.bucket IS NULL THEN 0 ELSE k.n END)::integer AS responses,
+            coalesce(sum(k.response_sum), 0) AS response_sum,
+            min(k.response_min) AS response_min, max(k.response_max) AS response_max
         FROM counted AS k JOIN {contexts} AS c ON c.id = k.context_id
-        GROUP BY 1, 2
-    ), by_series AS (
-        SELECT
-            b.series_id, sum(b.n) AS n, sum(b.up) AS up, sum(b.slow) AS slow, sum(b.down) AS down, sum(b.agent_error) AS agent_error,
-            ARRAY[
-                coalesce(sum(b.f1), 0), coalesce(sum(b.f2), 0), coalesce(sum(b.f3), 0), coalesce(sum(b.f4), 0), coalesce(sum(b.f5), 0),
-                coalesce(sum(b.f6), 0), coalesce(sum(b.f7), 0), coalesce(sum(b.f8), 0), coalesce(sum(b.f9), 0), coalesce(sum(b.f10), 0)
-            ]::integer[] AS failures,
-            sum(b.covered_secs) AS covered_secs, sum(b.n) FILTER (WHERE b.bucket IS NOT NULL) AS responses,
-            sum(b.response_sum) AS response_sum, min(b.response_min) AS response_min, max(b.response_max) AS response_max,
-            array_agg(b.bucket ORDER BY b.bucket) FILTER (WHERE b.bucket IS NOT NULL) AS buckets,
-            array_agg(b.n::integer ORDER BY b.bucket) FILTER (WHERE b.bucket IS NOT NULL) AS counts
-        FROM by_bucket AS b
+        GROUP BY 1
+    ), failures AS (
+        SELECT f.series_id, array_agg(f.n ORDER BY f.outcome) AS failures
+        FROM (
+            SELECT down.series_id, listed.outcome, sum(CASE WHEN down.outcome = listed.outcome THEN down.n ELSE 0 END)::integer AS n
+            FROM counted AS down CROSS JOIN generate_series(3, 12) AS listed (outcome)
+            WHERE down.outcome BETWEEN 3 AND 12
+            GROUP BY 1, 2
+        ) AS f
+        GROUP BY 1
+    ), histograms AS (
+        SELECT b.series_id, array_agg(b.bucket ORDER BY b.bucket) AS buckets, array_agg(b.n ORDER BY b.bucket) AS counts
+        FROM (
+            SELECT k.series_id, k.bucket, sum(k.n)::integer AS n FROM counted AS k WHERE k.bucket IS NOT NULL GROUP BY 1, 2
+        ) AS b
         GROUP BY 1
     )
     SELECT
-        an_hour, coalesce(h.response_sum, 0), s.target_id, s.agent_id, h.n::integer,
-        coalesce(h.up, 0)::integer, coalesce(h.slow, 0)::integer, coalesce(h.down, 0)::integer, coalesce(h.agent_error, 0)::integer,
-        coalesce(h.covered_secs, 0)::real, coalesce(h.responses, 0)::integer, h.response_min, h.response_max,
-        CASE WHEN h.down > 0 THEN h.failures END, coalesce(h.buckets, '{{}}'), coalesce(h.counts, '{{}}')
-    FROM by_series AS h JOIN {series} AS s ON s.id = h.series_id
+        an_hour, h.response_sum, s.target_id, s.agent_id, h.results, h.up, h.slow, h.down, h.agent_error, h.covered_secs,
+        h.responses, h.response_min, h.response_max, f.failures, coalesce(g.buckets, '{{}}'), coalesce(g.counts, '{{}}')
+    FROM sums AS h
+    JOIN {series} AS s ON s.id = h.series_id
+    LEFT JOIN failures AS f ON f.series_id = h.series_id
+    LEFT JOIN histograms AS g ON g.series_id = h.series_id
     ORDER BY s.target_id, s.agent_id;
 END
 $webmon$;

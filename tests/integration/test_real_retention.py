@@ -1,0 +1,131 @@
+"""`webmon retention` on a real database: whole chunks go, and nothing younger than its age."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg2
+import pytest
+
+from tests.integration.stage import SINK_PASSWORD, Stage, recent
+from tests.integration.test_real_rollups import FUTURE, by_hour, expected, stored, worker
+from tests.waiting import wait_until
+from webmon.check.result import CheckResult
+from webmon.rollups import roll_up
+from webmon.sink.store import Store
+from webmon.tables import Tables
+
+MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def aged(days: float, **changes: Any) -> CheckResult:
+    """Make a result of so many days before this day began."""
+    moment = MIDNIGHT - timedelta(days=days)
+    return recent(**({"target": "shop", "agent": "a", "time": moment, "scheduled_at": moment} | changes))
+
+
+def retention(stage: Stage, *arguments: str, **ages: str) -> list[str]:
+    done = stage.run("retention", *arguments, **ages)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_what_is_older_than_its_age_goes_and_a_dry_run_only_tells(stage: Stage) -> None:
+    store = Store(stage.settings("sink").postgres)
+    old = [aged(5.5, error="broken"), aged(4.5)]
+    young = [aged(1.5), aged(0.5)]
+    store.store([*old, *young])
+    told = retention(stage, "--dry-run", POSTGRES_KEEP_ROWS_DAYS="3")
+    assert [line.split(":")[0] for line in told[:3]] == [
+        f"would go  {stage.table}",
+        f"would go  {stage.table}",
+        f"would go  {stage.table}_errors",
+    ]
+    day = MIDNIGHT - timedelta(days=6)
+    assert f"{day:%Y-%m-%d} 00:00 to {day + timedelta(days=1):%Y-%m-%d} 00:00 UTC, " in told[0]
+    assert told[3].startswith("3 chunks, ")
+    assert stage.count() == 4
+    assert stage.sql("SELECT count(*) FROM {t_floors}") == [(0,)]
+
+    gone = retention(stage, POSTGRES_KEEP_ROWS_DAYS="3")
+    assert gone[:3] == [line.replace("would go", "dropped") for line in told[:3]]
+    assert stage.count() == 2
+    assert stage.sql("SELECT count(*) FROM {t_errors}") == [(0,)]
+    # The rollups of what went had not been made yet: they were made before.
+    assert stored(stage.sql, "hours", "hour") == expected([*old, *young], by_hour)
+    assert stored(stage.sql, "days", "day") == expected([*old, *young], datetime.date)
+    assert retention(stage, POSTGRES_KEEP_ROWS_DAYS="3") == ["nothing is older than its age"]
+
+    # What comes later than its age is refused, and takes nothing from its hour.
+    late = aged(4.5 - 1 / 1440)
+    result = store.store([late, aged(0.25), old[1]])
+    store.close()
+    assert (result.added, result.repeats) == (1, 0)
+    assert [place for place, _ in result.refused] == [0, 2]
+    assert "older than the rows that are kept, which begin with" in result.refused[0][1]
+    assert stored(stage.sql, "hours", "hour") == expected([*old, *young, aged(0.25)], by_hour)
+
+
+def test_rollups_have_ages_of_their_own(stage: Stage) -> None:
+    store = Store(stage.settings("sink").postgres)
+    results = [aged(300), aged(200), aged(30), aged(0.5)]
+    store.store(results)
+    store.close()
+    retention(stage, POSTGRES_KEEP_ROWS_DAYS="1", POSTGRES_KEEP_HOURLY_DAYS="60", POSTGRES_KEEP_DAILY_DAYS="250")
+    roll_up(worker(stage), Tables(stage.table), before=FUTURE)
+    assert stage.count() == 1
+    assert stored(stage.sql, "hours", "hour") == expected(results[2:], by_hour)
+    days = stored(stage.sql, "days", "day")
+    # A chunk of days is as long as a season: it goes when its last day is old enough.
+    assert expected(results[1:], datetime.date).items() <= days.items()
+    retention(stage, POSTGRES_KEEP_ROWS_DAYS="1", POSTGRES_KEEP_HOURLY_DAYS="1", POSTGRES_KEEP_DAILY_DAYS="100")
+    assert min(stored(stage.sql, "days", "day"))[0] > (MIDNIGHT - timedelta(days=200)).date()
+
+
+def test_what_is_younger_than_its_age_survives_while_a_backlog_is_replayed(stage: Stage) -> None:
+    minutes = range(0, 6 * 1440, 4)
+    results = [aged(minute / 1440, target=f"t{minute % 3}", agent="a") for minute in minutes]
+    young = [result for result in results if result.time >= MIDNIGHT - timedelta(days=3)]
+    old = [result for result in results if result.time < MIDNIGHT - timedelta(days=3)]
+    stage.start_sink(SINK_BATCH_SIZE="50").wait_for_line("storing")
+    producer = stage.producer()
+
+    def send() -> None:
+        for start in range(0, len(results), 100):
+            stage.publish(results[start : start + 100], producer=producer)
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    dropped = []
+    while sending.is_alive():
+        dropped += retention(stage, POSTGRES_KEEP_ROWS_DAYS="3")
+    sending.join()
+    wait_until(lambda: stage.committed() == len(results), "all read", 60)
+    dropped += retention(stage, POSTGRES_KEEP_ROWS_DAYS="3")
+    rows = stage.sql("SELECT target, agent, time FROM {t_view}")
+    assert sorted(rows) == sorted((result.target, result.agent, result.time) for result in young)
+    # Each older one was stored and rolled up before the floor was raised, or refused and is a dead letter.
+    hours = stored(stage.sql, "hours", "hour")
+    assert expected(young, by_hour).items() <= hours.items()
+    counted = sum(rollup[0] for rollup in hours.values())
+    assert counted + len(stage.dead_letters(len(results) - counted)) == len(young) + len(old)
+
+
+def test_a_role_that_does_not_own_the_tables_is_refused_with_one_line(stage: Stage) -> None:
+    store = Store(stage.settings("sink").postgres)
+    store.store([aged(9)])
+    store.close()
+    done = stage.run(
+        "retention",
+        POSTGRES_KEEP_ROWS_DAYS="1",
+        POSTGRES_USER=stage.roles[0],
+        POSTGRES_PASSWORD=SINK_PASSWORD,
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert stage.count() == 1
+    with (
+        stage.database(stage.roles[0], SINK_PASSWORD) as cursor,
+        pytest.raises(psycopg2.errors.InsufficientPrivilege),
+    ):
+        cursor.execute(Tables(stage.table).fill("SELECT drop_chunks({metrics_name}, now())"))

@@ -1,0 +1,156 @@
+"""`webmon retention`: what is older than its age goes, a whole chunk at a time."""
+
+import dataclasses
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from webmon import log, postgres
+from webmon.errors import UserError
+from webmon.postgres import DatabaseAwayError
+from webmon.rollups import MOST_BUCKETS, roll_up
+from webmon.settings import Retention, RetentionSettings
+from webmon.tables import SCHEMA_VERSION, Tables
+
+_LOCK_SECS: Final = 60
+"""How long sinks and readers may hold up a chunk's end before we give up until the next time."""
+_SESSION: Final = f"SET TIME ZONE 'UTC'; SET lock_timeout = '{_LOCK_SECS}s'"
+_VERSION: Final = "SELECT max(version) FROM {migrations}"
+_CHUNKS: Final = """
+SELECT
+    hypertable_name, format('%%I.%%I', chunk_schema, chunk_name), range_start, range_end,
+    pg_total_relation_size(format('%%I.%%I', chunk_schema, chunk_name)::regclass)
+FROM timescaledb_information.chunks
+WHERE hypertable_schema = current_schema() AND hypertable_name = %s AND range_end <= %s
+ORDER BY range_start
+"""
+_ALONE: Final = "SELECT pg_advisory_xact_lock({lock})"
+_RAISE_FLOOR: Final = """
+INSERT INTO {floors} AS f (kind, floor) VALUES (%s, %s)
+ON CONFLICT (kind) DO UPDATE SET floor = greatest(f.floor, excluded.floor)
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """A part of a hypertable that goes as a whole."""
+
+    table: str
+    name: str
+    start: datetime
+    end: datetime
+    size: int
+    """Bytes, indexes included."""
+
+    def __str__(self) -> str:
+        """Give it as a line for people."""
+        return f"{self.table}: {self.start:%Y-%m-%d %H:%M} to {self.end:%Y-%m-%d %H:%M} UTC, {_size(self.size)}"
+
+
+def run(settings: RetentionSettings, *, dry_run: bool) -> int:
+    """Drop what is older than its age, or tell what would go; a line for each chunk.
+
+    Raises:
+        UserError: the database is not there or refuses us.
+    """
+    log.configure(settings.common.log_level)
+    try:
+        connection = postgres.connect(settings.postgres, application="webmon-retention", autocommit=False)
+        try:
+            chunks = []
+            for chunk in retain(connection, Tables(settings.postgres.table), settings.retention, dry_run=dry_run):
+                print(f"{'would go' if dry_run else 'dropped'}  {chunk}", flush=True)
+                chunks.append(chunk)
+        finally:
+            connection.close()
+    except psycopg2.Error as error:
+        raise UserError(str(postgres.explain(error, settings.postgres))) from error
+    except DatabaseAwayError as error:
+        raise UserError(str(error)) from error
+    total = f"{len(chunks)} chunks, {_size(sum(chunk.size for chunk in chunks))}"
+    print(f"{total} would go" if dry_run else f"{total} dropped" if chunks else "nothing is older than its age")
+    return 0
+
+
+def retain(connection: Connection, tables: Tables, ages: Retention, *, dry_run: bool) -> Iterator[Chunk]:
+    """Drop the chunks that hold nothing younger than the ages; give each when it is gone, or would be.
+
+    First a floor is raised, below which no sink takes a row any more: a late one would bring a mark, and its hour
+    would be computed anew from what is left of it. Sinks hold the same lock for the moment of their statement, so that
+    none is between its look at the floor and its rows. Hours that are marked are rolled up before.
+
+    Args:
+        connection: one of the tables' owner that does not commit by itself.
+        tables: the set of tables.
+        ages: how old what may grow.
+        dry_run: change nothing.
+
+    Raises:
+        UserError: the schema is not that of this release.
+        psycopg2.Error: the database refused, or is away.
+    """
+    with connection, connection.cursor() as cursor:
+        cursor.execute(_SESSION)
+        _see_schema(cursor, tables)
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    for kind, days, held in (
+        ("rows", ages.rows_days, ("metrics", "errors")),
+        ("hours", ages.hourly_days, ("hourly",)),
+        ("days", ages.daily_days, ("daily",)),
+    ):
+        floor = midnight - timedelta(days=days)
+        # In order of time, so that where one can't be had now all that goes is older.
+        chunks = [(what, chunk) for what in held for chunk in _chunks(connection, tables.name(what), floor)]
+        if not dry_run:
+            _raise_floor(connection, tables, kind, floor)
+        for what, chunk in chunks:
+            if not dry_run:
+                end = chunk.end.date() if what == "daily" else chunk.end
+                with connection, connection.cursor() as cursor:
+                    cursor.execute(tables.fill(f"SELECT drop_chunks({{{what}_name}}, %s)", with_values=True), (end,))
+            yield chunk
+
+
+def _see_schema(cursor: Cursor, tables: Tables) -> None:
+    cursor.execute(tables.fill(_VERSION))
+    row = cursor.fetchone()
+    version = row[0] if row else None
+    if version is None or version < SCHEMA_VERSION:
+        raise UserError(
+            f"the schema of {tables.metrics} is at version {version}, and this webmon needs {SCHEMA_VERSION}: run "
+            "`webmon init` of this release"
+        )
+
+
+def _chunks(connection: Connection, table: str, floor: datetime) -> list[Chunk]:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(_CHUNKS, (table, floor))
+        return [Chunk(*row) for row in cursor.fetchall()]
+
+
+def _raise_floor(connection: Connection, tables: Tables, kind: str, floor: datetime) -> None:
+    if kind == "rows":
+        # Once while sinks go on, as it may be much; then the little that came meanwhile.
+        _roll_up_all(connection, tables, floor)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(tables.fill(_ALONE, lock=tables.lock("floor")))
+        cursor.execute(tables.fill(_RAISE_FLOOR, with_values=True), (kind, floor))
+    if kind == "rows":
+        _roll_up_all(connection, tables, floor)
+
+
+def _roll_up_all(connection: Connection, tables: Tables, floor: datetime) -> None:
+    while roll_up(connection, tables, before=floor, wait=True) == MOST_BUCKETS:
+        pass
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
