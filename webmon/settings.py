@@ -340,6 +340,12 @@ class Init(_Group):
     sink_principals: CommaList | None = _var(
         "KAFKA_SINK_PRINCIPALS", "Principals that may read them and write dead letters", "User:name", None
     )
+    chunk_hours: Annotated[int, Field(ge=1, le=720)] = _var(
+        "POSTGRES_CHUNK_HOURS",
+        "Hours in a chunk of rows: the newest chunk's indexes, 45 bytes a check, should stay in a quarter of memory",
+        "a whole number from 1 to 720",
+        24,
+    )
     sink_user: str | None = _var("POSTGRES_SINK_USER", "Database role of the sinks, to be created", _A_NAME, None)
     sink_password: SecretStr | None = _var("POSTGRES_SINK_PASSWORD", "Its password", "a password", None)
     reader_user: str | None = _var("POSTGRES_READER_USER", "Database role of readers, to be created", _A_NAME, None)

@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 
 import psycopg2
 import pytest
@@ -56,6 +57,25 @@ def test_a_topic_grows_but_never_shrinks(stage: Stage) -> None:
     assert "takes no partition away" in told
 
 
+def test_the_length_of_chunks_is_set_for_those_to_come(stage: Stage) -> None:
+    store = Store(stage.settings("sink").postgres)
+    store.store([recent(0)])
+    assert f"changed  chunks of {stage.table}: 12 h each from now on" in stage.init(POSTGRES_CHUNK_HOURS="12")
+    assert f"unchanged  chunks of {stage.table}: 12 h each" in stage.init(POSTGRES_CHUNK_HOURS="12")
+    moment = recent(0).time - timedelta(days=5)
+    store.store([recent(target="old", time=moment, scheduled_at=moment, error="x")])
+    store.close()
+    lengths = (
+        "SELECT hypertable_name, range_end - range_start FROM timescaledb_information.chunks"
+        " WHERE hypertable_name IN (%s, %s) ORDER BY range_start, 1"
+    )
+    assert stage.sql(lengths, stage.table, f"{stage.table}_errors") == [
+        (stage.table, timedelta(hours=12)),
+        (f"{stage.table}_errors", timedelta(hours=12)),
+        (stage.table, timedelta(hours=24)),
+    ]
+
+
 def test_a_new_password_is_set_and_told_as_a_change(stage: Stage) -> None:
     assert f"changed  role {stage.roles[0]}: password" in stage.init(POSTGRES_SINK_PASSWORD="another one")
     with stage.database(stage.roles[0], "another one") as cursor:
@@ -72,7 +92,21 @@ def test_a_new_password_is_set_and_told_as_a_change(stage: Stage) -> None:
         "TRUNCATE {t}",
         "DROP TABLE {t}",
         "DELETE FROM {t_targets}",
+        "UPDATE {t_targets} SET target = 'x'",
         "UPDATE {t_agents} SET agent = 'x'",
+        "DELETE FROM {t_series}",
+        "UPDATE {t_contexts} SET redirects = 0",
+        "UPDATE {t_marks} SET hour = now()",
+        "TRUNCATE {t_marks}",
+        "DELETE FROM {t_hourly}",
+        "DELETE FROM {t_daily}",
+        "DELETE FROM {t_target_history}",
+        "INSERT INTO {t_floors} VALUES ('rows', now())",
+        "UPDATE {t_errors} SET error = 'x'",
+        "CREATE INDEX ON {t} (http_status)",
+        "DROP VIEW {t_view}",
+        "SELECT rolpassword FROM pg_authid",
+        "SELECT pg_read_file('/etc/passwd')",
         "INSERT INTO {t_migrations} VALUES (2, 'x', 'x')",
         "ALTER TABLE {t} ADD COLUMN x integer",
         "CREATE TABLE public.mine (x integer)",
@@ -89,14 +123,19 @@ def test_a_sink_may_add_and_describe_only(shared_stage: Stage, statement: str) -
     [
         "INSERT INTO {t_agents} (agent) VALUES ('x')",
         "UPDATE {t_targets} SET url = 'x'",
+        "INSERT INTO {t_marks} VALUES (now(), 1)",
+        "DELETE FROM {t_marks}",
+        "UPDATE {t_hourly} SET up = 1",
+        "TRUNCATE {t_daily}",
         "DELETE FROM {t}",
         "DROP VIEW {t_view}",
+        "SELECT rolpassword FROM pg_authid",
     ],
 )
 def test_a_reader_may_select_only(shared_stage: Stage, statement: str) -> None:
     with shared_stage.database(shared_stage.roles[1], READER_PASSWORD) as cursor:
-        for name in ("{t}", "{t_view}", "{t_targets}", "{t_agents}", "{t_errors}"):
-            cursor.execute(_named(shared_stage, f"SELECT count(*) FROM {name}"))  # noqa: S608
+        for what in ("metrics", "errors", "targets", "agents", "view", "latest", "uptime_hourly", "uptime_daily"):
+            cursor.execute(_named(shared_stage, f"SELECT * FROM {{t_{what}}}"))  # noqa: S608
         with pytest.raises(NO_PRIVILEGE):
             cursor.execute(_named(shared_stage, statement))
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.integration.stage import Stage, recent
-from webmon.check.result import Outcome
+from webmon.check.result import CheckResult, Outcome
 from webmon.init.migrations import apply, shipped
 from webmon.sink.store import Store
 from webmon.tables import Tables
@@ -84,3 +84,62 @@ def test_what_was_just_stored_is_in_hours_and_days_at_once(stage: Stage) -> None
     assert most == pytest.approx(3.0, rel=0.05)
     assert stage.sql("SELECT uptime FROM {t_uptime_daily}") == [(0.75,)]
     assert stage.sql("SELECT target, agent, outcome FROM {t_latest}") == [("shop", "a", "agent_error")]
+
+
+def test_targets_and_agents_know_when_they_were_first_and_last_seen(stage: Stage) -> None:
+    start = recent(0).time - timedelta(days=1)
+
+    def at(hours: float) -> CheckResult:
+        moment = start + timedelta(hours=hours)
+        return recent(target="shop", agent="a", time=moment, scheduled_at=moment)
+
+    def seen(what: str) -> list[tuple[float, float]]:
+        rows = stage.sql(f"SELECT first_seen, last_seen FROM {{t_{what}}}")  # noqa: S608
+        return [((first - start) / timedelta(hours=1), (last - start) / timedelta(hours=1)) for first, last in rows]
+
+    for settings in (stage.settings("sink"), stage.settings("sink", POSTGRES_AUTOCOMMIT="False")):
+        store = Store(settings.postgres)
+        store.store([at(1), at(0), at(2)])
+        assert seen("targets") == seen("agents") == [(0, 2)]
+        # At most an hour behind: a row for each check is enough to write.
+        store.store([at(2.5)])
+        assert seen("targets") == seen("agents") == [(0, 2)]
+        store.store([at(3.5)])
+        assert seen("targets") == seen("agents") == seen("target_history") == [(0, 3.5)]
+        store.store([at(-5)])
+        assert seen("targets") == seen("agents") == seen("target_history") == [(-5, 3.5)]
+        store.close()
+        stage.sql("TRUNCATE {t_targets}, {t_agents}, {t_target_history}")
+
+
+def test_the_history_tells_each_description_once_with_its_times(stage: Stage) -> None:
+    start = recent(0).time - timedelta(days=1)
+    one, other = Store(stage.settings("sink").postgres), Store(stage.settings("sink").postgres)
+
+    def see(store: Store, minute: int, url: str, **labels: str) -> None:
+        moment = start + timedelta(minutes=minute)
+        store.store([recent(target="shop", agent="a", time=moment, scheduled_at=moment, url=url, labels=labels)])
+
+    long = "https://shop.example/" + "long/" * 1500
+    see(one, 0, "https://old.example/", team="x")
+    see(other, 10, "https://old.example/", team="x")
+    see(one, 20, long, team="x")
+    # Two agents with different lists: each description stands once, however often they take turns.
+    for turn in range(4):
+        see(one, 30 + turn, "https://new.example/", team="x" if turn % 2 else "y")
+    # A late one has its place in the history, and does not set the target back.
+    see(other, 5, "https://late.example/")
+    one.close()
+    other.close()
+    history = stage.sql("SELECT url, labels, first_seen, last_seen FROM {t_target_history} ORDER BY first_seen, url")
+    assert [
+        (url, labels, (first - start) / timedelta(minutes=1), (last - start) / timedelta(minutes=1))
+        for url, labels, first, last in history
+    ] == [
+        ("https://old.example/", {"team": "x"}, 0, 0),
+        ("https://late.example/", {}, 5, 5),
+        (long, {"team": "x"}, 20, 20),
+        ("https://new.example/", {"team": "y"}, 30, 32),
+        ("https://new.example/", {"team": "x"}, 31, 33),
+    ]
+    assert stage.sql("SELECT url, labels FROM {t_targets}") == [("https://new.example/", {"team": "x"})]
