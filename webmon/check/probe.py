@@ -5,11 +5,11 @@ import socket
 import ssl
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -60,8 +60,10 @@ class Trace:
 
     responses: list[tuple[int, str]] = field(default_factory=list)
     """Status and URL of each response, redirects first."""
-    matched: bytes | None = None
-    """What of the body the pattern matched first."""
+    certificate: Mapping[str, Any] = field(default_factory=dict)
+    """The last server's, as ssl.SSLSocket.getpeercert() gives it; empty without TLS, or where it was not verified."""
+    last: Response | None = None
+    """The response that was judged."""
 
 
 class Probe:
@@ -196,6 +198,7 @@ class Probe:
             seen.status = response.status_code
             seen.response_time = watch.since_first_request()
             trace.responses.append((seen.status, str(request.url)))
+            trace.certificate = adapter.connection.certificate if adapter.connection else {}
             seen.http_version = response.raw.version_string.removeprefix("HTTP/")
             if not response.is_redirect or target.max_redirects is None:
                 break
@@ -207,22 +210,18 @@ class Probe:
             seen.redirects += 1
             request = following
         body = self._read(response, seen, target.body_limit)
-        not_after = adapter.connection.tls_not_after if adapter.connection else None
         if target.expect.body is not None:
-            trace.matched = target.expect.body.find(body)
-            seen.regex_match = trace.matched is not None
-        return verdict.of_response(
-            target.expect,
-            Response(
-                status=seen.status,
-                headers=response.headers,
-                body=body,
-                body_truncated=seen.body_truncated,
-                response_time=seen.response_time,
-                certificate_left=not_after - self._now() if not_after else None,
-            ),
-            regex_match=seen.regex_match,
+            seen.regex_match = target.expect.body.found_in(body)
+        not_after = adapter.connection.tls_not_after if adapter.connection else None
+        trace.last = Response(
+            status=seen.status,
+            headers=response.headers,
+            body=body,
+            body_truncated=seen.body_truncated,
+            response_time=seen.response_time,
+            certificate_left=not_after - self._now() if not_after else None,
         )
+        return verdict.of_response(target.expect, trace.last, regex_match=seen.regex_match)
 
     def _read(self, response: requests.Response, seen: _Seen, limit: int) -> bytes:
         """Read the body up to the limit; `seen` tells how far it came also where this raises."""

@@ -3,19 +3,25 @@
 What a server sent is shown with its control characters taken out, so that no page can steer the terminal.
 """
 
+import itertools
 from collections.abc import Iterator
 from datetime import UTC, timedelta
+from functools import partial
 from typing import Final
 
+from webmon.check import verdict
 from webmon.check.probe import Trace
 from webmon.check.result import CheckResult
 from webmon.check.target import Target
-from webmon.check.verdict import one_line, show_status
+from webmon.check.verdict import Expectations, Response, one_line, show_status
 
 _BAR: Final = 40
 """Characters of the longest bar."""
 _EXCERPT: Final = 200
 """Characters of a matched text that are shown."""
+_NAMES: Final = 5
+"""Names of a certificate that are shown."""
+_ANY_STATUS: Final = ((100, 999),)
 
 
 def lines(target: Target, result: CheckResult, trace: Trace) -> Iterator[str]:
@@ -38,37 +44,69 @@ def _facts(target: Target, result: CheckResult, trace: Trace) -> Iterator[tuple[
     for number, (status, url) in enumerate(trace.responses):
         word = "redirect" if number < result.redirects else "response"
         yield word, target.without_secrets(one_line(f"{status} {url}"))
-    if result.http_status is not None:
-        yield "expected", f"status {show_status(target.expect.status)}"
+    if trace.last is not None:
+        for word, (kept, text) in zip(_first("expected"), _rules(target.expect, trace.last), strict=False):
+            yield word, f"{'yes' if kept else 'NO ':<4} {target.without_secrets(one_line(text))}"
     if result.body_bytes is not None:
+        kind = trace.last.headers.get("Content-Type", "no type") if trace.last else "a response that did not end"
         cut = ", and it went on past the limit" if result.body_truncated else ""
-        yield "body", f"{result.body_bytes} bytes, HTTP/{result.http_version}{cut}"
-    if target.expect.body is not None:
-        shown = _match(target.expect.body.text, result.regex_match, trace.matched)
-        yield "pattern", target.without_secrets(shown)
+        yield "body", one_line(f"{result.body_bytes} bytes of {kind}, HTTP/{result.http_version}{cut}")
     if target.proxy is not None:
         yield "proxy", str(target.proxy)
     if result.remote_ip is not None:
         yield "address", result.remote_ip
     if result.tls_version is not None:
         yield "TLS", result.tls_version
-        yield "certificate", _certificate(result, verified=target.tls.verify)
+        for word, text in zip(_first("certificate"), _certificate(target, result, trace), strict=False):
+            yield word, one_line(text)
 
 
-def _match(pattern: str, found: bool | None, matched: bytes | None) -> str:
-    if found is None:
-        return f"{pattern!r} was not looked for: no body came"
-    if matched is None:
-        return f"{pattern!r} matches nothing"
-    text = one_line(matched.decode(errors="replace"))
-    return f"{pattern!r} matches {text[:_EXCERPT]!r}" + ("…" if len(text) > _EXCERPT else "")
+def _first(word: str) -> Iterator[str]:
+    """Give the word for the first line and none for those that go on."""
+    return itertools.chain([word], itertools.repeat(""))
 
 
-def _certificate(result: CheckResult, *, verified: bool) -> str:
+def _rules(expected: Expectations, response: Response) -> Iterator[tuple[bool, str]]:
+    """Say of each thing that is expected whether it is so, and what there is: not only of the first that is not."""
+    for rule, found in _each(expected, response):
+        regex_match = rule.body.found_in(response.body) if rule.body else None
+        judged = verdict.of_response(rule, response, regex_match=regex_match)
+        yield judged.error is None, judged.error or found
+
+
+def _each(expected: Expectations, response: Response) -> Iterator[tuple[Expectations, str]]:
+    """Take the expectations apart; give each alone, and what to say where it is met."""
+    yield Expectations(status=expected.status), f"status {response.status} is one of {show_status(expected.status)}"
+    alone = partial(Expectations, status=_ANY_STATUS)
+    for name, pattern in expected.headers:
+        yield alone(headers=((name, pattern),)), f"header {name} is {response.headers.get(name)!r}"
+    for name, pattern in expected.headers_not:
+        shown = repr(response.headers[name]) if name in response.headers else "not there"
+        yield alone(headers_not=((name, pattern),)), f"header {name} is {shown}, and not {pattern.text!r}"
+    if expected.body is not None:
+        text = one_line((expected.body.find(response.body) or b"").decode(errors="replace"))
+        shown = repr(text[:_EXCERPT]) + ("…" if len(text) > _EXCERPT else "")
+        yield alone(body=expected.body), f"{expected.body.text!r} matches {shown}"
+    if expected.body_not is not None:
+        yield alone(body_not=expected.body_not), f"nothing matches {expected.body_not.text!r}"
+    if (days := expected.certificate_days) is not None and response.certificate_left is not None:
+        yield alone(certificate_days=days), f"the certificate has {days:g} days left at least"
+    if (limit := expected.max_response_time) is not None:
+        yield alone(max_response_time=limit), f"response time {response.response_time:.3f} s, at most {limit:g} s"
+
+
+def _certificate(target: Target, result: CheckResult, trace: Trace) -> Iterator[str]:
     if result.tls_not_after is None:
-        return "not looked at" if verified else "not looked at: the target says tls.verify: false"
+        yield "not looked at" + ("" if target.tls.verify else ": the target says tls.verify: false")
+        return
     days = (result.tls_not_after - result.time) / timedelta(days=1)
-    return f"ends {result.tls_not_after.astimezone(UTC):%Y-%m-%d %H:%M} UTC, in {days:.0f} days"
+    yield f"ends {result.tls_not_after.astimezone(UTC):%Y-%m-%d %H:%M} UTC, in {days:.0f} days"
+    if names := [name for _, name in trace.certificate.get("subjectAltName", ())]:
+        more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+        yield f"for {', '.join(names[:_NAMES])}{more}"
+    issuer = {key: value for part in trace.certificate.get("issuer", ()) for key, value in part}
+    if parts := [issuer[key] for key in ("organizationName", "commonName") if key in issuer]:
+        yield f"by {', '.join(parts)}"
 
 
 def _chart(result: CheckResult) -> Iterator[str]:

@@ -10,7 +10,7 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -166,6 +166,8 @@ class Connection:
         self.tls_version: str | None = None
         self.tls_not_after: datetime | None = None
         """When the server's certificate ends; None where it was not verified."""
+        self.certificate: Mapping[str, Any] = {}
+        """The same certificate as ssl.SSLSocket.getpeercert() gives it."""
         self._sock = sock
         self.lend(deadline, watch)
 
@@ -188,9 +190,9 @@ class Connection:
         self._sock = secured
         secured.do_handshake()
         self.tls_version = secured.version()
-        certificate = secured.getpeercert() or {}
-        if (not_after := certificate.get("notAfter")) is not None:
-            self.tls_not_after = _moment(str(not_after))
+        self.certificate = secured.getpeercert() or {}
+        if (not_after := self.certificate.get("notAfter")) is not None:
+            self.tls_not_after = _moment(not_after)
 
     def send(self, data: bytes) -> None:
         """Send all of it; raises OSError."""

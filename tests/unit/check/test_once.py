@@ -45,7 +45,8 @@ def test_a_page_that_is_up_is_shown_with_its_phases(capsys: pytest.CaptureFixtur
     assert out.startswith(f"up  {server.url}\n")
     shown = facts(out)
     assert shown["response"] == f"200 {server.url}"
-    assert shown["body"] == "5 bytes, HTTP/1.1"
+    assert shown["body"] == "5 bytes of no type, HTTP/1.1"
+    assert shown["expected"] == "yes status 200 is one of 200-299"
     assert shown["tls"] == "-"
     assert shown["total"].endswith(" ms")
     chart = out.splitlines()[-6:]
@@ -66,7 +67,7 @@ def test_what_a_server_sent_cannot_steer_the_terminal(capsys: pytest.CaptureFixt
         assert cli.main(["check", "--targets", "t.yml", "n"]) == 0
     out = capsys.readouterr().out
     assert "\x1b" not in out
-    assert facts(out)["pattern"] == "'a.*b' matches 'a [2J b'"
+    assert "yes  'a.*b' matches 'a [2J b'\n" in out
 
 
 def test_the_certificate_is_shown_with_the_days_it_has_left(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -82,6 +83,8 @@ def test_the_certificate_is_shown_with_the_days_it_has_left(capsys: pytest.Captu
     shown = facts(capsys.readouterr().out)
     assert shown["TLS"] == "TLSv1.3"
     assert shown["certificate"] == f"ends {ends:%Y-%m-%d %H:%M} UTC, in 9 days"
+    assert shown["for"] == "localhost"
+    assert shown["by"].startswith("trustme")
 
 
 def test_json_is_the_message_that_the_topic_would_get(capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,8 +110,35 @@ def test_a_target_of_a_file_is_checked_as_the_file_says(capsys: pytest.CaptureFi
         assert cli.main(["check", "--targets", "t.yml", "shop"]) == 1
     out = capsys.readouterr().out
     assert out.startswith("body_mismatch  shop: ")
-    assert facts(out)["pattern"] == "'Welcome' matches nothing"
-    assert facts(out)["expected"] == "status 404"
+    assert facts(out)["expected"] == "yes status 404 is one of 404"
+    assert "NO   nothing in the body matches 'Welcome'\n" in out
+
+
+def test_each_expectation_is_shown_with_what_was_found(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with HostileServer(page(b"Welcome, Error", b"Server: nginx", b"Content-Type: text/html")) as server:
+        (tmp_path / "t.yml").write_text(
+            "targets:\n- name: shop\n"
+            f"  url: '{server.url}'\n"
+            "  expect:\n"
+            "    status: [201, 301-302]\n"
+            "    headers: {server: ^nginx, X-One: a}\n"
+            "    headers_not: {Content-Type: json, X-Two: b}\n"
+            "    body: Wel\\w+\n"
+            "    body_not: Error\n"
+            "    max_response_time: 10\n"
+        )
+        assert cli.main(["check", "--targets", "t.yml", "shop"]) == 1
+    lines = [line[13:] for line in capsys.readouterr().out.splitlines()]
+    assert lines[lines.index("NO   status 200, expected 201, 301-302") :][:8] == [
+        "NO   status 200, expected 201, 301-302",
+        "yes  header server is 'nginx'",
+        "NO   there is no header X-One, expected one that matches 'a'",
+        "yes  header Content-Type is 'text/html', and not 'json'",
+        "yes  header X-Two is not there, and not 'b'",
+        "yes  'Wel\\\\w+' matches 'Welcome'",
+        "NO   something in the body matches 'Error', and nothing may",
+        next(line for line in lines if line.endswith(" s, at most 10 s")),
+    ]
 
 
 def test_the_secrets_of_a_target_come_from_an_env_file_and_are_not_shown(
@@ -130,7 +160,7 @@ def test_the_secrets_of_a_target_come_from_an_env_file_and_are_not_shown(
         assert "names ${TOKEN}, which is not set" in capsys.readouterr().err
         assert cli.main(["check", "--targets", "t.yml", "--env-file", "agent.env", "n"]) == 0
     shown = capsys.readouterr()
-    assert facts(shown.out)["pattern"] == "'got.*' matches 'got ***'"
+    assert "yes  'got.*' matches 'got ***'\n" in shown.out
     assert "s3cret" not in shown.out + shown.err
 
 
