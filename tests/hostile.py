@@ -264,7 +264,6 @@ HOSTILE: dict[str, Hostile] = {
     "accepts and says nothing": Hostile(hang, _TIMEOUT),
     "closes at once": Hostile(lambda _: None, _READ_ERROR),
     "closes without a word": Hostile(hear, _READ_ERROR),
-    "resets at once": Hostile(reset, _READ_ERROR),
     "resets instead of an answer": Hostile(answer(then=reset), _READ_ERROR),
     "resets in the header": Hostile(answer(OK + b"Content-", then=reset), _READ_ERROR),
     "resets in the body": Hostile(answer(OK + b"Content-Length: 99\r\n\r\nabc", then=reset), _READ_ERROR),

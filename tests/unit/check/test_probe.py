@@ -100,6 +100,11 @@ def test_a_server_that(name: str, hostile_results: Callable[[str], CheckResult])
     assert result.body_bytes is None or result.body_bytes <= BODY_LIMIT
 
 
+def test_a_connection_that_is_reset_at_once_is_the_sites_failure_in_whatever_phase() -> None:
+    # The reset may come before the client knows that it is connected.
+    assert check_server(reset).outcome in (Outcome.CONNECT_ERROR, Outcome.READ_ERROR)
+
+
 def test_the_time_of_a_result_is_the_checks_own() -> None:
     before = datetime.now(UTC)
     result = check_server(page(b"hello"))
