@@ -4,6 +4,7 @@ A check waits for an answer as long as its deadline allows and goes on. The look
 thread until the system gives up, so the threads are bounded, and checks that ask for the same name share one.
 """
 
+import contextlib
 import itertools
 import queue
 import socket
@@ -16,6 +17,10 @@ from webmon.check.transport import Addresses, OwnFaultError
 
 _STALE_SECS: Final = 60.0
 """A lookup older than this is not joined any more: the system's resolver gives up in half of it, so it hangs."""
+_NO_ANSWER: Final = frozenset({socket.EAI_AGAIN, socket.EAI_FAIL})
+"""What getaddrinfo says where no resolver answered it, or none of use."""
+_MOST_SILENT: Final = 10_000
+"""Names without an answer that are remembered: redirects bring ever new ones."""
 
 
 @dataclass(slots=True)
@@ -38,6 +43,7 @@ class Resolver:
         self._threads = 0
         self._lock = threading.Lock()
         self._running: dict[tuple[str, int], _Lookup] = {}
+        self._silent: dict[str, None] = {}
         self._unfinished = 0
         self._work: queue.SimpleQueue[_Lookup] = queue.SimpleQueue()
         self._names = itertools.count(1)
@@ -48,13 +54,29 @@ class Resolver:
             return literal
         lookup = self._join(host, port)
         if not lookup.done.wait(timeout):
+            self._note(host, silent=True)
             if not lookup.begun:
-                raise OwnFaultError(f"all {self.most} lookups of this vantage hang: its resolver does not answer")
+                raise OwnFaultError(f"all {self._threads} lookups of this vantage hang: its resolver does not answer")
             raise TimeoutError(f"{host} did not resolve in time")
+        self._note(host, silent=isinstance(lookup.error, socket.gaierror) and lookup.error.errno in _NO_ANSWER)
         if lookup.error is not None:
             # Each check gets an exception of its own: a traceback must not grow over those who share it.
             raise type(lookup.error)(*lookup.error.args)
         return lookup.addresses
+
+    def is_silent(self, host: str) -> bool:
+        """Tell whether the last lookup of a name got no answer; that there is no such name is one."""
+        return host in self._silent
+
+    def _note(self, host: str, *, silent: bool) -> None:
+        if not silent and host not in self._silent:
+            return
+        with self._lock:
+            self._silent.pop(host, None)
+            if silent:
+                self._silent[host] = None
+                if len(self._silent) > _MOST_SILENT:
+                    del self._silent[next(iter(self._silent))]
 
     def _join(self, host: str, port: int) -> _Lookup:
         now = time.monotonic()
@@ -65,8 +87,10 @@ class Resolver:
             lookup = self._running[host, port] = _Lookup(host, port, now)
             self._unfinished += 1
             if self._threads < min(self._unfinished, self.most):
-                self._threads += 1
-                threading.Thread(target=self._serve, name=f"resolver-{next(self._names)}", daemon=True).start()
+                # Where the system gives no thread, those that are there come to it in their turn.
+                with contextlib.suppress(RuntimeError):
+                    threading.Thread(target=self._serve, name=f"resolver-{next(self._names)}", daemon=True).start()
+                    self._threads += 1
             self._work.put(lookup)
             return lookup
 

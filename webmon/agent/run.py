@@ -86,7 +86,7 @@ class Agent:
         self._publisher = Publisher(settings.kafka, self._outbox)
         self._resolver = Resolver(most=0)
         canaries = [_host_port(c) for c in monitoring.canaries or settings.kafka.bootstrap]
-        self._vantage = Vantage(canaries, self._resolver)
+        self._vantage = Vantage(canaries, self._resolver, self._resolver.is_silent)
         authorities = (monitoring.ca_certificates,) if monitoring.ca_certificates else ()
         self._probe = Probe(agent=monitoring.vantage, resolve=self._resolver, authorities=authorities)
         self._schedule = Schedule(monitoring.vantage)

@@ -2,8 +2,14 @@
 
 A failure of the network kind counts against the site only when a target on another host answered within the last
 interval, or a canary accepts a connection now.
+
+Where a name could not be resolved that is not enough, for a resolver may be dead while every way is open. It counts
+only when the resolver is known to work: it answered about this very name (that there is none is an answer; a timeout or
+"try again" is not), or another name became an address within the last interval, or a canary's name does now. So where
+all canaries are addresses, a name for which no answer came, alone in the list, is an agent_error.
 """
 
+import ipaddress
 import logging
 import socket
 import threading
@@ -15,7 +21,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from webmon.check.result import ERROR_LIMIT, CheckResult, Outcome
-from webmon.check.transport import OwnFaultError, Resolve
+from webmon.check.transport import OwnFaultError, Resolve, SocketAddress
 
 CANARY_SECS: Final = 2.0
 """How long a canary may take to accept."""
@@ -36,6 +42,42 @@ def is_network_kind(result: CheckResult) -> bool:
     return result.outcome in (Outcome.DNS_ERROR, Outcome.CONNECT_ERROR)
 
 
+def is_of_names(result: CheckResult) -> bool:
+    """Tell whether a failure of the network kind is one of resolving the name."""
+    return result.outcome is Outcome.DNS_ERROR or (result.outcome is Outcome.TIMEOUT and result.phases.connect is None)
+
+
+def _is_name(host: str) -> bool:
+    """Tell whether a host is asked of the resolver; localhost and addresses are not."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return False
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return True
+    return False
+
+
+class _Signs:
+    """When each of two hosts last gave a sign: the latest, and the latest of any other. So one of them is another than
+    a given one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._latest: tuple[str, float] = ("", float("-inf"))
+        self._other: tuple[str, float] = ("", float("-inf"))
+
+    def note(self, host: str, now: float) -> None:
+        with self._lock:
+            if host != self._latest[0]:
+                self._other = self._latest
+            self._latest = host, now
+
+    def of_another(self, host: str) -> float:
+        with self._lock:
+            return (self._other if self._latest[0] == host else self._latest)[1]
+
+
 class Vantage:
     """Watches all results of an agent for signs of life; many threads share it."""
 
@@ -43,30 +85,40 @@ class Vantage:
         self,
         canaries: Sequence[tuple[str, int]],
         resolve: Resolve,
+        is_silent: Callable[[str], bool] = lambda _: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the canaries, as host and port, and how to resolve their names."""
+        """Take what is asked whether there is a way.
+
+        Args:
+            canaries: host and port of each.
+            resolve: how their names become addresses.
+            is_silent: whether the last lookup of a name got no answer at all.
+            monotonic: the clock.
+        """
         self._canaries = canaries
         self._resolve = resolve
         self._monotonic = monotonic
+        self._is_silent = is_silent
+        self._answers = _Signs()
+        self._names = _Signs()
         self._lock = threading.Lock()
-        # The latest answer, and the latest of any other host: between them they know of another than a given one.
-        self._latest: tuple[str, float] = ("", float("-inf"))
-        self._other: tuple[str, float] = ("", float("-inf"))
         self._own_faults = 0
         self._own_faults_told = float("-inf")
         self._canary_lock = threading.Lock()
         self._canary_asked = float("-inf")
-        self._canary_alive = False
+        self._canary_alive = self._canary_named = False
 
     def judge(self, result: CheckResult) -> CheckResult:
         """Give the result, or an agent_error in its place where the failure may be ours."""
         host = urlsplit(result.url).hostname or ""
         now = self._monotonic()
+        if result.phases.connect is not None and _is_name(host):
+            self._names.note(host, now)
         if result.http_status is not None:
-            self._note_answer(host, now)
-        elif is_network_kind(result) and not self._is_connected(host, now - result.interval):
-            error = f"vantage cut off: no other host and no canary answers ({result.outcome}: {result.error})"
+            self._answers.note(host, now)
+        elif is_network_kind(result) and (why := self._cut_off(result, host, now - result.interval)) is not None:
+            error = f"vantage cut off: {why} ({result.outcome}: {result.error})"
             result = msgspec.structs.replace(result, outcome=Outcome.AGENT_ERROR, error=error[:ERROR_LIMIT])
         if result.outcome is Outcome.AGENT_ERROR:
             self._note_own_fault(result, now)
@@ -80,35 +132,45 @@ class Vantage:
             count, self._own_faults, self._own_faults_told = self._own_faults, 0, now
         _log.error("%d checks failed for our own sake, the last of %s: %s", count, result.target, result.error)
 
-    def _note_answer(self, host: str, now: float) -> None:
-        with self._lock:
-            if host != self._latest[0]:
-                self._other = self._latest
-            self._latest = host, now
+    def _cut_off(self, result: CheckResult, host: str, since: float) -> str | None:
+        """Say why a failure may be ours; None where it is known to be the site's."""
+        if self._answers.of_another(host) < since and not self._ask_canaries()[0]:
+            return "no other host and no canary answers"
+        if (
+            is_of_names(result)
+            and self._is_silent(host)
+            and self._names.of_another(host) < since
+            and not self._ask_canaries()[1]
+        ):
+            return "its resolver answers for no name"
+        return None
 
-    def _is_connected(self, host: str, since: float) -> bool:
-        with self._lock:
-            answered = (self._other if self._latest[0] == host else self._latest)[1]
-        if answered >= since:
-            return True
+    def _ask_canaries(self) -> tuple[bool, bool]:
+        """Tell whether a canary accepts a connection, and whether the name of one resolves."""
         with self._canary_lock:
             if self._monotonic() - self._canary_asked > _FRESH_SECS:
                 # Others wait here for the answer, instead of asking too.
-                self._canary_alive = any(self._accepts(*canary) for canary in self._canaries)
+                self._canary_alive = self._canary_named = False
+                for host, port in self._canaries:
+                    self._ask_canary(host, port)
                 self._canary_asked = self._monotonic()
-            return self._canary_alive
+            return self._canary_alive, self._canary_named
 
-    def _accepts(self, host: str, port: int) -> bool:
+    def _ask_canary(self, host: str, port: int) -> None:
+        if self._canary_alive and (self._canary_named or not _is_name(host)):
+            return  # nothing more to learn of it
         try:
             addresses = self._resolve(host, port, CANARY_SECS)
         except (OSError, OwnFaultError):
+            return
+        self._canary_named |= _is_name(host)
+        self._canary_alive = self._canary_alive or any(self._accepts(*address) for address in addresses)
+
+    def _accepts(self, family: socket.AddressFamily, address: SocketAddress) -> bool:
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as sock:
+                sock.settimeout(CANARY_SECS)
+                sock.connect(address)
+        except OSError:
             return False
-        for family, address in addresses:
-            try:
-                with socket.socket(family, socket.SOCK_STREAM) as sock:
-                    sock.settimeout(CANARY_SECS)
-                    sock.connect(address)
-                    return True
-            except OSError:
-                continue
-        return False
+        return True

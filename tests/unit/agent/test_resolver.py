@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from webmon.agent import resolver as resolver_module
 from webmon.agent.resolver import Resolver
 from webmon.check.transport import OwnFaultError
 
@@ -113,3 +114,51 @@ def test_no_descriptors_left_is_not_told_as_an_unknown_name(answer: int, monkeyp
             resolver("no-such-host.invalid", 80, 5)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    ("answer", "silent"),
+    [(socket.EAI_NONAME, False), (socket.EAI_NODATA, False), (socket.EAI_AGAIN, True), (socket.EAI_FAIL, True)],
+)
+def test_no_such_name_is_an_answer_and_no_answer_is_none(
+    answer: int, silent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lookup(host: str, port: int, **more: Any) -> Any:
+        raise socket.gaierror(answer, "what getaddrinfo says")
+
+    resolver = Resolver(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", lookup)
+        with pytest.raises(socket.gaierror):
+            resolver("localhost", 80, 5)
+    assert resolver.is_silent("localhost") is silent
+    resolver("localhost", 80, 5)
+    assert not resolver.is_silent("localhost")
+
+
+def test_a_name_that_hangs_has_no_answer_until_one_comes(hanging: list[str]) -> None:
+    resolver = Resolver(2)
+    with pytest.raises(TimeoutError):
+        resolver("hang.example", 80, 0.02)
+    assert resolver.is_silent("hang.example")
+    assert not resolver.is_silent("fine.example")
+
+
+def test_names_without_an_answer_are_remembered_up_to_a_bound(
+    hanging: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolver_module, "_MOST_SILENT", 3)
+    resolver = Resolver(9)
+    for number in range(5):
+        with pytest.raises(TimeoutError):
+            resolver(f"hang{number}.example", 80, 0.01)
+    assert [resolver.is_silent(f"hang{number}.example") for number in range(5)] == [False, False, True, True, True]
+
+
+def test_a_system_that_gives_no_thread_is_our_own_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(OwnFaultError, match="all 0 lookups"):
+        Resolver(2)("fine.example", 80, 0.02)

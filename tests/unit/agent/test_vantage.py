@@ -1,5 +1,6 @@
 """Whose fault it is: a site's, or the way from here."""
 
+import socket
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,8 +9,8 @@ import pytest
 from tests.hostile import HostileServer, hang
 from tests.waiting import wait_until
 from webmon.agent.vantage import Vantage
-from webmon.check.result import CheckResult, Outcome
-from webmon.check.transport import resolve_here
+from webmon.check.result import CheckResult, Outcome, Phases
+from webmon.check.transport import Addresses, resolve_here
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DEAD = ("127.0.0.1", 1)
@@ -49,7 +50,7 @@ def test_it_is_the_sites_while_a_canary_accepts(outcome: Outcome) -> None:
 
 def test_it_is_the_sites_while_another_host_answers() -> None:
     clock = Clock()
-    vantage = Vantage([DEAD], resolve_here, clock)
+    vantage = Vantage([DEAD], resolve_here, monotonic=clock)
     vantage.judge(make_result(Outcome.STATUS_MISMATCH, "b", http_status=500))
     clock.time += 59
     assert vantage.judge(make_result(Outcome.CONNECT_ERROR, "a")).outcome is Outcome.CONNECT_ERROR
@@ -58,13 +59,13 @@ def test_it_is_the_sites_while_another_host_answers() -> None:
 
 
 def test_an_answer_of_the_same_host_says_nothing_of_the_way() -> None:
-    vantage = Vantage([DEAD], resolve_here, Clock())
+    vantage = Vantage([DEAD], resolve_here, monotonic=Clock())
     vantage.judge(make_result(Outcome.UP, "a", http_status=200))
     assert vantage.judge(make_result(Outcome.CONNECT_ERROR, "a")).outcome is Outcome.AGENT_ERROR
 
 
 def test_the_other_host_is_remembered_behind_many_answers_of_this_one() -> None:
-    vantage = Vantage([DEAD], resolve_here, Clock())
+    vantage = Vantage([DEAD], resolve_here, monotonic=Clock())
     for host in ("b", "a", "a", "a"):
         vantage.judge(make_result(Outcome.UP, host, http_status=200))
     assert vantage.judge(make_result(Outcome.CONNECT_ERROR, "a")).outcome is Outcome.CONNECT_ERROR
@@ -89,7 +90,7 @@ def test_what_the_network_cannot_cause_stays_as_it_is(result: CheckResult) -> No
 def test_many_that_fail_at_once_ask_the_canary_once() -> None:
     clock = Clock()
     with HostileServer(hang) as canary:
-        vantage = Vantage([("127.0.0.1", canary.port)], resolve_here, clock)
+        vantage = Vantage([("127.0.0.1", canary.port)], resolve_here, monotonic=clock)
         for _ in range(20):
             vantage.judge(make_result(Outcome.CONNECT_ERROR))
         wait_until(lambda: canary.connections == 1)
@@ -100,7 +101,7 @@ def test_many_that_fail_at_once_ask_the_canary_once() -> None:
 
 def test_our_own_faults_are_logged_once_a_minute_with_their_number(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
-    vantage = Vantage([DEAD], resolve_here, clock)
+    vantage = Vantage([DEAD], resolve_here, monotonic=clock)
     for _ in range(5):
         vantage.judge(make_result(Outcome.AGENT_ERROR))
     clock.time += 61
@@ -109,3 +110,60 @@ def test_our_own_faults_are_logged_once_a_minute_with_their_number(caplog: pytes
         "1 checks failed for our own sake, the last of a: why",
         "5 checks failed for our own sake, the last of a: why",
     ]
+
+
+def no_answer(host: str, port: int, timeout: float) -> Addresses:
+    """Resolve addresses and no name: the resolver is dead."""
+    if host.endswith(".example"):
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+    return resolve_here(host, port, timeout)
+
+
+OF_NAMES = [
+    make_result(Outcome.DNS_ERROR, "a.example"),
+    make_result(Outcome.TIMEOUT, "a.example", phases=Phases(dns=1)),
+]
+
+
+@pytest.mark.parametrize("result", OF_NAMES, ids=lambda result: str(result.outcome))
+def test_a_name_without_an_answer_is_ours_while_only_addresses_answer(result: CheckResult) -> None:
+    with HostileServer(hang) as canary:
+        canaries = [("127.0.0.1", canary.port), ("localhost", canary.port), ("kafka.example", canary.port)]
+        vantage = Vantage(canaries, no_answer, lambda _: True)
+        vantage.judge(make_result(Outcome.UP, "192.0.2.1", http_status=200, phases=Phases(dns=0, connect=0.1)))
+        vantage.judge(make_result(Outcome.UP, "[2001:db8::1]", http_status=200, phases=Phases(dns=0, connect=0.1)))
+        vantage.judge(make_result(Outcome.UP, "localhost", http_status=200, phases=Phases(dns=0, connect=0.1)))
+        judged = vantage.judge(result)
+        assert judged.outcome is Outcome.AGENT_ERROR
+        assert judged.error == f"vantage cut off: its resolver answers for no name ({result.outcome.value}: why)"
+        # The ways are open, so what does not need a name is the site's.
+        connect = make_result(Outcome.CONNECT_ERROR, "192.0.2.9", phases=Phases(dns=0, connect=1))
+        assert vantage.judge(connect) is connect
+
+
+@pytest.mark.parametrize("result", OF_NAMES, ids=lambda result: str(result.outcome))
+def test_a_name_without_an_answer_is_the_sites_while_another_name_resolves(result: CheckResult) -> None:
+    clock = Clock()
+    with HostileServer(hang) as canary:
+        vantage = Vantage([("127.0.0.1", canary.port)], no_answer, lambda _: True, clock)
+        vantage.judge(make_result(Outcome.CONNECT_ERROR, "b.example", phases=Phases(dns=0.1, connect=1)))
+        clock.time += 59
+        assert vantage.judge(result) is result
+        clock.time += 2
+        assert vantage.judge(result).outcome is Outcome.AGENT_ERROR
+
+
+def test_a_name_without_an_answer_is_the_sites_while_a_canarys_name_resolves() -> None:
+    def resolve(host: str, port: int, timeout: float) -> Addresses:
+        return resolve_here("127.0.0.1", port, timeout)
+
+    with HostileServer(hang) as canary:
+        for canaries in [("kafka.example", canary.port)], [("127.0.0.1", canary.port), ("kafka.example", 1)]:
+            assert Vantage(canaries, resolve, lambda _: True).judge(OF_NAMES[0]) is OF_NAMES[0]
+
+
+def test_that_there_is_no_such_name_is_an_answer_and_the_sites() -> None:
+    with HostileServer(hang) as canary:
+        assert Vantage([("127.0.0.1", canary.port)], no_answer, lambda _: False).judge(OF_NAMES[0]) is OF_NAMES[0]
+    # But from a vantage that reaches nobody it may be what a router says that has lost its line.
+    assert Vantage([DEAD], no_answer, lambda _: False).judge(OF_NAMES[0]).outcome is Outcome.AGENT_ERROR
