@@ -2,6 +2,8 @@
 
 Names and meaning of `probe_*` are blackbox_exporter's, so that its dashboards and alerts go on; the label `target` is
 what `instance` is there. A check that failed for our own sake says nothing of its target, so it has no `probe_*`.
+What it has and a result has not is left out: probe_http_content_length, probe_http_last_modified_timestamp_seconds and
+probe_ssl_last_chain_*.
 """
 
 import ipaddress
@@ -37,10 +39,26 @@ _PROBES: Final[dict[str, tuple[str, Callable[[CheckResult], float | None]]]] = {
     ),
     "probe_ip_protocol": (
         "4 or 6",
-        lambda r: ipaddress.ip_address(r.remote_ip.partition("%")[0]).version if r.remote_ip else None,
+        lambda r: _address(r.remote_ip).version if r.remote_ip else None,
+    ),
+    "probe_ip_addr_hash": (
+        "A number that changes when the address does",
+        lambda r: _fnv1a(_address(r.remote_ip).packed) if r.remote_ip else None,
     ),
 }
 """Metrics of a target that have no other label: what each means, and its value; None where there is none."""
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(text.partition("%")[0])
+
+
+def _fnv1a(data: bytes) -> int:
+    """Give the 32-bit FNV-1a hash, which is blackbox_exporter's of an address."""
+    found = 2166136261
+    for byte in data:
+        found = (found ^ byte) * 16777619 & 0xFFFFFFFF
+    return found
 
 
 class Metrics(Collector):
@@ -81,9 +99,12 @@ class Metrics(Collector):
         checked = GaugeMetricFamily(
             "webmon_last_check_timestamp_seconds", "When the last check began", labels=["target"]
         )
+        target = GaugeMetricFamily("webmon_target_info", "1, and where the target is", labels=["target", "url"])
         for result in last:
+            target.add_metric([result.target, result.url], 1)
             outcome.add_metric([result.target, result.outcome.value], 1)
             checked.add_metric([result.target], result.time.timestamp())
+        yield target
         yield outcome
         yield checked
         yield from self._lateness.collect()

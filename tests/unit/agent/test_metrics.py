@@ -76,6 +76,44 @@ def stage() -> Iterator[Stage]:
     made.listener.close()
 
 
+OF_BLACKBOX = {
+    "probe_dns_lookup_time_seconds",
+    "probe_duration_seconds",
+    "probe_failed_due_to_regex",
+    "probe_http_content_length",
+    "probe_http_duration_seconds",
+    "probe_http_redirects",
+    "probe_http_ssl",
+    "probe_http_status_code",
+    "probe_http_uncompressed_body_length",
+    "probe_http_version",
+    "probe_ip_addr_hash",
+    "probe_ip_protocol",
+    "probe_ssl_earliest_cert_expiry",
+    "probe_ssl_last_chain_expiry_timestamp_seconds",
+    "probe_ssl_last_chain_info",
+    "probe_success",
+    "probe_tls_version_info",
+}
+"""What blackbox_exporter 0.23 answered for an https target."""
+NOT_KNOWN = {
+    "probe_http_content_length",
+    "probe_ssl_last_chain_expiry_timestamp_seconds",
+    "probe_ssl_last_chain_info",
+}
+"""What a result does not hold; the docstring of webmon/agent/metrics.py tells it."""
+
+
+def test_no_other_name_of_blackbox_exporter_is_missing_and_none_is_made_up(stage: Stage) -> None:
+    stage.metrics.note(make_result(**FULL))
+    assert {name[0] for name in stage.scrape() if name[0].startswith("probe_")} == OF_BLACKBOX - NOT_KNOWN
+
+
+def test_an_address_has_the_hash_that_blackbox_exporter_gives_it(stage: Stage) -> None:
+    stage.metrics.note(make_result(remote_ip="127.0.0.1"))
+    assert stage.scrape()["probe_ip_addr_hash", "shop"] == 3668918509
+
+
 def test_the_last_result_stands_under_the_names_of_blackbox_exporter(stage: Stage) -> None:
     stage.metrics.note(make_result(outcome=Outcome.TIMEOUT))
     stage.metrics.note(make_result(**FULL))
@@ -92,6 +130,7 @@ def test_the_last_result_stands_under_the_names_of_blackbox_exporter(stage: Stag
         "probe_failed_due_to_regex": 0,
         "probe_ssl_earliest_cert_expiry": (NOW + timedelta(days=9)).timestamp(),
         "probe_ip_protocol": 4,
+        "probe_ip_addr_hash": 1936431214,
         "webmon_last_check_timestamp_seconds": (NOW + timedelta(seconds=0.03)).timestamp(),
     }
     assert {name[2]: value for name, value in seen.items() if name[0] == "probe_http_duration_seconds"} == {
@@ -104,6 +143,7 @@ def test_the_last_result_stands_under_the_names_of_blackbox_exporter(stage: Stag
     assert seen["probe_tls_version_info", "shop", "TLS 1.3"] == 1
     assert seen["webmon_outcome", "shop", "up"] == 1
     assert ("webmon_outcome", "shop", "timeout") not in seen
+    assert seen["webmon_target_info", "shop", "http://a/"] == 1
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,70 @@ def test_a_file_that_becomes_corrupt_is_set_aside_too(path: Path, caplog: pytest
     assert "is corrupt" in caplog.text
 
 
+def test_an_open_file_that_becomes_corrupt_is_set_aside_and_the_outbox_goes_on(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = Outbox(path, LIMIT)
+    put(outbox, 12_000, size=500)  # more than SQLite keeps in memory
+    wait_until(lambda: len(outbox.read(0, 99_999)) == 12_000)
+    opened = outbox.opened
+    with path.open("r+b") as file:
+        file.write(os.urandom(path.stat().st_size))
+    wait_until(lambda: outbox.read(0, 99_999) == [])
+    put(outbox, 3)
+    wait_until(lambda: values(outbox.read(0, 9)) == [0, 1, 2])
+    assert outbox.opened > opened  # by which the publisher knows that it has to begin anew
+    assert outbox.is_on_disk
+    outbox.close(5)
+    assert on_disk(path) == [0, 1, 2]
+    (aside,) = path.parent.glob("outbox.sqlite.corrupt-????????T??????Z")
+    assert aside.stat().st_size > 5_000_000
+    assert f"kept as {aside}, going on with an empty one" in caplog.text
+
+
+def test_a_commit_into_a_corrupt_file_keeps_what_was_put(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    outbox = Outbox(path, LIMIT)
+    put(outbox, 12_000, size=500)
+    wait_until(lambda: len(outbox.read(0, 99_999)) == 12_000)
+    first = [row.id for row in outbox.read(0, 10_000)]
+    with outbox._lock, path.open("r+b") as file:
+        outbox.remove(first)  # the pages of these are read anew
+        outbox.put(b"key", b"after")
+        file.write(os.urandom(path.stat().st_size))
+    wait_until(lambda: [row.value for row in outbox.read(0, 9)] == [b"after"])
+    outbox.close(5)
+    assert len(list(path.parent.glob("outbox.sqlite.corrupt-*Z"))) == 1
+
+
+def test_a_file_that_may_not_grow_stops_nothing_and_loses_nothing(path: Path) -> None:
+    """The limit is the system's own, so SQLite meets what it meets on a disk that is full."""
+    script = (
+        "import logging, resource, sys, time; from pathlib import Path\n"
+        "from webmon.agent import outbox; logging.basicConfig(stream=sys.stdout, format='%(message)s')\n"
+        "outbox._RETRY_SECS = 0.2\n"
+        f"box = outbox.Outbox(Path({str(path)!r}), {LIMIT})\n"
+        "def put(start, count):\n"
+        "    for n in range(start, start + count): box.put(b'key', (b'%d' % n).ljust(1000))\n"
+        "def wait(count):\n"
+        "    while len(rows := box.read(0, 9999)) < count: time.sleep(0.01)\n"
+        "    assert [int(row.value) for row in rows] == list(range(count)), rows\n"
+        "put(0, 100); wait(100)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))\n"
+        "put(100, 1000)\n"
+        "while box.is_on_disk: time.sleep(0.01)\n"
+        "while len(box.read(0, 9999)) < 1000: time.sleep(0.01)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)\n"
+        "while not box.is_on_disk: box.put(b'key', b'1100'); time.sleep(0.05)\n"
+        "box.close(5); print('dropped', box.dropped)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert "can't be used (" in done.stdout
+    assert "results wait in memory" in done.stdout
+    assert "can be used again" in done.stdout
+    assert "dropped 0" in done.stdout
+    assert on_disk(path)[:1101] == list(range(1101))
+
+
 def test_a_full_disk_is_bridged_in_memory_and_left_behind(
     path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

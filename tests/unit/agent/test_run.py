@@ -138,6 +138,20 @@ def test_an_agent_tells_prometheus_how_it_and_its_targets_are(agent: AgentProces
     assert "Traceback" not in agent.log.read_text()
 
 
+def test_a_second_agent_on_an_outbox_is_refused(agent: AgentProcess) -> None:
+    agent.target("http://127.0.0.1:1/")
+    agent.start()
+    first = agent.process
+    wait_until(lambda: "READY=1" in agent.heard(), "READY")
+    agent.start()
+    assert agent.wait(20) == 2
+    agent.process = first
+    assert (
+        f"webmon: MONITORING_OUTBOX_PATH {agent.workspace}/outbox.sqlite: another agent uses it; each needs its own\n"
+        in agent.log.read_text()
+    )
+
+
 def test_a_port_that_is_taken_stops_no_check(agent: AgentProcess) -> None:
     with HostileServer(page(b"hi")) as server:
         agent.configure(MONITORING_METRICS_ADDRESS=f"127.0.0.1:{server.port}")
