@@ -19,11 +19,10 @@ log = logging.getLogger(__name__)
 _POLL_SECS: Final = 0.5
 """One call waits no longer, so that signals and the watchdog get their turn."""
 _COMMIT_SECS: Final = 3.0
-_REST_SECS: Final = 0.1
-_SHORT_POLL_SECS: Final = 0.01
-"""While kafka-python spins: seconds of rest between two polls, and of a poll."""
-_ONE_ROUND_SECS: Final = 0.002
-"""More than is computed in a poll that waits as it should."""
+_MOST_AT_ONCE: Final = 500
+"""Messages that one call gives, so that the bound on bytes is looked at often enough."""
+_BATCH_BYTES: Final = 16 * 1024 * 1024
+"""Values that close a batch: results have half a kilobyte, but what is no result may have megabytes."""
 
 
 class BatchConsumer:
@@ -45,15 +44,15 @@ class BatchConsumer:
             **kafka.consumer_args(settings),
             # So that a restart of one sink does not stop the others.
             partition_assignment_strategy=[CooperativeStickyAssignor],
-            max_poll_records=sink.batch_size,
+            max_poll_records=_MOST_AT_ONCE,
         )
         self._client.subscribe([settings.topic])
         self._pending: list[Record] = []
+        self._pending_bytes = 0
         self._closes_at = 0.0
         self._next: dict[TopicPartition, int] = {}
         self._offsets: dict[TopicPartition, OffsetAndMetadata] = {}
         self._commit_again_at = 0.0
-        self._spins = False
 
     def topic_is_there(self) -> bool:
         """Ask the broker whether we see the topic."""
@@ -87,6 +86,8 @@ class BatchConsumer:
     def poll(self) -> list[Record]:
         """Wait for records, at most half a second; give a batch once it is full or old enough, else nothing.
 
+        It is full at the size that was set, or with so many bytes that memory asks for an end.
+
         Raises:
             kafka.errors.KafkaError: above all an AuthorizationError.
         """
@@ -96,35 +97,19 @@ class BatchConsumer:
         wait = _POLL_SECS
         if self._pending:
             wait = min(wait, max(0.0, self._closes_at - time.monotonic()))
-        got = self._poll(wait, size - len(self._pending))
+        most = min(size - len(self._pending), _MOST_AT_ONCE)
+        got = self._client.poll(timeout_ms=int(wait * 1000), max_records=most)
         if got and not self._pending:
             self._closes_at = time.monotonic() + self._sink.batch_secs
         for partition, records in got.items():
             self._pending.extend(records)
+            self._pending_bytes += sum(len(record.value or b"") for record in records)
             self._next[partition] = records[-1].offset + 1
-        if not self._pending or (len(self._pending) < size and time.monotonic() < self._closes_at):
+        is_full = len(self._pending) >= size or self._pending_bytes >= _BATCH_BYTES
+        if not self._pending or not (is_full or time.monotonic() >= self._closes_at):
             return []
-        batch, self._pending = self._pending, []
+        batch, self._pending, self._pending_bytes = self._pending, [], 0
         return batch
-
-    def _poll(self, wait: float, most: int) -> dict[TopicPartition, list[Record]]:
-        """Wait for records, without a core of our own where kafka-python (3.0.12) takes one.
-
-        While a heartbeat is unanswered for longer than its interval, which is until request_timeout_ms where the
-        broker hangs, its poll() goes round without waiting. That shows in the time that is computed meanwhile, and ends
-        the moment a heartbeat is answered or given up.
-        """
-        asked = min(wait, _SHORT_POLL_SECS) if self._spins else wait
-        computed, began = time.process_time(), time.monotonic()
-        got: dict[TopicPartition, list[Record]] = self._client.poll(timeout_ms=int(asked * 1000), max_records=most)
-        took = time.monotonic() - began
-        if got or took < _SHORT_POLL_SECS:
-            self._spins = self._spins and not got
-        else:
-            self._spins = time.process_time() - computed > _ONE_ROUND_SECS + took / 20
-        if self._spins:
-            time.sleep(min(wait, _REST_SECS))
-        return got
 
     def commit(self, batch: list[Record]) -> None:
         """Tell the group that a batch is stored. Where that fails it is tried again later: repeats do no harm."""
@@ -156,7 +141,7 @@ class BatchConsumer:
         # A partition may go to another sink while we look at the list of ours; then there is nothing to do about it.
         with contextlib.suppress(kafka_errors.IllegalStateError):
             self._client.pause(*self._client.assignment())
-        got = self._poll(_POLL_SECS, self._sink.batch_size)
+        got = self._client.poll(timeout_ms=int(_POLL_SECS * 1000))
         for partition, records in got.items():
             # Of a partition that was given to us in this very call: put back, so that waiting costs no memory.
             with contextlib.suppress(kafka_errors.IllegalStateError):

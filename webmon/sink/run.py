@@ -27,7 +27,7 @@ from webmon.sink.metrics import Metrics
 from webmon.sink.outage import Outage
 from webmon.sink.reading import Record, Unreadable, read
 from webmon.sink.rollups import Rollups
-from webmon.sink.store import Store
+from webmon.sink.store import STATEMENT_SECS, Store
 from webmon.systemd import notify
 
 _log = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ _STUCK_SECS: Final = 60.0
 _UNCOLLECTED: Final = 50_000
 """Objects that set off the garbage collector. At Python's own 700 it runs forty times a batch and finds nothing, for
 three tenths of our CPU: records and results are freed when the last who knows them lets go."""
+_SILENT_SECS: Final = STATEMENT_SECS + 10.0
+"""A database that says nothing for so long is stopped: it would have ended the statement itself."""
 _TOLD_A_BATCH: Final = 5
 """Dead letters that are logged one by one; a topic full of them must not flood the journal."""
 
@@ -60,6 +62,7 @@ def run(settings: SinkSettings) -> int:
     gc.set_threshold(_UNCOLLECTED)
     stop = _stop_on_signals()
     sink = _Sink(settings, stop)
+    threading.Thread(target=sink.watch_database, name="database", daemon=True).start()
     listener = _listen(settings.sink.metrics_address, sink)
     try:
         sink.start()
@@ -296,6 +299,12 @@ class _Sink:
         if time.monotonic() >= self._summary_at:
             self._summary_at = time.monotonic() + _SUMMARY_SECS
             _log.info("%s", self.summary())
+
+    def watch_database(self) -> None:
+        """Give up the connection of a database that says nothing, so that the loop turns again; runs until the stop."""
+        while not self._stop.wait(1.0):
+            if time.monotonic() - self._turned > _SILENT_SECS:
+                self._store.interrupt()
 
     def is_alive(self) -> bool:
         """Tell whether the loop turns: a sink that waits for a neighbour lives."""

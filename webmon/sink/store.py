@@ -1,8 +1,11 @@
 """Results into the database, once each: COPY to a table of the session, then one statement that adds what is new."""
 
+import contextlib
 import io
 import logging
+import os
 import random
+import socket
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -80,7 +83,7 @@ class Store:
     """One session with the database, made when it is needed and again when it is lost."""
 
     def __init__(self, settings: Postgres, *, tick: Callable[[], None] = lambda: None) -> None:
-        """Take the settings, and what to call between the steps of a long batch; nothing is connected yet."""
+        """Take the settings, and what to call before each statement; nothing is connected yet."""
         self._settings = settings
         self._tick = tick
         self._tables = Tables(settings.table)
@@ -116,6 +119,16 @@ class Store:
         self._connection = None
         # The next session may find another database behind the same name.
         self._dimensions.forget()
+
+    def interrupt(self) -> None:
+        """End the wait for a server that says nothing, from another thread; the statement fails as of a lost one.
+
+        The bounds of STATEMENT_SECS and of the network do not hold for a server that is stopped while its kernel runs.
+        """
+        connection = self._connection
+        if connection is not None:
+            with contextlib.suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(connection.fileno())) as way:
+                way.shutdown(socket.SHUT_RDWR)
 
     def _undo(self, connection: Connection) -> None:
         connection.rollback()
@@ -153,13 +166,13 @@ class Store:
     def _execute(
         self, cursor: Cursor, statement: str, values: Sequence[Any] | None = None, **parts: sql.Composable
     ) -> None:
+        self._tick()
         cursor.execute(self._tables.fill(statement, with_values=values is not None, **parts), values)
 
     def _add_all(self, indexed: list[tuple[int, CheckResult]], refused: list[tuple[int, str]]) -> int:
         """Add results; where the database refuses one for its content, find it by halving."""
         if not indexed:
             return 0
-        self._tick()
         try:
             added, floor = self._add([result for _, result in indexed])
         except (psycopg2.Error, ValueError) as error:
@@ -204,6 +217,7 @@ class Store:
         names = sql.SQL(", ").join(map(sql.Identifier, rows.COLUMNS))
         self._execute(cursor, "TRUNCATE webmon_incoming")
         copy = sql.SQL("COPY webmon_incoming ({columns}, error) FROM STDIN (FORMAT binary)").format(columns=names)
+        self._tick()
         cursor.copy_expert(copy, io.BytesIO(rows.binary(zip(results, ids, strict=True))))
         self._execute(cursor, _ADD_NEW, columns=names, floor_lock=self._tables.lock("floor"))
         row = cursor.fetchone()
