@@ -86,7 +86,7 @@ def main() -> int:
     for name in names:
         began = time.monotonic()
         bench = known[name]
-        measure = (options.full and known[name].full) or known[name].figures
+        measure = (options.full and bench.full) or bench.figures
         for figure in measure():
             figures.append((name, figure))
             sys.stderr.write(f"{name}: {figure.name}: {number(figure.value)} {figure.unit}\n")
