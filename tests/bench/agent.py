@@ -7,6 +7,7 @@ outbox without schedule and threads. No broker is there: what Kafka's client cos
 import contextlib
 import re
 import signal
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -93,13 +94,17 @@ class Running:
         self.agent.send(signal.SIGCONT)
         self.agent.heard()
         time.sleep(0.5)  # it finds that it stood still
-        kept, cpu = self.metric("webmon_slots_kept_total"), cpu_secs(self.pid)
+        done, cpu = self._done(), cpu_secs(self.pid)
         time.sleep(TURN_SECS)
-        # The scrape that tells the number costs CPU too, so that of the end is not counted.
-        cpu = cpu_secs(self.pid) - cpu
-        spent = cpu / (self.metric("webmon_slots_kept_total") - kept)
+        done, cpu = self._done() - done, cpu_secs(self.pid) - cpu
         self.rest()
-        return spent
+        return cpu / done
+
+    def _done(self) -> int:
+        """Count the results in the outbox, for a scrape would cost CPU, and more of it where there are more targets."""
+        with contextlib.closing(sqlite3.connect(self.agent.workspace / "outbox.sqlite")) as db:
+            count: int = db.execute("SELECT count(*) FROM results").fetchone()[0]
+        return count
 
 
 class Loop:
@@ -189,17 +194,19 @@ def _by_size(workspace: Path, site: Site) -> Iterator[Figure]:
             made = Running(place, site, urls, interval=size / RATE, timeout=min(15, size / RATE))
             running[size] = stack.enter_context(made)
             running[size].rest()
-        # Long enough that every target has had a result, which stays in memory.
-        running[5000].agent.send(signal.SIGCONT)
-        time.sleep(5000 / RATE + 5)
-        running[5000].rest()
+        used, counted = {}, {}
+        for size in sizes:
+            running[size].agent.send(signal.SIGCONT)
+            # Every target has had a result then, which stays in memory, and there was a scrape.
+            time.sleep(size / RATE + 10)
+            running[size].metric("webmon_threads")
+            used[size], counted[size] = resident_bytes(running[size].pid) / MB, threads(running[size].pid)
+            running[size].rest()
         for pair in range(PAIRS + 1):
             for size in sizes:
                 seconds = running[size].turn()
                 if pair:
                     spent[size].append(seconds * 1e3)
-        used = {size: resident_bytes(running[size].pid) / MB for size in sizes}
-        counted = {size: threads(running[size].pid) for size in sizes}
     for size in sizes:
         yield Figure(f"CPU per check, {size:,} targets", statistics.median(spent[size]), "ms", note=f"{RATE} checks/s")
     low, high = sizes
