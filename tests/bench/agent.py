@@ -40,7 +40,9 @@ WATCH_SECS: Final = 130
 MB: Final = 1e6
 BASE: Final = 60.0
 PER_TARGET: Final = 0.012
-"""Bar of memory: so many MB, and so many more for each target."""
+PER_THREAD: Final = 0.1
+"""Bar of memory: so many MB, and so many more for each target and each thread (its stack, and what it holds of a TLS
+connection)."""
 
 
 class Running:
@@ -215,10 +217,12 @@ def _by_size(workspace: Path, site: Site) -> Iterator[Figure]:
         at_most=1.15, at_least=0.85, note=f"median of {PAIRS} pairs",
     )  # fmt: skip
     for size in sizes:
-        yield Figure(
-            f"memory, {size:,} targets", used[size], "MB",
-            at_most=BASE + PER_TARGET * size, note=f"60 MB + 12 KB a target; {counted[size]} threads",
-        )  # fmt: skip
+        yield _memory(f"memory, {size:,} targets", used[size], size, counted[size])
+
+
+def _memory(name: str, used: float, targets: int, threads: int) -> Figure:
+    bar = BASE + PER_TARGET * targets + PER_THREAD * threads
+    return Figure(name, used, "MB", at_most=bar, note=f"60 MB + 12 KB a target + 100 KB for each of {threads} threads")
 
 
 def _while_most_hang(workspace: Path, site: Site) -> Iterator[Figure]:
@@ -251,8 +255,7 @@ def _while_most_hang(workspace: Path, site: Site) -> Iterator[Figure]:
     yield Figure("  lateness p99 of all", _lateness(results, 0.99), "ms")
     yield Figure("  CPU per check", cpu / kept * 1e3, "ms")
     yield Figure("  threads", counted, "")
-    over = used - BASE - PER_TARGET * count
-    yield Figure("  memory", used, "MB", note=f"{over / counted * 1e3:.0f} KB a thread over 60 MB + 12 KB a target")
+    yield _memory("  memory", used, count, counted)
     yield Figure("  stop", stopped, "s", at_most=20)
 
 
