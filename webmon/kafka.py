@@ -10,6 +10,7 @@ import ssl
 import struct
 from typing import Any, Final
 
+from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
@@ -145,7 +146,44 @@ def explain(error: kafka_errors.KafkaError, kafka: Kafka, *, wanted: str) -> str
             f"({kafka.access_certificate}) may not see it; `webmon init` creates it and gives the rights"
         )
     text = " ".join(str(error).split()) or type(error).__name__
+    # kafka-python says InvalidRecordError where several timestamps of a batch are out of range.
+    if isinstance(error, kafka_errors.InvalidTimestampError) or "timestamp" in text.lower():
+        return f"Kafka could not {wanted}: is this host's clock right? The broker's is too far from it ({text})"
     return f"Kafka at {', '.join(kafka.bootstrap)} could not {wanted}: {text}"
+
+
+def why_silent(kafka: Kafka) -> str:
+    """Say in one line why a producer gets no acknowledgement and no error: by the brokers, then by the topic."""
+    try:
+        context = _context(kafka)
+        faults, reached = _try_brokers(kafka, context, CONNECT_SECS)
+    except UserError as error:
+        return "; ".join(error.lines)
+    told = [line for fault in faults for line in (fault.lines if isinstance(fault, UserError) else [str(fault)])]
+    if reached:
+        told.insert(0, f"Kafka at {', '.join(reached)} answers, but acknowledges no record{_topic_fault(kafka)}")
+    return "; ".join(told)
+
+
+def _topic_fault(kafka: Kafka) -> str:
+    """Say what the brokers find wrong with the results' topic; empty where nothing is, or they do not tell."""
+    try:
+        admin = KafkaAdminClient(**admin_args(kafka) | {"bootstrap_timeout_ms": 5000, "request_timeout_ms": 5000})
+        try:
+            topic = admin.describe_topics([kafka.topic])[0]
+        finally:
+            admin.close()
+    except kafka_errors.KafkaError:  # it asks any broker of the cluster, also one that is away
+        return ""
+    if topic["error_code"]:
+        return f": {explain(kafka_errors.for_code(topic['error_code'])(), kafka, wanted=f'WRITE topic {kafka.topic}')}"
+    partitions = topic["partitions"]
+    faults = {
+        "no leader": sum(partition["leader_id"] < 0 for partition in partitions),
+        "fewer copies than they should": sum(len(p["isr_nodes"]) < len(p["replica_nodes"]) for p in partitions),
+    }
+    told = [f"{count} have {what}" for what, count in faults.items() if count]
+    return f": of {len(partitions)} partitions {', '.join(told)}" if told else ""
 
 
 def check_reachable(kafka: Kafka, *, timeout: float = CONNECT_SECS) -> None:
@@ -155,6 +193,17 @@ def check_reachable(kafka: Kafka, *, timeout: float = CONNECT_SECS) -> None:
         UserError: a broker that waiting will not mend (unknown name, certificates that do not fit); a line each.
         KafkaAwayError: none answers now.
     """
+    faults, reached = _try_brokers(kafka, _context(kafka), timeout, enough=1)
+    if reached:
+        return
+    refused = [line for fault in faults if isinstance(fault, UserError) for line in fault.lines]
+    away = [str(fault) for fault in faults if isinstance(fault, KafkaAwayError)]
+    if refused:
+        raise UserError(*refused, *away)
+    raise KafkaAwayError("; ".join(away))
+
+
+def _context(kafka: Kafka) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context.load_verify_locations(kafka.ca_certificate)
@@ -164,20 +213,25 @@ def check_reachable(kafka: Kafka, *, timeout: float = CONNECT_SECS) -> None:
             f"KAFKA_CA_CERTIFICATE {kafka.ca_certificate}, KAFKA_ACCESS_CERTIFICATE {kafka.access_certificate} and "
             f"KAFKA_ACCESS_KEY {kafka.access_key} can't be used: {_reason(error)}"
         ) from error
-    refused: list[str] = []
-    away: list[str] = []
-    for host in kafka.hosts:
+    return context
+
+
+def _try_brokers(
+    kafka: Kafka, context: ssl.SSLContext, timeout: float, *, enough: int | None = None
+) -> tuple[list[UserError | KafkaAwayError], list[str]]:
+    """Try each broker, until so many are good; give what is wrong with those that are not, and the good ones."""
+    faults: list[UserError | KafkaAwayError] = []
+    reached: list[str] = []
+    for host, place in zip(kafka.hosts, kafka.bootstrap, strict=True):
         try:
             _check_broker(kafka, host, context, timeout)
-        except UserError as error:
-            refused += error.lines
-        except KafkaAwayError as error:
-            away.append(str(error))
+        except (UserError, KafkaAwayError) as error:
+            faults.append(error)
         else:
-            return
-    if refused:
-        raise UserError(*refused, *away)
-    raise KafkaAwayError("; ".join(away))
+            reached.append(place)
+            if len(reached) == enough:
+                break
+    return faults, reached
 
 
 def _check_broker(kafka: Kafka, host: str, context: ssl.SSLContext, timeout: float) -> None:

@@ -12,17 +12,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kafka import KafkaConsumer
 
 from tests.agent_process import AgentProcess
 from tests.hostile import HostileServer, hang, page
+from tests.integration import watched
 from tests.integration.stage import Stage, recent
 from tests.waiting import wait_until
 from webmon import kafka
 from webmon.agent.outbox import Outbox
-from webmon.agent.publisher import MOST_IN_FLIGHT, Publisher
+from webmon.agent.publisher import MOST_IN_FLIGHT, Publisher, _Producer
 from webmon.check.result import encode
 from webmon.settings import Kafka
 
@@ -50,8 +52,8 @@ def start(stage: Stage, outbox: Outbox) -> Iterator[Start]:
     """Start a publisher, ended with the test."""
     started: list[Publisher] = []
 
-    def begin(settings: Kafka | None = None, **more: float) -> Publisher:
-        started.append(Publisher(settings or stage.kafka_settings("agent"), outbox, **more))  # type: ignore[arg-type]
+    def begin(settings: Kafka | None = None, **more: Any) -> Publisher:
+        started.append(Publisher(settings or stage.kafka_settings("agent"), outbox, **more))
         started[-1].start()
         return started[-1]
 
@@ -72,14 +74,8 @@ def wait_until_empty(outbox: Outbox, seconds: float = 30) -> None:
 
 
 def published(stage: Stage) -> list[tuple[bytes, str]]:
-    """Read the topic from its beginning: key and time of each record."""
-    ours = stage.kafka_settings("init")
-    arguments = kafka.consumer_args(ours) | {"group_id": None, "consumer_timeout_ms": 3000}
-    consumer = KafkaConsumer(ours.topic, **arguments)
-    try:
-        return [(record.key, json.loads(record.value)["time"]) for record in consumer]
-    finally:
-        consumer.close()
+    """Read the topic from its beginning: target and time of each result, partition by partition."""
+    return [(result.target.encode(), json.loads(encode(result))["time"]) for result in watched.published(stage)]
 
 
 def times(numbers: range) -> set[str]:
@@ -144,6 +140,48 @@ def test_an_expired_certificate_is_told(stage: Stage, outbox: Outbox, start: Sta
     publisher = start(expired)
     wait_until(lambda: "certificate has expired" in publisher.away_cause, "the cause")
     assert len(outbox) == 3
+
+
+def test_a_clock_that_is_hours_ahead_is_told_and_costs_no_result(
+    stage: Stage, outbox: Outbox, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(outbox, range(10))
+    hours = 3
+
+    class Ahead(_Producer):
+        def send(self, *arguments: Any, **more: Any) -> Any:
+            return super().send(*arguments, **more, timestamp_ms=int(time.time() * 1000) + hours * 3_600_000)
+
+    publisher = start(make_producer=Ahead)
+    wait_until(lambda: sum(publisher.errors.values()) >= 2, "a second try")
+    print(publisher.errors, publisher.away_cause)
+    assert len(outbox) == 10
+    assert publisher.refused == 0
+    assert "is this host's clock right?" in publisher.away_cause
+    hours = 0
+    wait_until_empty(outbox)
+    assert caplog.text.count("not publishing") == 1
+    assert {time for _, time in published(stage)} == times(range(10))
+
+
+def test_a_topic_that_is_deleted_is_told_and_when_made_again_gets_the_rest(
+    stage: Stage, outbox: Outbox, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    publisher = start(stall_secs=5)
+    put(outbox, range(50))
+    wait_until_empty(outbox)
+    with stage.admin() as admin:
+        admin.delete_topics([stage.topic])
+    put(outbox, range(50, 60))
+    wait_until(lambda: publisher.away_cause != "", "the cause")
+    print(publisher.errors)
+    assert "there is no such topic" in publisher.away_cause
+    assert len(outbox) == 10
+    stage.init()
+    put(outbox, range(60, 70))
+    wait_until_empty(outbox)
+    assert {time for _, time in published(stage)} >= times(range(50, 70))
+    assert caplog.text.count("not publishing") == 1
 
 
 # kafka-python leaves the socket of a refused connection to the garbage collector.

@@ -184,7 +184,7 @@ class Publisher:
             except kafka.KafkaAwayError as error:
                 self._note_away("away", str(error))
             except _StalledError as error:
-                self._note_away("stalled", self._cause_of_stall(), f"{error}: ")
+                self._note_away("stalled", kafka.why_silent(self._settings), f"{error}: ")
             except kafka_errors.KafkaError as error:
                 cause = kafka.explain(error, self._settings, wanted=f"WRITE topic {self._settings.topic}")
                 self._note_away(type(error).__name__, cause)
@@ -279,15 +279,6 @@ class Publisher:
             self._note_back()
         if acknowledged or refused:
             self._outbox.remove(acknowledged + [row.id for row, _ in refused])
-
-    def _cause_of_stall(self) -> str:
-        try:
-            kafka.check_reachable(self._settings)
-        except UserError as error:
-            return "; ".join(error.lines)
-        except kafka.KafkaAwayError as error:
-            return str(error)
-        return f"Kafka at {', '.join(self._settings.bootstrap)} answers, but acknowledges no record"
 
     def _note_away(self, kind: str, cause: str, seen: str = "", *, lasting: bool = False) -> None:
         """Count it, and log the cause when an outage begins.
