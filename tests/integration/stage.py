@@ -361,7 +361,7 @@ class Stage:
             ):
                 pattern = ResourcePatternFilter(kind, name, ACLResourcePatternType.LITERAL)
                 admin.delete_acls([ACLFilter(None, None, ACLOperation.ANY, ACLPermissionType.ANY, pattern)])
-            with contextlib.suppress(kafka_errors.GroupIdNotFoundError):
+            with contextlib.suppress(kafka_errors.GroupIdNotFoundError, kafka_errors.CoordinatorNotAvailableError):
                 admin.delete_groups([self.topic])
 
     def _remove_from_database(self) -> None:

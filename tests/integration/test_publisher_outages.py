@@ -4,9 +4,7 @@ An outage takes its time, so each is gone through once, by several agents togeth
 """
 
 import contextlib
-import dataclasses
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,75 +12,23 @@ import pytest
 from tests.hostile import HostileServer, page
 from tests.integration.services import Services
 from tests.integration.stage import Stage, recent
-from tests.integration.watched import Usage, Watched, missed_slots, published
+from tests.integration.watched import (
+    MOST_CORES,
+    MOST_GROWTH,
+    Seen,
+    Watched,
+    finish,
+    key,
+    missed_slots,
+    observe,
+    published,
+)
 from tests.waiting import wait_until
 from webmon.agent.publisher import MOST_IN_FLIGHT
-from webmon.check.result import CheckResult
 
 FROZEN_SECS = 120
 BACKLOG = 60_000
 """Results that wait when the broker freezes: more than may be in flight."""
-MOST_CORES = 0.1
-"""The agents here check ten targets a second; that alone costs some 0.03 of a core."""
-MOST_GROWTH = 16 << 20
-"""Bytes by which an outage may make an agent grow: 2,000 records in flight, at 2 KB each, and what is read of the
-outbox at once."""
-
-Key = tuple[str, str, datetime]
-
-
-@dataclasses.dataclass
-class Seen:
-    """What was seen of one agent in an outage."""
-
-    before: Usage
-    after: Usage
-    most: int
-    """The most bytes of memory it had."""
-    waited: set[Key]
-    """What was in its outbox at the end of the outage."""
-    said: str = ""
-    """What it logged from the beginning of the outage until all was well again."""
-    published: list[CheckResult] = dataclasses.field(default_factory=list)
-    """What the topic held of it in the end."""
-
-    @property
-    def cores(self) -> float:
-        """How much of a core it used."""
-        return (self.after.cpu - self.before.cpu) / (self.after.at - self.before.at)
-
-    def lines(self, text: str) -> list[str]:
-        """Give what it logged with that text."""
-        return [line for line in self.said.splitlines() if text in line]
-
-
-def key(result: CheckResult) -> Key:
-    return result.agent, result.target, result.time
-
-
-def observe(agents: list[Watched], until: Callable[[float], bool]) -> dict[str, Seen]:
-    """Watch agents through an outage that has just begun, until it may end; `until` is given the seconds."""
-    began = time.monotonic()
-    before = {agent.name: agent.used() for agent in agents}
-    most = dict.fromkeys(before, 0)
-    while not until(time.monotonic() - began):
-        time.sleep(1)
-        for agent in agents:
-            most[agent.name] = max(most[agent.name], agent.used().resident)
-    return {
-        agent.name: Seen(before[agent.name], agent.used(), most[agent.name], {key(r) for r in agent.waiting()})
-        for agent in agents
-    }
-
-
-def finish(stage: Stage, agents: list[Watched], seen: dict[str, Seen], said_before: dict[str, int]) -> None:
-    """Wait until the agents have delivered everything, and note what came of it."""
-    for agent in agents:
-        agent.wait_until_drained(120)
-        seen[agent.name].said = agent.said()[said_before[agent.name] :]
-    for result in published(stage):
-        if result.agent in seen:
-            seen[result.agent].published.append(result)
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +49,11 @@ def site() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def frozen(outage_stage: Stage, site: str) -> dict[str, Seen]:
-    """Two agents with a broker that is frozen for two minutes: one at its daily work, one amid a backlog."""
+def frozen(outage_stage: Stage, site: str, brokers_on_their_way: object) -> dict[str, Seen]:
+    """Two agents with a broker that is frozen for two minutes: one at its daily work, one amid a backlog.
+
+    Meanwhile the three brokers of test_three_brokers.py are installed.
+    """
     with contextlib.ExitStack() as ending:
         agents = []
         for name in ("steady", "loaded"):

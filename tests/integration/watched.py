@@ -5,7 +5,7 @@ import dataclasses
 import os
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +19,13 @@ from webmon.agent.outbox import Outbox
 from webmon.check.result import CheckResult, decode, encode
 
 INTERVAL_SECS = 1.0
+MOST_CORES = 0.1
+"""The agents here check ten targets a second; that alone costs some 0.03 of a core."""
+MOST_GROWTH = 16 << 20
+"""Bytes by which an outage may make an agent grow: 2,000 records in flight, at 2 KB each, and what is read of the
+outbox at once."""
+
+Key = tuple[str, str, datetime]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,3 +169,57 @@ def missed_slots(results: list[CheckResult], agent: str) -> dict[str, int]:
         target: round((max(times) - min(times)) / INTERVAL_SECS) + 1 - len(times) for target, times in slots.items()
     }
     return {target: count for target, count in missed.items() if count}
+
+
+@dataclasses.dataclass
+class Seen:
+    """What was seen of one agent in an outage."""
+
+    before: Usage
+    after: Usage
+    most: int
+    """The most bytes of memory it had."""
+    waited: set[Key]
+    """What was in its outbox at the end of the outage."""
+    said: str = ""
+    """What it logged from the beginning of the outage until all was well again."""
+    published: list[CheckResult] = dataclasses.field(default_factory=list)
+    """What the topic held of it in the end."""
+
+    @property
+    def cores(self) -> float:
+        """How much of a core it used."""
+        return (self.after.cpu - self.before.cpu) / (self.after.at - self.before.at)
+
+    def lines(self, text: str) -> list[str]:
+        """Give what it logged with that text."""
+        return [line for line in self.said.splitlines() if text in line]
+
+
+def key(result: CheckResult) -> Key:
+    return result.agent, result.target, result.time
+
+
+def observe(agents: list[Watched], until: Callable[[float], bool]) -> dict[str, Seen]:
+    """Watch agents through an outage that has just begun, until it may end; `until` is given the seconds."""
+    began = time.monotonic()
+    before = {agent.name: agent.used() for agent in agents}
+    most = dict.fromkeys(before, 0)
+    while not until(time.monotonic() - began):
+        time.sleep(1)
+        for agent in agents:
+            most[agent.name] = max(most[agent.name], agent.used().resident)
+    return {
+        agent.name: Seen(before[agent.name], agent.used(), most[agent.name], {key(r) for r in agent.waiting()})
+        for agent in agents
+    }
+
+
+def finish(stage: Stage, agents: list[Watched], seen: dict[str, Seen], said_before: dict[str, int]) -> None:
+    """Wait until the agents have delivered everything, and note what came of it."""
+    for agent in agents:
+        agent.wait_until_drained(120)
+        seen[agent.name].said = agent.said()[said_before[agent.name] :]
+    for result in published(stage):
+        if result.agent in seen:
+            seen[result.agent].published.append(result)
