@@ -17,11 +17,13 @@ from tests.integration.watched import (
     MOST_GROWTH,
     Seen,
     Watched,
+    cores,
     finish,
     key,
     missed_slots,
     observe,
     published,
+    used,
 )
 from tests.waiting import wait_until
 from webmon.agent.publisher import MOST_IN_FLIGHT
@@ -29,6 +31,8 @@ from webmon.agent.publisher import MOST_IN_FLIGHT
 FROZEN_SECS = 120
 BACKLOG = 60_000
 """Results that wait when the broker freezes: more than may be in flight."""
+MOST_CORES_OF_SINK = 0.06
+"""It waits and asks; 15 s of spin in two minutes would be twice that."""
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +53,10 @@ def site() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def frozen(outage_stage: Stage, site: str, brokers_on_their_way: object) -> dict[str, Seen]:
-    """Two agents with a broker that is frozen for two minutes: one at its daily work, one amid a backlog.
+def freeze(outage_stage: Stage, site: str, brokers_on_their_way: object) -> tuple[dict[str, Seen], float]:
+    """Two agents with a broker that is frozen for two minutes, one at its daily work, one amid a backlog; and a sink.
 
-    Meanwhile the three brokers of test_three_brokers.py are installed.
+    What was seen of the agents, and how much of a core the sink used. Meanwhile the three brokers of test_three_brokers.py are installed.
     """
     with contextlib.ExitStack() as ending:
         agents = []
@@ -61,15 +65,23 @@ def frozen(outage_stage: Stage, site: str, brokers_on_their_way: object) -> dict
             ending.callback(agents[-1].close)
         steady, loaded = agents
         loaded.fill(recent(number, agent="loaded", target=f"old{number % 50}") for number in range(BACKLOG))
+        sink = outage_stage.start_sink().process.pid
         steady.start()
         wait_until(lambda: any(r.agent == "steady" for r in published(outage_stage)), "the first results on the topic")
         loaded.start()
         wait_until(lambda: loaded.count_waiting() < BACKLOG - MOST_IN_FLIGHT, "a backlog on its way")
         said = {agent.name: len(agent.said()) for agent in agents}
         with outage_stage.services.frozen_broker():
+            before = used(sink)
             seen = observe(agents, lambda seconds: seconds > FROZEN_SECS)
+            of_sink = cores(before, used(sink))
         finish(outage_stage, agents, seen, said)
-        return seen
+        return seen, of_sink
+
+
+@pytest.fixture(scope="module")
+def frozen(freeze: tuple[dict[str, Seen], float]) -> dict[str, Seen]:
+    return freeze[0]
 
 
 def test_a_frozen_broker_loses_no_result(frozen: dict[str, Seen]) -> None:
@@ -95,6 +107,11 @@ def test_a_frozen_broker_costs_the_agent_next_to_nothing(frozen: dict[str, Seen]
         assert seen.cores < MOST_CORES
         assert seen.most - frozen["steady"].before.resident < MOST_GROWTH
         assert seen.after.files <= seen.before.files + 10
+
+
+def test_a_frozen_broker_costs_the_sink_next_to_nothing(freeze: tuple[dict[str, Seen], float]) -> None:
+    print(f"{freeze[1]:.3f} of a core")
+    assert freeze[1] < MOST_CORES_OF_SINK
 
 
 def test_a_frozen_broker_is_told_in_one_line(frozen: dict[str, Seen]) -> None:

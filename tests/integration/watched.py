@@ -42,6 +42,23 @@ class Usage:
     """Open descriptors, sockets among them."""
 
 
+def used(pid: int) -> Usage:
+    """Measure a process."""
+    process = Path("/proc") / str(pid)
+    ticks = process.joinpath("stat").read_text().rpartition(")")[2].split()
+    return Usage(
+        at=time.monotonic(),
+        cpu=(int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK"),
+        resident=int(process.joinpath("statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"),
+        files=len(list(process.joinpath("fd").iterdir())),
+    )
+
+
+def cores(before: Usage, after: Usage) -> float:
+    """Give how much of a core a process used between two measurements."""
+    return (after.cpu - before.cpu) / (after.at - before.at)
+
+
 class Watched:
     """An agent in a workspace of its own that checks `targets` every second and publishes to a stage's topic."""
 
@@ -98,14 +115,7 @@ class Watched:
 
     def used(self) -> Usage:
         """Measure it."""
-        process = Path("/proc") / str(self.pid)
-        ticks = process.joinpath("stat").read_text().rpartition(")")[2].split()
-        return Usage(
-            at=time.monotonic(),
-            cpu=(int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK"),
-            resident=int(process.joinpath("statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"),
-            files=len(list(process.joinpath("fd").iterdir())),
-        )
+        return used(self.pid)
 
     def said(self) -> str:
         """Give what it logged so far."""
@@ -189,7 +199,7 @@ class Seen:
     @property
     def cores(self) -> float:
         """How much of a core it used."""
-        return (self.after.cpu - self.before.cpu) / (self.after.at - self.before.at)
+        return cores(self.before, self.after)
 
     def lines(self, text: str) -> list[str]:
         """Give what it logged with that text."""
