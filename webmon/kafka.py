@@ -28,8 +28,6 @@ _API_VERSIONS_REQUEST: Final = struct.pack(">hhih", 18, 0, 1, -1)
 """ApiVersions, version 0: what every broker answers, whoever asks (https://kafka.apache.org/protocol)."""
 _CERTIFICATE_EXPIRED, _CERTIFICATE_NOT_YET_VALID = 10, 9
 """OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED and X509_V_ERR_CERT_NOT_YET_VALID."""
-
-
 _PATIENCE_MS: Final = 25.0
 """How often the clients below look again where kafka-python would without a pause."""
 
@@ -147,7 +145,7 @@ def explain(error: kafka_errors.KafkaError, kafka: Kafka, *, wanted: str) -> str
         )
     text = " ".join(str(error).split()) or type(error).__name__
     # kafka-python says InvalidRecordError where several timestamps of a batch are out of range.
-    if isinstance(error, kafka_errors.InvalidTimestampError) or "timestamp" in text.lower():
+    if isinstance(error, kafka_errors.InvalidTimestampError | kafka_errors.InvalidRecordError) and "Timestamp" in text:
         return f"Kafka could not {wanted}: is this host's clock right? The broker's is too far from it ({text})"
     return f"Kafka at {', '.join(kafka.bootstrap)} could not {wanted}: {text}"
 

@@ -5,7 +5,7 @@ import dataclasses
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,8 +19,11 @@ from webmon.agent.outbox import Outbox
 from webmon.check.result import CheckResult, decode, encode
 
 INTERVAL_SECS = 1.0
-MOST_CORES = 0.1
-"""The agents here check ten targets a second; that alone costs some 0.03 of a core."""
+TARGETS = 5
+MOST_CORES = 0.3
+"""Checks included: they take some 0.02 of a core where the machine has nothing else to do, and 0.1 where it is busy."""
+MOST_CORES_AT_ONCE = 0.6
+"""Over five seconds: what spins takes all that it gets."""
 MOST_GROWTH = 16 << 20
 """Bytes by which an outage may make an agent grow: 2,000 records in flight, at 2 KB each, and what is read of the
 outbox at once."""
@@ -34,6 +37,8 @@ class Usage:
 
     at: float
     """When, in seconds of CLOCK_MONOTONIC."""
+    wall: float
+    """When, in Unix time."""
     cpu: float
     """Seconds of all its threads."""
     resident: int
@@ -48,21 +53,17 @@ def used(pid: int) -> Usage:
     ticks = process.joinpath("stat").read_text().rpartition(")")[2].split()
     return Usage(
         at=time.monotonic(),
+        wall=time.time(),
         cpu=(int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK"),
         resident=int(process.joinpath("statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"),
         files=len(list(process.joinpath("fd").iterdir())),
     )
 
 
-def cores(before: Usage, after: Usage) -> float:
-    """Give how much of a core a process used between two measurements."""
-    return (after.cpu - before.cpu) / (after.at - before.at)
-
-
 class Watched:
-    """An agent in a workspace of its own that checks `targets` every second and publishes to a stage's topic."""
+    """An agent in a workspace of its own that checks TARGETS every second and publishes to a stage's topic."""
 
-    def __init__(self, stage: Stage, name: str, url: str, targets: int, pair: tuple[Path, Path]) -> None:
+    def __init__(self, stage: Stage, name: str, url: str, pair: tuple[Path, Path]) -> None:
         """Write its files, with `pair` as its certificate and key; nothing runs yet."""
         self.name = name
         self.workspace = stage.directory / name
@@ -81,7 +82,7 @@ class Watched:
             MONITORING_AGENT_ID=name,
             MONITORING_RETRY_SECS=f"{INTERVAL_SECS:g}",
         )
-        self._process.target(*(f"{url}{number}" for number in range(targets)))
+        self._process.target(*(f"{url}{number}" for number in range(TARGETS)))
 
     def renew(self, pair: tuple[Path, Path]) -> None:
         """Give it another certificate and key, in the files that it has."""
@@ -169,67 +170,90 @@ def published(stage: Stage) -> list[CheckResult]:
         consumer.close()
 
 
-def missed_slots(results: list[CheckResult], agent: str) -> dict[str, int]:
-    """Count the slots between the first and the last of each target of an agent that no result is of."""
-    slots: dict[str, set[float]] = {}
-    for result in results:
-        if result.agent == agent:
-            slots.setdefault(result.target, set()).add(result.scheduled_at.timestamp())
-    missed = {
-        target: round((max(times) - min(times)) / INTERVAL_SECS) + 1 - len(times) for target, times in slots.items()
-    }
-    return {target: count for target, count in missed.items() if count}
-
-
 @dataclasses.dataclass
 class Seen:
     """What was seen of one agent in an outage."""
 
-    before: Usage
-    after: Usage
-    most: int
-    """The most bytes of memory it had."""
+    usage: list[Usage]
+    """About once a second, from the beginning of the outage to its end."""
     waited: set[Key]
-    """What was in its outbox at the end of the outage."""
+    """What was in its outbox at the end."""
+    during: str
+    """What it logged meanwhile."""
     said: str = ""
     """What it logged from the beginning of the outage until all was well again."""
     published: list[CheckResult] = dataclasses.field(default_factory=list)
     """What the topic held of it in the end."""
 
-    @property
-    def cores(self) -> float:
-        """How much of a core it used."""
-        return cores(self.before, self.after)
-
     def lines(self, text: str) -> list[str]:
         """Give what it logged with that text."""
         return [line for line in self.said.splitlines() if text in line]
 
+    def missed_slots(self) -> int:
+        """Count the slots of the time of the outage that no result is of."""
+        began, ended = self.usage[0].wall, self.usage[-1].wall
+        slots: dict[str, set[float]] = {}
+        for result in self.published:
+            if result.interval == INTERVAL_SECS and began <= (at := result.scheduled_at.timestamp()) <= ended:
+                slots.setdefault(result.target, set()).add(at)
+        return sum(round((max(times) - min(times)) / INTERVAL_SECS) + 1 - len(times) for times in slots.values())
+
+
+def cores(usage: list[Usage]) -> float:
+    """Give how much of a core a process used from the first measurement to the last."""
+    return (usage[-1].cpu - usage[0].cpu) / (usage[-1].at - usage[0].at)
+
+
+def busiest(usage: list[Usage]) -> float:
+    """Give the most of a core that it used over any five measurements in a row."""
+    return max(cores(usage[start : start + 5]) for start in range(len(usage) - 4))
+
 
 def key(result: CheckResult) -> Key:
+    """Give what makes a result one of its own."""
     return result.agent, result.target, result.time
 
 
-def observe(agents: list[Watched], until: Callable[[float], bool]) -> dict[str, Seen]:
-    """Watch agents through an outage that has just begun, until it may end; `until` is given the seconds."""
+def observe(
+    agents: list[Watched], until: Callable[[float], bool], others: Sequence[int] = ()
+) -> tuple[dict[str, Seen], list[list[Usage]]]:
+    """Watch agents, and the usage of other processes, through an outage that has just begun.
+
+    `until` is given the seconds since then, and says whether it may end.
+    """
     began = time.monotonic()
-    before = {agent.name: agent.used() for agent in agents}
-    most = dict.fromkeys(before, 0)
+    said = [len(agent.said()) for agent in agents]
+    pids = [agent.pid for agent in agents] + list(others)
+    usage = [[used(pid)] for pid in pids]
     while not until(time.monotonic() - began):
         time.sleep(1)
-        for agent in agents:
-            most[agent.name] = max(most[agent.name], agent.used().resident)
-    return {
-        agent.name: Seen(before[agent.name], agent.used(), most[agent.name], {key(r) for r in agent.waiting()})
-        for agent in agents
+        for pid, of_one in zip(pids, usage, strict=True):
+            of_one.append(used(pid))
+    seen = {
+        agent.name: Seen(of_one, {key(r) for r in agent.waiting()}, agent.said()[start:])
+        for agent, of_one, start in zip(agents, usage, said, strict=False)
     }
+    return seen, usage[len(agents) :]
 
 
-def finish(stage: Stage, agents: list[Watched], seen: dict[str, Seen], said_before: dict[str, int]) -> None:
+def finish(stage: Stage, agents: list[Watched], seen: dict[str, Seen]) -> None:
     """Wait until the agents have delivered everything, and note what came of it."""
     for agent in agents:
         agent.wait_until_drained(120)
-        seen[agent.name].said = agent.said()[said_before[agent.name] :]
+        noted = seen[agent.name]
+        said = agent.said()
+        noted.said = said[said.index(noted.during) :] if noted.during else ""
     for result in published(stage):
         if result.agent in seen:
             seen[result.agent].published.append(result)
+
+
+def assert_costs_little(seen: Seen) -> None:
+    """Hold an agent's usage in an outage against what it may be."""
+    resident = [usage.resident for usage in seen.usage]
+    grown = max(resident) - resident[0]
+    print(f"{cores(seen.usage):.3f} of a core, at most {busiest(seen.usage):.3f}; {grown / 2**20:.1f} MB more")
+    assert cores(seen.usage) < MOST_CORES
+    assert busiest(seen.usage) < MOST_CORES_AT_ONCE
+    assert grown < MOST_GROWTH
+    assert max(usage.files for usage in seen.usage) <= seen.usage[0].files + 10

@@ -54,7 +54,11 @@ are good again when the clock is.
 
 
 class _StalledError(Exception):
-    """No acknowledgement came for too long."""
+    """No acknowledgement came for too long: what was seen, and its cause."""
+
+    def __init__(self, seen: str, cause: str) -> None:
+        super().__init__(f"{seen}: {cause}")
+        self.seen, self.cause = seen, cause
 
 
 class _Producer(KafkaProducer):  # type: ignore[misc]
@@ -184,7 +188,7 @@ class Publisher:
             except kafka.KafkaAwayError as error:
                 self._note_away("away", str(error))
             except _StalledError as error:
-                self._note_away("stalled", kafka.why_silent(self._settings), f"{error}: ")
+                self._note_away("stalled", error.cause, f"{error.seen}: ")
             except kafka_errors.KafkaError as error:
                 cause = kafka.explain(error, self._settings, wanted=f"WRITE topic {self._settings.topic}")
                 self._note_away(type(error).__name__, cause)
@@ -239,9 +243,11 @@ class Publisher:
                 raise session.failure
             silent = session.silent_for()
             if silent > self._stall_secs:
-                raise _StalledError(f"nothing acknowledged for {self._stall_secs:g} s")
+                seen = f"nothing acknowledged for {self._stall_secs:g} s"
+                raise _StalledError(seen, kafka.why_silent(self._settings))
             if session.oldest_age() > _LONGEST_SECS:
-                raise _StalledError(f"a result not acknowledged for {_LONGEST_SECS:g} s")
+                seen = f"a result not acknowledged for {_LONGEST_SECS:g} s, others are"
+                raise _StalledError(seen, kafka.why_silent(self._settings))
             if silent > _LOOK_SECS and looked_at != session.progress:
                 looked_at = session.progress
                 kafka.check_reachable(self._settings)

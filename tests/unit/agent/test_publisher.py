@@ -147,7 +147,13 @@ def test_one_late_record_is_no_stall_while_others_are_acknowledged(
 
 @pytest.mark.parametrize(
     "error",
-    [kafka_errors.TopicAuthorizationFailedError(), kafka_errors.KafkaTimeoutError("late")],
+    [
+        kafka_errors.TopicAuthorizationFailedError(),
+        kafka_errors.KafkaTimeoutError("late"),
+        kafka_errors.InvalidTimestampError("out of range"),
+        # What kafka-python makes of several timestamps out of range.
+        kafka_errors.InvalidRecordError("Timestamp 1 of message with offset 0 is out of range"),
+    ],
     ids=lambda e: type(e).__name__,
 )
 def test_a_refusal_keeps_all_and_is_told_once(
@@ -159,10 +165,57 @@ def test_a_refusal_keeps_all_and_is_told_once(
     assert len(outbox) == 2
     assert caplog.text.count("not publishing") == 1
     assert publisher.away_cause
+    assert publisher.errors[type(error).__name__] >= 3
     broker.settle = acknowledge
     wait_until(lambda: len(outbox) == 0)
     assert caplog.text.count("publishing again") == 1
     assert publisher.away_cause == ""
+
+
+def test_a_record_that_hangs_alone_gets_another_producer(
+    outbox: Outbox, broker: Broker, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "_LONGEST_SECS", 0.6)
+    broker.settle = lambda value, future: None if value == b"0" and len(broker.producers) == 1 else future.success(None)
+    number = 0
+    while len(broker.producers) == 1:
+        put(outbox, number)
+        number += 1
+        time.sleep(0.03)
+        assert number < 1000
+    wait_until(lambda: len(outbox) == 0)
+    assert broker.values.count(b"0") == 2
+    assert publisher.errors == {"stalled": 1}
+
+
+def test_a_broker_that_goes_away_is_told_before_the_producer_counts_as_dead(
+    outbox: Outbox, broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    away: list[Exception] = []
+
+    def check(_: Kafka) -> None:
+        if away:
+            raise away[0]
+
+    monkeypatch.setattr(kafka, "check_reachable", check)
+    monkeypatch.setattr(publisher_module, "_LOOK_SECS", 0.1)
+    publisher = Publisher(SETTINGS, outbox, stall_secs=60, make_producer=broker.make)
+    publisher.start()
+    broker.settle = stay_silent
+    put(outbox, 1)
+    wait_until(lambda: broker.values == [b"1"])
+    away.append(kafka.KafkaAwayError("nobody there"))
+    wait_until(lambda: "nobody there" in caplog.text)
+    assert broker.producers[0].abandoned
+    # What waiting does not mend is told at once, although the outage was told before.
+    away[0] = UserError("the certificate has expired")
+    wait_until(lambda: "the certificate has expired" in caplog.text)
+    assert caplog.text.count("not publishing") == 2
+    assert {"away", "refused"} <= publisher.errors.keys()
+    away.clear()
+    broker.settle = acknowledge
+    wait_until(lambda: len(outbox) == 0)
+    publisher.stop(5)
 
 
 def test_a_record_that_kafka_never_takes_blocks_no_other(
