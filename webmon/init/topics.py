@@ -1,5 +1,6 @@
 """The topics: created where they are missing, grown where they are too small, never shrunk."""
 
+import time
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ _DEAD_LETTER_HOURS: Final = 720
 """A person has to look at them first, so they stay a month at least."""
 _DEAD_LETTER_BYTES: Final = 10 * 1024 * 1024
 """Room for whatever the results' topic took, with the headers that a dead letter gets on top."""
+_KNOWN_SECS: Final = 15.0
+"""How long the last of several brokers may take to know a topic that another one has."""
 _NO_ERROR, _UNKNOWN_TOPIC, _ALREADY_EXISTS = 0, 3, 36
 """Kafka's error codes (https://kafka.apache.org/protocol#protocol_error_codes)."""
 
@@ -77,9 +80,12 @@ def _describe(admin: KafkaAdminClient, name: str) -> dict[str, Any] | None:
 def _described(admin: KafkaAdminClient, name: str) -> dict[str, Any]:
     """Wait until the cluster knows a new topic and has a leader for each partition, then describe it."""
     admin.wait_for_topics([name])
-    topic = _describe(admin, name)
-    if topic is None:
-        raise kafka_errors.UnknownTopicOrPartitionError(name)
+    # Of several brokers each hears of it by itself, and any may be asked.
+    until = time.monotonic() + _KNOWN_SECS
+    while (topic := _describe(admin, name)) is None:
+        if time.monotonic() > until:
+            raise kafka_errors.UnknownTopicOrPartitionError(name)
+        time.sleep(0.1)
     return topic
 
 
