@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     drain.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the outbox (default: that of the .env)")
     drain.add_argument("--timeout", type=_seconds, default=60, metavar="S", help="seconds to try (default: 60)")
 
-    _add_doctor(commands.add_parser("doctor", help="Look over a component of this host.", description=_DOCTOR))
+    _add_doctor(commands.add_parser("doctor", help="Look over the components of this host.", description=_DOCTOR))
     _add_letters(commands.add_parser("dead-letters", help="Look at what could not be stored.", description=_LETTERS))
 
     _add_check(commands.add_parser("check", help="Make one check now and show what it found.", description=_CHECK))
@@ -82,13 +82,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_DOCTOR = """Look over a component of this host: settings and who may read them, certificate, broker, topic, rights on
-both sides, database, schema, targets, outbox, the newest result. A line for each: ok, warning, or FAILED with what to
-do. It changes nothing. Exit status: 0, or 1 where something failed."""
+_DOCTOR = """Look over the components of this host: settings and who may read them, certificate, broker, topic, rights
+on both sides, database, schema, targets, outbox, the newest result. A line for each: ok, warning, or FAILED with what
+to do. It changes nothing. Exit status: 0, or 1 where something failed."""
 
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("component", choices=get_args(settings.Component), metavar="agent|sink|init|report")
+    parser.add_argument(
+        "component",
+        nargs="?",
+        choices=get_args(settings.Component),
+        metavar="agent|sink|init|report",
+        help="the one to look over, as its user (default: all of this host, as root)",
+    )
     parser.add_argument(
         "--env-file", type=Path, metavar="FILE", help="its settings (default: as the component finds them)"
     )
@@ -296,8 +302,9 @@ def _init(arguments: argparse.Namespace) -> int:
 def _doctor(arguments: argparse.Namespace) -> int:
     from webmon.doctor.run import run  # noqa: PLC0415
 
-    env_file = _env_file(arguments, arguments.component)
-    return run(arguments.component, env_file, reference=arguments.clock, as_json=arguments.json)
+    component = arguments.component
+    env_file = _env_file(arguments, component) if component else None
+    return run(component, env_file, as_json=arguments.json)
 
 
 def _status(arguments: argparse.Namespace) -> int:

@@ -32,7 +32,7 @@ ON_HOSTS = {
     "runuser -u webmon-init -- webmon init": "db1",
     "runuser -u webmon-init -- webmon dead-letters list": "db1",
     "runuser -u webmon-init -- webmon retention --dry-run": "db1",
-    "runuser -u webmon-agent -- webmon doctor agent": "agent1",
+    "webmon doctor": "agent1",
     "webmon status": "sink1",
     "webmon status --json": "sink1",
     "webmon uptime": "sink1",
@@ -52,8 +52,8 @@ def commands() -> list[str]:
     """Give the commands that the README shows: lines of its sh blocks, and code in its tables and text that runs."""
     blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     lines = [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
-    programs = r"make|\.venv/bin/\S+|systemctl|journalctl|runuser|webmon (?:status|uptime|incidents|slowest|check)|cp"
-    words = rf"`((?:{programs})\b[^`]*)`"
+    ours = "status|uptime|incidents|slowest|check|doctor"
+    words = rf"`((?:make|\.venv/bin/\S+|systemctl|journalctl|runuser|webmon (?:{ours})|cp)\b[^`]*)`"
     return list(dict.fromkeys(lines + [found for found in re.findall(words, README) if "FILE" not in found]))
 
 

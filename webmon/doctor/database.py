@@ -1,5 +1,6 @@
 """The database as a component needs it: TLS, schema, hypertable, our rights, the newest result."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -8,6 +9,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from webmon import postgres
+from webmon.doctor import clock
 from webmon.doctor.finding import Finding, failed, ok, warning
 from webmon.errors import UserError
 from webmon.postgres import DatabaseAwayError
@@ -49,6 +51,7 @@ def examine(
         with connection.cursor() as cursor:
             yield ok("database", f"{postgres.place(settings)} takes role {settings.user!r}")
             yield _tls(cursor, settings)
+            yield _clock(cursor)
             schema = _schema(cursor, tables)
             yield schema
             if schema.level != "ok":
@@ -83,6 +86,12 @@ def _tls(cursor: Cursor, settings: Postgres) -> Finding:
             "would be verify-full with POSTGRES_CA_CERTIFICATE",
         )
     return ok("database TLS", f"{version}, and the server's certificate is verified")
+
+
+def _clock(cursor: Cursor) -> Finding:
+    before = time.time()
+    theirs = _one(cursor, "SELECT extract(epoch FROM clock_timestamp())::float8")
+    return clock.examine(before, theirs, time.time())
 
 
 def _schema(cursor: Cursor, tables: Tables) -> Finding:

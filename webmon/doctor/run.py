@@ -1,4 +1,4 @@
-"""`webmon doctor COMPONENT`: look over one component of this host."""
+"""`webmon doctor [COMPONENT]`: look over one component, or all of this host."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from webmon import settings
-from webmon.doctor import agent, broker, certificates, clock, database, service
+from webmon.doctor import agent, broker, certificates, database, host, service
 from webmon.doctor.finding import Finding, Level, failed, ok
 from webmon.errors import UserError
 from webmon.init.database import READER_RIGHTS, SINK_RIGHTS
@@ -17,30 +17,39 @@ from webmon.settings import AgentSettings, Component, InitSettings, ReportSettin
 _COLOURS: Final = {Level.OK: "32", Level.WARNING: "33", Level.FAILED: "1;31"}
 
 
-def run(component: Component, env_file: Path | None, *, reference: float | None, as_json: bool) -> int:
+def run(component: Component | None, env_file: Path | None, *, as_json: bool) -> int:
     """Print a line for each thing; give 0, or 1 where one does not work.
 
     Args:
-        component: whose settings are looked at, and what it needs.
-        env_file: its settings.
-        reference: another clock, read a moment ago, in seconds since the epoch.
+        component: whose settings are looked at, and what it needs; None for all of this host.
+        env_file: the settings of the one.
         as_json: print one JSON list for programs.
+
+    Raises:
+        UserError: a whole host can't be looked over by this user.
     """
-    findings = []
+    findings: list[tuple[str, Finding]] = []
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    for finding in _examine(component, env_file, reference):
-        findings.append(finding)
-        if not as_json:
-            line = str(finding)
-            print(f"\033[{_COLOURS[finding.level]}m{line[:7]}\033[0m{line[7:]}" if coloured else line, flush=True)
+    found = ((component, f) for f in _examine(component, env_file)) if component else host.examine()
+    before: str | None = component
+    for name, finding in found:
+        findings.append((name, finding))
+        if as_json:
+            continue
+        if name != before:
+            print(f"{name}:")
+            before = name
+        line = str(finding)
+        print(f"\033[{_COLOURS[finding.level]}m{line[:7]}\033[0m{line[7:]}" if coloured else line, flush=True)
     if as_json:
-        print(json.dumps([{"level": f.level, "subject": f.subject, "text": f.text} for f in findings], indent=2))
-    return 1 if any(finding.level is Level.FAILED for finding in findings) else 0
+        documents = [
+            {"component": name, "level": f.level, "subject": f.subject, "text": f.text} for name, f in findings
+        ]
+        print(json.dumps(documents, indent=2))
+    return 1 if any(finding.level is Level.FAILED for _, finding in findings) else 0
 
 
-def _examine(component: Component, env_file: Path | None, reference: float | None) -> Iterator[Finding]:
-    if reference is not None:
-        yield clock.examine(reference)
+def _examine(component: Component, env_file: Path | None) -> Iterator[Finding]:
     try:
         yield from _of_component(component, env_file)
     except UserError as error:
