@@ -1,4 +1,4 @@
-"""What an operator sees of `playbooks/verify.yml` and `webmon doctor`, on hosts where all is well and where it is not."""
+"""What an operator sees of `playbooks/verify.yml` and `webmon doctor`, where all is well and where it is not."""
 
 import re
 
