@@ -90,7 +90,7 @@ def main() -> int:
         for figure in measure():
             figures.append((name, figure))
             sys.stderr.write(f"{name}: {figure.name}: {number(figure.value)} {figure.unit}\n")
-        facts |= known[name].versions()
+        facts |= bench.versions()
         sys.stderr.write(f"{name}: took {time.monotonic() - began:.0f} s\n")
     kept = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
