@@ -21,7 +21,7 @@ def test_what_is_not_well_is_told_with_host_and_remedy_and_the_others_are_looked
         lab.on("agent2", "chmod 600 /etc/webmon/agent/.env")
         lab.on("agent3", "sed -i '$d' /etc/webmon/agent/targets/targets.yml")
     assert done.returncode != 0
-    settings, targets = [line for line in done.stdout.splitlines() if " FAILED " in line]
+    settings, targets = [line for line in done.stdout.splitlines() if ": FAILED " in line]
     assert "agent2 agent: FAILED settings: /etc/webmon/agent/.env" in settings
     assert "chmod 600 /etc/webmon/agent/.env" in settings
     assert "agent3 agent: FAILED targets: /etc/webmon/agent/targets/targets.yml:" in targets
