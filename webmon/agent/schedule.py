@@ -22,8 +22,9 @@ PAUSE: Final = 3 * SECOND
 STEP: Final = SECOND
 """How far the wall clock may part from the monotonic one between two looks before it counts as set anew."""
 
-GRACE: Final = SECOND
-"""What a check may take over its timeout: half a second to end, and as much to begin late."""
+GRACE: Final = 4 * SECOND
+"""What a check may take over its timeout: half a second to end, three to learn whether the vantage is connected, and
+what it began late."""
 
 
 def offset(target: str, agent: str, interval: int) -> int:

@@ -25,6 +25,8 @@ from webmon.check.transport import OwnFaultError, Resolve, SocketAddress
 
 CANARY_SECS: Final = 2.0
 """How long a canary may take to accept."""
+ASK_SECS: Final = 3.0
+"""How long all of them may take: the check that asks holds a thread meanwhile."""
 _FRESH_SECS: Final = 1.0
 """How long a canary's answer is good for: many checks that fail at once ask once."""
 _TELL_SECS: Final = 60.0
@@ -151,26 +153,38 @@ class Vantage:
             if self._monotonic() - self._canary_asked > _FRESH_SECS:
                 # Others wait here for the answer, instead of asking too.
                 self._canary_alive = self._canary_named = False
+                end = self._monotonic() + ASK_SECS
                 for host, port in self._canaries:
-                    self._ask_canary(host, port)
+                    self._ask_canary(host, port, end)
                 self._canary_asked = self._monotonic()
             return self._canary_alive, self._canary_named
 
-    def _ask_canary(self, host: str, port: int) -> None:
+    def _ask_canary(self, host: str, port: int, end: float) -> None:
         if self._canary_alive and (self._canary_named or not _is_name(host)):
             return  # nothing more to learn of it
         try:
-            addresses = self._resolve(host, port, CANARY_SECS)
+            addresses = self._resolve(host, port, self._left(end))
+            self._canary_named |= _is_name(host)
+            self._canary_alive = self._canary_alive or any(self._accepts(*address, end) for address in addresses)
         except (OSError, OwnFaultError):
             return
-        self._canary_named |= _is_name(host)
-        self._canary_alive = self._canary_alive or any(self._accepts(*address) for address in addresses)
 
-    def _accepts(self, family: socket.AddressFamily, address: SocketAddress) -> bool:
+    def _accepts(self, family: socket.AddressFamily, address: SocketAddress, end: float) -> bool:
         try:
             with socket.socket(family, socket.SOCK_STREAM) as sock:
-                sock.settimeout(CANARY_SECS)
+                sock.settimeout(self._left(end))
                 sock.connect(address)
         except OSError:
             return False
         return True
+
+    def _left(self, end: float) -> float:
+        """Give how long one canary may take.
+
+        Raises:
+            TimeoutError: the time for all of them is over.
+        """
+        left = end - self._monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return min(CANARY_SECS, left)

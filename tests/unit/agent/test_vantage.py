@@ -99,6 +99,22 @@ def test_many_that_fail_at_once_ask_the_canary_once() -> None:
         wait_until(lambda: canary.connections == 2)
 
 
+def test_however_many_canaries_are_silent_asking_them_is_bounded() -> None:
+    clock = Clock()
+    asked = []
+
+    def resolve(host: str, port: int, timeout: float) -> Addresses:
+        asked.append(host)
+        clock.time += timeout
+        raise TimeoutError
+
+    vantage = Vantage([(f"kafka{n}.example", 9092) for n in range(20)], resolve, monotonic=clock)
+    before = clock.time
+    assert vantage.judge(make_result(Outcome.CONNECT_ERROR)).outcome is Outcome.AGENT_ERROR
+    assert clock.time - before == 3
+    assert len(asked) == 2
+
+
 def test_our_own_faults_are_logged_once_a_minute_with_their_number(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     vantage = Vantage([DEAD], resolve_here, monotonic=clock)

@@ -77,10 +77,10 @@ def test_threads_come_as_they_are_needed_and_leave_when_they_are_not(monkeypatch
 
 def test_a_list_that_is_well_needs_few_threads() -> None:
     recorder = Recorder()
-    workers, _ = run(recorder, make_targets(200, 2, 2))
-    wait_until(lambda: len(recorder.done) == 200)
-    assert len(workers) < 20
-    assert workers.most == 200
+    workers, _ = run(recorder, make_targets(40, 4, 4))
+    wait_until(lambda: len(recorder.done) == 40)
+    assert len(workers) < 20  # a machine that is busy lets some become due at once
+    assert workers.most == 40
     workers.stop(1)
 
 
