@@ -20,6 +20,7 @@ from tests.waiting import wait_until
 from webmon import rollups
 from webmon.check.result import CheckResult, Outcome
 from webmon.rollups import roll_up
+from webmon.sink import rollups as rollups_worker
 from webmon.sink.rollups import Rollups
 from webmon.sink.store import Store
 from webmon.tables import Tables
@@ -256,6 +257,23 @@ def test_a_closed_hour_is_rolled_up_within_seconds_by_one_worker_of_several(stag
         one.stop(5)
         assert not one.is_alive()
         assert one.fault is None
+
+
+def test_the_hour_that_runs_is_rolled_up_too_where_its_marks_have_become_many(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollups_worker, "_RUNNING_SECS", 0.0)
+    monkeypatch.setattr(rollups_worker, "_RUNNING_MARKS", 2)
+    worker = Rollups(stage.settings("sink").postgres, pass_secs=0.1)
+    worker.start()
+    store = Store(stage.settings("sink").postgres)
+    now = datetime.now(UTC)
+    for agent in ("a", "b", "c"):
+        store.store([recent(time=now, scheduled_at=now, agent=agent)])
+    wait_until(lambda: stage.sql("SELECT count(*) < 2 FROM {t_marks}") == [(True,)], "the marks of this hour gone", 10)
+    store.close()
+    worker.stop(5)
+    assert worker.fault is None
 
 
 def test_a_worker_waits_for_its_database_and_says_what_only_the_user_can_mend(

@@ -36,7 +36,7 @@ SET statement_timeout = '{_STATEMENT_SECS}s';
 SET idle_in_transaction_session_timeout = '{_STATEMENT_SECS}s';
 SET TIME ZONE 'UTC';
 """
-_MANY: Final = "SELECT count(*) FROM (SELECT FROM {marks} LIMIT %s) AS some"
+_MANY: Final = "SELECT count(*) FROM (SELECT FROM {marks} LIMIT %s) AS waiting"
 
 
 class Rollups:
