@@ -9,8 +9,7 @@ import http.client
 import socket
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
@@ -19,14 +18,14 @@ from requests.cookies import MockRequest, MockResponse
 from requests.structures import CaseInsensitiveDict
 
 from webmon.check import http1
-from webmon.check.target import Proxy
-from webmon.check.transport import Connection, Deadline, ProxyError, Resolve, Stopwatch, connect
+from webmon.check.target import Proxy, Target, wire_of
+from webmon.check.transport import Connection, Deadline, ProxyError, Resolve, Stopwatch, Trust, connect
 
+_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 _HUNG_UP: Final = (ConnectionError, ssl.SSLEOFError)
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a request goes."""
 
     scheme: str
@@ -34,8 +33,7 @@ class Origin:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class Idle:
+class Idle(NamedTuple):
     """A connection that another request to the same origin may use."""
 
     origin: Origin
@@ -52,38 +50,32 @@ class CheckAdapter(BaseAdapter):
     def __init__(
         self,
         *,
+        target: Target,
         deadline: Deadline,
         watch: Stopwatch,
         resolve: Resolve,
-        context: ssl.SSLContext,
-        family: socket.AddressFamily | None = None,
-        proxy: Proxy | None = None,
+        trust: Trust,
         idle: Idle | None = None,
-        reuse: bool = False,
     ) -> None:
         """Take what all requests of the check share.
 
         Args:
+            target: what is checked: which addresses, which proxy, and whether connections are reused.
             deadline: of the whole check.
             watch: gets the phases.
             resolve: how names become addresses.
-            context: how TLS is spoken.
-            family: the only family of addresses to connect to; None: any.
-            proxy: what the requests are sent through.
+            trust: how TLS is spoken.
             idle: what the check before has left.
-            reuse: whether a connection may serve more than one request.
         """
         super().__init__()
         self.connection: Connection | None = None
         """That of the last request, maybe closed by now: what it told of address and TLS."""
+        self._target = target
         self._deadline = deadline
         self._watch = watch
         self._resolve = resolve
-        self._context = context
-        self._family = family
-        self._proxy = proxy
+        self._trust = trust
         self._idle = idle
-        self._reuse = reuse
         self._in_use: Connection | None = None
         self._origin: Origin | None = None
         self._reader: http1.Reader | None = None
@@ -137,7 +129,12 @@ class CheckAdapter(BaseAdapter):
         connection, self._in_use = self._in_use, None
         if connection is None or self._origin is None:
             return
-        if self._reuse and self._reader is not None and self._reader.is_whole and self._stays_open:
+        if (
+            self._target.connection == "reused"
+            and self._reader is not None
+            and self._reader.is_whole
+            and self._stays_open
+        ):
             self._idle = Idle(self._origin, connection)
         else:
             connection.close()
@@ -157,10 +154,7 @@ class CheckAdapter(BaseAdapter):
         return idle.connection
 
     def _exchange(self, request: requests.PreparedRequest, connection: Connection) -> requests.Response:
-        through = self._proxy if str(request.url).startswith("http:") else None
-        wire = http1.request_bytes(
-            request, absolute=through is not None, proxy_authorization=through.authorization if through else None
-        )
+        wire = self._target.wire if request is self._target.request else wire_of(request, self._target.proxy)
         self._watch.enter("first_byte")
         # A server that hangs up in the middle of a request may have said why, if only in a TLS alert.
         with contextlib.suppress(*_HUNG_UP):
@@ -168,27 +162,26 @@ class CheckAdapter(BaseAdapter):
         reader = self._reader = http1.Reader(connection.receive, str(request.method))
         head = reader.head()
         self._stays_open = head.version != "1.0" and "close" not in head.words("connection")
-        if through is not None and head.status == http.client.PROXY_AUTHENTICATION_REQUIRED:
-            raise ProxyError(f"the proxy {through} wants another user or password: 407 {head.reason}")
+        asked_proxy = self._target.proxy is not None and str(request.url).startswith("http:")
+        if asked_proxy and head.status == http.client.PROXY_AUTHENTICATION_REQUIRED:
+            raise ProxyError(f"the proxy {self._target.proxy} wants another user or password: 407 {head.reason}")
         return _response(request, head, reader.body(head))
 
     def _connected(self, origin: Origin) -> Connection:
-        if self._proxy is None:
-            connection = self._connect(origin.host, origin.port)
-        else:
-            connection = self._through(self._proxy, origin)
+        proxy = self._target.proxy
+        connection = self._through(proxy, origin) if proxy else self._connect(origin.host, origin.port)
         if origin.scheme == "https":
-            connection.start_tls(self._context, origin.host)
+            connection.start_tls(self._trust, origin.host)
         return connection
 
     def _connect(self, host: str, port: int) -> Connection:
         self._watch.enter("dns")
         addresses = self._resolve(host, port, self._deadline.remaining())
-        if self._family is not None:
-            addresses = [address for address in addresses if address[0] == self._family]
+        version = self._target.ip_version
+        if version != "any":
+            addresses = [address for address in addresses if address[0] == _FAMILIES[version]]
             if not addresses:
-                kind = "IPv6" if self._family == socket.AF_INET6 else "IPv4"
-                raise socket.gaierror(socket.EAI_NODATA, f"the name has no {kind} address")
+                raise socket.gaierror(socket.EAI_NODATA, f"the name has no IPv{version} address")
         connection = connect(addresses, self._deadline, self._watch)
         self._use(connection)
         return connection

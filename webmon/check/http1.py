@@ -8,8 +8,7 @@ import itertools
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
@@ -38,8 +37,7 @@ class NoAnswerError(HttpError):
         super().__init__("the server closed the connection without an answer")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """Status line and headers."""
 
     version: str

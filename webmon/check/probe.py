@@ -1,8 +1,6 @@
 """One check of one target, from its slot to its result."""
 
 import logging
-import socket
-import ssl
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -21,16 +19,11 @@ from webmon.check import verdict
 from webmon.check.adapter import CheckAdapter
 from webmon.check.kept import KeptConnections
 from webmon.check.result import CheckResult, Outcome
-from webmon.check.target import IpVersion, Target, Tls
-from webmon.check.transport import Deadline, OwnFaultError, Resolve, Stopwatch, tls_context
+from webmon.check.target import Target, Tls
+from webmon.check.transport import Deadline, OwnFaultError, Resolve, Stopwatch, Trust, tls_context
 from webmon.check.verdict import Response, Verdict
 
 _log = logging.getLogger(__name__)
-_FAMILIES: Final[dict[IpVersion, socket.AddressFamily | None]] = {
-    "any": None,
-    4: socket.AF_INET,
-    6: socket.AF_INET6,
-}
 _OF_ONE_HOST: Final = ("Authorization", "Cookie", "Host")
 """Headers that a redirect to another origin must not carry there."""
 _redirects = SessionRedirectMixin()
@@ -92,7 +85,7 @@ class Probe:
         self._authorities = authorities
         self._now = now
         self._monotonic = monotonic
-        self._contexts: dict[Tls, ssl.SSLContext] = {}
+        self._trusts: dict[Tls, Trust] = {}
         self._kept = KeptConnections(monotonic)
 
     def check(self, target: Target, scheduled_at: datetime, trace: Trace | None = None) -> CheckResult:
@@ -112,16 +105,14 @@ class Probe:
         adapter: CheckAdapter | None = None
         try:
             adapter = CheckAdapter(
+                target=target,
                 deadline=deadline,
                 watch=watch,
                 resolve=self._resolve,
-                context=self._context(target.tls),
-                family=_FAMILIES[target.ip_version],
-                proxy=target.proxy,
+                trust=self._trust(target.tls),
                 idle=kept.take(target.name) if kept else None,
-                reuse=kept is not None,
             )
-            judged = self._run(target, adapter, watch, seen, trace or Trace())
+            judged = self._run(target, adapter, watch, seen, trace)
             # After any failure a check begins anew.
             if kept is not None and judged.outcome.is_up and (idle := adapter.leave()) is not None:
                 kept.put(target.name, idle)
@@ -168,7 +159,7 @@ class Probe:
         Raises:
             OSError: a file cannot be read.
         """
-        self._contexts = {tls: self._make_context(tls) for tls in {target.tls for target in targets}}
+        self._trusts = {tls: self._make_trust(tls) for tls in {target.tls for target in targets}}
         before, self._kept = self._kept, KeptConnections(self._monotonic)
         before.close()
 
@@ -176,29 +167,34 @@ class Probe:
         """Close the connections that were kept for the next checks; checks may still run."""
         self._kept.close()
 
-    def _context(self, tls: Tls) -> ssl.SSLContext:
+    def _trust(self, tls: Tls) -> Trust:
         # Two threads that come first may both make it; one is kept, and both work.
-        if (context := self._contexts.get(tls)) is None:
-            context = self._contexts[tls] = self._make_context(tls)
-        return context
+        if (trust := self._trusts.get(tls)) is None:
+            trust = self._trusts[tls] = self._make_trust(tls)
+        return trust
 
-    def _make_context(self, tls: Tls) -> ssl.SSLContext:
-        return tls_context(
-            verify=tls.verify,
-            authorities=self._authorities + ((tls.ca,) if tls.ca else ()),
-            certificate=(tls.certificate, tls.key) if tls.certificate else None,
-            minimum=tls.minimum,
+    def _make_trust(self, tls: Tls) -> Trust:
+        return Trust(
+            tls_context(
+                verify=tls.verify,
+                authorities=self._authorities + ((tls.ca,) if tls.ca else ()),
+                certificate=(tls.certificate, tls.key) if tls.certificate else None,
+                minimum=tls.minimum,
+            )
         )
 
-    def _run(self, target: Target, adapter: CheckAdapter, watch: Stopwatch, seen: _Seen, trace: Trace) -> Verdict:
+    def _run(
+        self, target: Target, adapter: CheckAdapter, watch: Stopwatch, seen: _Seen, trace: Trace | None
+    ) -> Verdict:
         """Send the request, follow the redirects and judge the last response."""
         request, cookies = target.request, RequestsCookieJar()
         while True:
             response = adapter.send(request)
             seen.status = response.status_code
             seen.response_time = watch.since_first_request()
-            trace.responses.append((seen.status, str(request.url)))
-            trace.certificate = adapter.connection.certificate if adapter.connection else {}
+            if trace is not None:
+                trace.responses.append((seen.status, str(request.url)))
+                trace.certificate = adapter.connection.certificate() if adapter.connection else {}
             seen.http_version = response.raw.version_string.removeprefix("HTTP/")
             if not response.is_redirect or target.max_redirects is None:
                 break
@@ -213,7 +209,7 @@ class Probe:
         if target.expect.body is not None:
             seen.regex_match = target.expect.body.found_in(body)
         not_after = adapter.connection.tls_not_after if adapter.connection else None
-        trace.last = Response(
+        last = Response(
             status=seen.status,
             headers=response.headers,
             body=body,
@@ -221,7 +217,9 @@ class Probe:
             response_time=seen.response_time,
             certificate_left=not_after - self._now() if not_after else None,
         )
-        return verdict.of_response(target.expect, trace.last, regex_match=seen.regex_match)
+        if trace is not None:
+            trace.last = last
+        return verdict.of_response(target.expect, last, regex_match=seen.regex_match)
 
     def _read(self, response: requests.Response, seen: _Seen, limit: int) -> bytes:
         """Read the body up to the limit; `seen` tells how far it came also where this raises."""

@@ -11,6 +11,7 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from webmon import __version__
+from webmon.check.http1 import request_bytes
 from webmon.check.verdict import Expectations
 
 DEFAULT_INTERVAL: Final = 60.0
@@ -91,6 +92,8 @@ class Target:
     """Texts in headers and body that nobody may read in a message."""
     request: requests.PreparedRequest = field(init=False, repr=False, compare=False)
     """Made once: it costs as much as a tenth of a check."""
+    wire: bytes = field(init=False, repr=False, compare=False)
+    """The request as it is sent."""
 
     def __post_init__(self) -> None:
         """Prepare the request.
@@ -99,6 +102,7 @@ class Target:
             ValueError: the URL cannot be checked; says what would be right.
         """
         object.__setattr__(self, "request", self._prepare())
+        object.__setattr__(self, "wire", wire_of(self.request, self.proxy))
 
     def without_secrets(self, text: str) -> str:
         """Take the target's secrets out of a text that a server may have had a say in."""
@@ -125,6 +129,13 @@ class Target:
             raise ValueError("a header of it cannot be sent") from None
         except (UnicodeError, requests.RequestException) as error:
             raise ValueError("right would be a valid host name") from error
+
+
+def wire_of(request: requests.PreparedRequest, proxy: Proxy | None) -> bytes:
+    """Write a request as the one who gets it wants it: a proxy that is asked for a page of http, or the site."""
+    if proxy is None or not str(request.url).startswith("http:"):
+        return request_bytes(request)
+    return request_bytes(request, absolute=True, proxy_authorization=proxy.authorization)
 
 
 def without_password(text: str) -> str:

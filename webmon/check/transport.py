@@ -5,7 +5,7 @@ connection asks the deadline before each operation.
 """
 
 import errno
-import functools
+import hashlib
 import select
 import socket
 import ssl
@@ -22,6 +22,8 @@ SocketAddress = tuple[Any, ...]
 """What socket.connect takes: (address, port) or (address, port, flow, scope)."""
 
 _RECEIVED_AT_ONCE: Final = 64 << 10
+_MOST_CERTIFICATES: Final = 10_000
+"""That are remembered."""
 
 OWN_FAULTS: Final = frozenset(
     {
@@ -154,6 +156,28 @@ def tls_context(
     return context
 
 
+class Trust:
+    """A TLS context, and when the certificates end that were seen with it: to read one costs as much as a response."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        """Take the context; no certificate has been seen."""
+        self.context = context
+        self._ends: dict[bytes, datetime] = {}
+
+    def end_of_certificate(self, secured: ssl.SSLSocket) -> datetime | None:
+        """Give when the certificate of a server that has shaken hands ends; None where it was not verified."""
+        encoded = secured.getpeercert(binary_form=True)
+        if encoded is None or self.context.verify_mode is ssl.CERT_NONE:
+            return None
+        digest = hashlib.sha256(encoded).digest()
+        if (known := self._ends.get(digest)) is None:
+            if len(self._ends) >= _MOST_CERTIFICATES:
+                self._ends.clear()
+            not_after = str((secured.getpeercert() or {})["notAfter"])
+            known = self._ends[digest] = datetime.fromtimestamp(ssl.cert_time_to_seconds(not_after), UTC)
+        return known
+
+
 class Connection:
     """A connection, plain or TLS, whose every operation has only the time that the check has left."""
 
@@ -166,8 +190,6 @@ class Connection:
         self.tls_version: str | None = None
         self.tls_not_after: datetime | None = None
         """When the server's certificate ends; None where it was not verified."""
-        self.certificate: Mapping[str, Any] = {}
-        """The same certificate as ssl.SSLSocket.getpeercert() gives it."""
         self._sock = sock
         self.lend(deadline, watch)
 
@@ -182,17 +204,19 @@ class Connection:
         poll.register(self._sock, select.POLLIN)
         return not poll.poll(0)
 
-    def start_tls(self, context: ssl.SSLContext, host: str) -> None:
+    def start_tls(self, trust: "Trust", host: str) -> None:
         """Speak TLS from here on with a server of that name; it may raise OSError, ssl.SSLError for the most part."""
         self._watch.enter("tls")
         self._sock.settimeout(self._deadline.remaining())
-        secured = context.wrap_socket(self._sock, server_hostname=host.rstrip("."), do_handshake_on_connect=False)
+        secured = trust.context.wrap_socket(self._sock, server_hostname=host.rstrip("."), do_handshake_on_connect=False)
         self._sock = secured
         secured.do_handshake()
         self.tls_version = secured.version()
-        self.certificate = secured.getpeercert() or {}
-        if (not_after := self.certificate.get("notAfter")) is not None:
-            self.tls_not_after = _moment(not_after)
+        self.tls_not_after = trust.end_of_certificate(secured)
+
+    def certificate(self) -> Mapping[str, Any]:
+        """Give what ssl.SSLSocket.getpeercert() says of the server's certificate; nothing where it was not verified."""
+        return (self._sock.getpeercert() or {}) if isinstance(self._sock, ssl.SSLSocket) else {}
 
     def send(self, data: bytes) -> None:
         """Send all of it; raises OSError."""
@@ -212,12 +236,6 @@ class Connection:
     def close(self) -> None:
         """Close it."""
         self._sock.close()
-
-
-@functools.lru_cache(maxsize=1024)
-def _moment(certificate_time: str) -> datetime:
-    """Read a time as getpeercert() writes it: the same certificate comes with every check of a target."""
-    return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate_time), UTC)
 
 
 def connect(addresses: Addresses, deadline: Deadline, watch: Stopwatch) -> Connection:

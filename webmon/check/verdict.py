@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from webmon.check.http1 import HttpError
 from webmon.check.pattern import Pattern
@@ -58,8 +58,7 @@ class Expectations:
     """Seconds; a response that took longer is slow."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """An outcome, and for all but `up` one line for people."""
 
     outcome: Outcome
@@ -72,8 +71,7 @@ def one_line(text: str) -> str:
     return line if len(line) <= ERROR_LIMIT else line[: ERROR_LIMIT - 1] + "…"
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """What the rules look at, of a response that came whole."""
 
     status: int
