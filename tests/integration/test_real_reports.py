@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from tests.integration.stage import Stage, recent
+from webmon import postgres, rollups
 from webmon.check.result import CheckResult, Outcome
 from webmon.cli import main
 from webmon.sink.store import Store
+from webmon.tables import Tables
 
 DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=4)
 """A midnight some days ago."""
@@ -57,14 +59,13 @@ def put(stage: Stage, results: Sequence[CheckResult]) -> None:
 
 def roll_up(stage: Stage) -> None:
     """Do what the worker does, on all that is marked."""
-    marks = "SELECT hour, (hour AT TIME ZONE 'UTC')::date AS day, agent_id FROM {t_marks}"
-    for rollup, bucket, computed in (("{t_hourly}", "hour", "{t_of_rows}"), ("{t_daily}", "day", "{t_of_hours}")):
-        k = f"(SELECT {bucket}, array_agg(DISTINCT agent_id) AS agents FROM ({marks}) AS marks GROUP BY 1) AS k"  # noqa: S608
-        had = f"r.{bucket} = k.{bucket} AND r.agent_id = ANY (k.agents)"
-        stage.sql(f"DELETE FROM {rollup} AS r USING {k} WHERE {had}")  # noqa: S608
-        made = f"{computed}(k.{bucket}, k.agents)"
-        stage.sql(f"INSERT INTO {rollup} SELECT r.* FROM {k} CROSS JOIN LATERAL {made} AS r")  # noqa: S608
-    stage.sql("DELETE FROM {t_marks}")
+    settings = stage.settings("sink").postgres
+    with contextlib.closing(postgres.connect(settings, application="test", autocommit=False)) as connection:
+        connection.set_session(isolation_level="READ COMMITTED")
+        while rollups.roll_up(
+            connection, Tables(stage.table), before=datetime.now(UTC) + timedelta(hours=2), wait=True
+        ):
+            pass
 
 
 def answers(stage: Stage, command: str, *arguments: str, since: str, until: str | None = None) -> list[dict[str, Any]]:
@@ -257,6 +258,22 @@ def test_incidents_are_what_vantages_saw_together_from_true_beginning_to_true_en
     assert [short(found) for found in incidents(stage, since="10:07", until="10:30")] == expected[-1:]
     assert incidents(stage, since="10:09", until="11:01") == []
     assert [short(found) for found in incidents(stage, "--target", "fl*")] == expected[3:5]
+
+
+def test_what_is_not_kept_is_not_taken_for_silence(stage: Stage) -> None:
+    put(stage, list(spread("shop", "a", "0:00", 3600, [DOWN, *[UP] * 47])))
+    roll_up(stage)
+    for kind, when in (("rows", "24:00"), ("hours", "30:00"), ("days", "24:00")):
+        stage.sql("INSERT INTO {t_floors} VALUES (%s, %s)", kind, clock(when))
+    (line,) = answers(stage, "uptime", since="0:00", until="48:00")
+    assert (datetime.fromisoformat(line["since"]), line["coverage"]) == (clock("24:00"), 1.0)
+    # The hours before 30:00 may be gone, so that the day is told as a whole.
+    (line,) = answers(stage, "uptime", since="27:00", until="48:00")
+    assert (datetime.fromisoformat(line["since"]), line["results"]) == (clock("24:00"), 24)
+    assert incidents(stage) == []
+    assert incidents(stage, since="0:00", until="1:00") == []
+    text = stage.answer("incidents", "--since", "30d")
+    assert f"results from before {clock('24:00'):%Y-%m-%d %H:%M} are not kept any more" in text
 
 
 def test_an_incident_that_goes_on_is_open_and_its_first_error_is_told(stage: Stage) -> None:

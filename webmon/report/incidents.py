@@ -201,8 +201,8 @@ def run(
     with look(settings, "incidents") as session:
         asked = span(since, until, session.now())
         chosen = targets(session, patterns)
-        found = read(session, asked, chosen, only=chosen if patterns else None)
         kept_since = rollups.floor(session, "rows")
+        found = read(session, asked, chosen, kept_since=kept_since, only=chosen if patterns else None)
     found.sort(key=lambda incident: (incident.state is not State.OPEN, -incident.began.timestamp()))
     title = str(asked)
     if kept_since is not None and kept_since > asked.since:
@@ -218,10 +218,23 @@ def run(
     return 0
 
 
-def read(session: Session, asked: Span, chosen: dict[int, Target], *, only: Collection[int] | None) -> list[Incident]:
-    """Give the incidents that were going on at some time of the span, each from its true beginning to its true end."""
+def read(
+    session: Session,
+    asked: Span,
+    chosen: dict[int, Target],
+    *,
+    kept_since: datetime | None,
+    only: Collection[int] | None,
+) -> list[Incident]:
+    """Give the incidents that were going on at some time of the span, each from its true beginning to its true end.
+
+    Of what was before `kept_since` there are rollups at most, which tell no times.
+    """
     now = session.now()
-    source = rollups.hours_with_failures(session, asked.whole_hours(now), only)
+    whole = asked.whole_hours(now)
+    if kept_since is not None:
+        whole = Span(min(max(whole.since, kept_since), whole.until), whole.until)
+    source = rollups.hours_with_failures(session, whole, only)
     bad: dict[int, list[datetime]] = {}
     series: dict[int, tuple[int, str]] = {}
     for target_id, agent, series_id, hours in session.rows(_BAD_HOURS, source=source):

@@ -98,7 +98,8 @@ def _union(
             ours=ours,
             columns=columns or sql.SQL(""),
         )
-        for part in parts(span, marked, session.now())
+        # One that holds nothing where the span does not either.
+        for part in [*parts(span, marked, session.now())] or [Part(span.since, span.until, whole_days=False)]
     ]
     return sql.SQL("({})").format(sql.SQL(" UNION ALL ").join(selects))
 

@@ -12,9 +12,9 @@ from webmon.report.span import Moment, Span, span
 from webmon.report.table import Column, Form, as_milliseconds, as_percent, show
 from webmon.settings import ReportSettings
 
-_SUMS: Final = ("results", "up", "slow", "down", "agent_error", "covered_secs", "responses", "response_sum")
+_SUMS: Final = ("up", "slow", "down", "agent_error", "covered_secs", "responses", "response_sum")
 _OF_SERIES: Final = """
-SELECT target_id, agent_id, sum(results), sum(up), sum(slow), sum(down), sum(agent_error),
+SELECT target_id, agent_id, sum(up), sum(slow), sum(down), sum(agent_error),
     sum(covered_secs::double precision), sum(responses), sum(response_sum)
 FROM {source} AS held GROUP BY 1, 2
 """
@@ -34,7 +34,6 @@ class Counts(NamedTuple):
 
     target_id: int
     agent_id: int
-    results: int
     up: int
     """Slow ones too."""
     slow: int
@@ -53,7 +52,6 @@ class Uptime:
 
     group: str | None
     span: Span
-    results: int = 0
     up: int = 0
     slow: int = 0
     down: int = 0
@@ -63,6 +61,11 @@ class Uptime:
     """Seconds that would be covered, had every vantage given every result that its schedule owed."""
     responses: int = 0
     response_sum: float = 0
+
+    @property
+    def results(self) -> int:
+        """How many checks there are."""
+        return self.up + self.down + self.agent_error
 
     @property
     def uptime(self) -> float | None:
@@ -82,7 +85,6 @@ class Uptime:
 
     def add(self, counts: Counts, owed_secs: float) -> None:
         """Add what one vantage found of one target, in the seconds that it owed."""
-        self.results += counts.results
         self.up += counts.up
         self.slow += counts.slow
         self.down += counts.down

@@ -19,7 +19,7 @@ AGENTS = {7: Agent(7, "x", LONG_AGO), 8: Agent(8, "y", LONG_AGO)}
 
 
 def counts(target_id: int = 1, agent_id: int = 7, *, up: int = 60, down: int = 0, covered: float = 3600) -> Counts:
-    return Counts(target_id, agent_id, up + down, up, 0, down, 0, covered, up, up * 0.25)
+    return Counts(target_id, agent_id, up, 0, down, 0, covered, up, up * 0.25)
 
 
 def test_a_vantage_owes_results_from_the_first_one_of_the_target_on() -> None:
