@@ -428,7 +428,7 @@ class RetentionSettings:
 
 @dataclasses.dataclass(frozen=True)
 class ReportSettings:
-    """What `webmon status` reads."""
+    """What the commands that report read."""
 
     common: Common
     postgres: Postgres

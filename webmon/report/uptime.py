@@ -116,7 +116,7 @@ def run(
         uptimes(counts, chosen, agents, whole, by),
         nothing="no target yet: the first result of an agent brings it",
         title=str(whole),
-        colour=_colour,
+        colour=lambda line: "35" if line.uptime is None else None,
     )
     return 0
 
@@ -140,12 +140,6 @@ def uptimes(
         owed_secs = max(0.0, (asked.until - begin).total_seconds())
         groups[by.group(target, agent.name)].add(found, owed_secs)
     return sorted(groups.values(), key=lambda line: (2 if line.uptime is None else line.uptime, line.group or ""))
-
-
-def _colour(line: Uptime) -> str | None:
-    if line.uptime is None:
-        return "35"
-    return "31" if line.down else None
 
 
 def columns(by: By) -> tuple[Column[Uptime], ...]:
