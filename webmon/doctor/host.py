@@ -5,7 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
@@ -17,6 +17,8 @@ from webmon.settings import Component
 _SETTINGS: Final = Path("/etc/webmon")
 _SERVICES: Final = ("agent", "sink")
 """Components that run all the time."""
+_WANTED: Final = Path("/etc/systemd/system/multi-user.target.wants")
+"""What is enabled, and so to run from the boot on."""
 _PATIENCE_SECS: Final = 120.0
 
 
@@ -43,15 +45,23 @@ def examine() -> Iterator[tuple[str, Finding]]:
         raise UserError(f"no component of webmon is installed here: {_SETTINGS} has no .env of one")
     for component in there:
         patients = list(_running(component)) if component in _SERVICES else [_Patient(component, component)]
-        if not patients:
+        missing = _missing(component, {patient.name for patient in patients}) if component in _SERVICES else []
+        for name in missing:
+            yield name, failed("service", f"does not run: see systemctl status webmon-{name}")
+        if not patients and not missing:
             yield (
                 component,
                 failed("service", f"none runs: see systemctl status 'webmon-{component}*'"),
             )
-            patients = [_Patient(component, component)]
-        for patient in patients:
+        for patient in patients or [_Patient(component, component)]:
             for finding in _ask(patient):
                 yield patient.name, finding
+
+
+def _missing(component: str, running: Container[str]) -> list[str]:
+    """Give the services of a component that are enabled and do not run: of several agents it may be one."""
+    names = [unit.name.removeprefix("webmon-").removesuffix(".service") for unit in _WANTED.glob("webmon-*.service")]
+    return sorted(name for name in names if name.partition("@")[0] == component and name not in running)
 
 
 def _running(component: str) -> Iterator[_Patient]:
