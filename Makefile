@@ -44,8 +44,8 @@ integration: bootstrap  ## tests/integration on the test lab, which stays up for
 e2e: bootstrap  ## tests/e2e on the test lab, which stays up for the next time
 	@$(BIN)/python -m tests.everything e2e
 
-bench: bootstrap  ## measure speed, memory and lateness against their bars: one table, build/bench.json; BENCH=NAME for one
-	@$(BIN)/python -m tests.bench $(BENCH)
+bench: bootstrap  ## measure against the bars, into build/bench.json; BENCH=NAME for one, FULL=1 for millions of rows
+	@$(BIN)/python -m tests.everything bench $(if $(FULL),--full) $(BENCH)
 
 test-down:  ## remove the labs that the tests left up
 	@for name in test molecule; do LAB_NAME=$$name tests/lab/lab destroy; done

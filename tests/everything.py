@@ -1,7 +1,8 @@
 """What `make test` runs, and CI: lint and unit tests, the roles, the demo on a lab of its own, the tests on it.
 
 `python -m tests.everything` runs it all and leaves nothing behind. With a name it runs that part alone: check,
-molecule [ROLE], integration, e2e; the last two keep their lab up for the next time (`make test-down`).
+molecule [ROLE], integration, e2e; the last two keep their lab up for the next time (`make test-down`). So does bench
+[NAME], which is in no test: what it measures depends on the machine.
 """
 
 import argparse
@@ -87,6 +88,16 @@ def e2e(steps: Steps) -> None:
     steps.run("End-to-end tests, on the test lab", Job("e2e", [*PYTEST, "tests/e2e"], TEST_LAB, show=True))
 
 
+def bench(steps: Steps, names: Sequence[str], *, full: bool) -> None:
+    """Measure against the bars; all but the agent's bench need Kafka and TimescaleDB."""
+    if set(names) != {"agent"}:
+        provision(steps)
+    full_size = ["--full"] if full else []
+    steps.run(
+        "Benchmarks", Job("bench", [BIN / "python", "-m", "tests.bench", *full_size, *names], TEST_LAB, show=True)
+    )
+
+
 def take_down(steps: Steps) -> None:
     """Leave nothing of the tests' labs on this machine."""
     steps.run(
@@ -110,13 +121,15 @@ def everything(steps: Steps) -> None:
         take_down(steps)
 
 
-def one_part(steps: Steps, part: str, roles: Sequence[str]) -> None:
+def one_part(steps: Steps, part: str, names: Sequence[str], *, full: bool) -> None:
     """Run one part; its lab stays."""
     match part:
         case "check":
             check(steps)
         case "molecule":
-            molecule(steps, roles)
+            molecule(steps, names)
+        case "bench":
+            bench(steps, names, full=full)
         case "integration":
             provision(steps)
             integration(steps)
@@ -140,8 +153,9 @@ def alone() -> Iterator[None]:
 def main() -> int:
     """Run everything or one part; 0 when all is well, 1 when not."""
     parser = argparse.ArgumentParser(prog="make test", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=["check", "molecule", "integration", "e2e"])
-    parser.add_argument("role", nargs="*")
+    parser.add_argument("part", nargs="?", choices=["check", "molecule", "integration", "e2e", "bench"])
+    parser.add_argument("name", nargs="*", help="roles or benches")
+    parser.add_argument("--full", action="store_true", help="benches at full size")
     options = parser.parse_args()
     stop_on_sigterm()
     steps = Steps(options.part or "test", {None: 9, "check": 1, "molecule": 2}.get(options.part, 2), lines=400)
@@ -151,7 +165,7 @@ def main() -> int:
             return 0
         with alone():
             if options.part:
-                one_part(steps, options.part, options.role)
+                one_part(steps, options.part, options.name, full=options.full)
             else:
                 everything(steps)
     except StepError:
