@@ -4,6 +4,7 @@ HOSTILE lists what sites do to those who watch them, each with the outcome that 
 """
 
 import contextlib
+import gzip
 import socket
 import ssl
 import struct
@@ -293,6 +294,9 @@ HOSTILE: dict[str, Hostile] = {
     "sends a header of a megabyte": Hostile(answer(OK + b"X: " + b"x" * (1 << 20) + b"\r\n\r\n"), _READ_ERROR),
     "sends a gzip bomb": Hostile(page(bomb(20), b"Content-Encoding: gzip"), _UP),
     "sends a bomb in a bomb": Hostile(page(zlib.compress(bomb(20)), b"Content-Encoding: gzip, deflate"), _UP),
+    "sends a bomb that unpacks to nothing": Hostile(
+        page(zlib.compress(gzip.compress(b"") * 600_000), b"Content-Encoding: gzip, deflate"), _TIMEOUT
+    ),
     # lies
     "claims more than it sends": Hostile(answer(OK + b"Content-Length: 99\r\n\r\nabc"), _READ_ERROR),
     "claims less than it sends": Hostile(answer(OK + b"Content-Length: 3\r\n\r\nabcdefgh"), _UP),

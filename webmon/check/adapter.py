@@ -1,7 +1,6 @@
 """The adapter that requests are sent through: one for each check, on connections that hold the check's deadline.
 
-requests' own adapter has a timeout for each read only, loads the authorities' bundle for each TLS connection, and
-has urllib3 and http.client read the response, which costs as much CPU again as the check's TLS handshake.
+requests' own adapter has a timeout for each read only, and loads the authorities' bundle for each TLS connection.
 """
 
 import contextlib
@@ -159,7 +158,7 @@ class CheckAdapter(BaseAdapter):
         # A server that hangs up in the middle of a request may have said why, if only in a TLS alert.
         with contextlib.suppress(*_HUNG_UP):
             connection.send(wire)
-        reader = self._reader = http1.Reader(connection.receive, str(request.method))
+        reader = self._reader = http1.Reader(connection.receive, str(request.method), self._deadline.remaining)
         head = reader.head()
         self._stays_open = head.version != "1.0" and "close" not in head.words("connection")
         asked_proxy = self._target.proxy is not None and str(request.url).startswith("http:")

@@ -1,7 +1,7 @@
 """HTTP/1.1 as bytes: a request written, a response read, both within bounds (RFC 9112).
 
-http.client and urllib3 read for every purpose, and at that cost: a check spent as much CPU in them as a third of its
-TLS handshake. What a check needs is a response from a connection of its own, from a server that may be hostile.
+http.client and urllib3 read for every purpose, and cost a check more than half the CPU of its TLS handshake. What a
+check needs is one response from a server that may be hostile.
 """
 
 import itertools
@@ -99,13 +99,22 @@ def authority(host: str | None, port: int | None) -> str:
 class Reader:
     """Reads one response from what a connection receives."""
 
-    def __init__(self, receive: Callable[[], bytes], method: str) -> None:
-        """Take what gives the next bytes, none at the end of the connection, and the method that was asked with."""
+    def __init__(
+        self, receive: Callable[[], bytes], method: str, keep_time: Callable[[], object] = lambda: None
+    ) -> None:
+        """Take what the response comes from.
+
+        Args:
+            receive: gives the next bytes, none at the end of the connection.
+            method: what was asked with.
+            keep_time: raises when the time is over; it is called while a body is unpacked, which may take long.
+        """
         self.is_whole = False
         """Whether the response was read to its end, and nothing came after it."""
         self._head_left = HEAD_LIMIT
         self._receive = receive
         self._method = method
+        self._keep_time = keep_time
         self._buffer = b""
         self._at = 0
 
@@ -133,9 +142,9 @@ class Reader:
             raise HttpError(f"the body is packed {len(codings)} times")
         for coding in reversed(codings):
             if coding in ("gzip", "x-gzip"):
-                pieces = _unpacked(pieces, zlib.MAX_WBITS | 16)
+                pieces = self._unpacked(pieces, zlib.MAX_WBITS | 16)
             elif coding == "deflate":
-                pieces = _deflated(pieces)
+                pieces = self._deflated(pieces)
         return pieces
 
     def _framed(self, head: Head) -> Iterator[bytes]:
@@ -230,43 +239,42 @@ class Reader:
         self._at += len(piece)
         return piece
 
+    def _unpacked(self, pieces: Iterator[bytes], wbits: int) -> Iterator[bytes]:
+        """Unpack gzip or deflate, of which several may follow one another; what comes after them is passed over."""
+        unpacker, begun, whole = zlib.decompressobj(wbits), False, False
+        for piece in pieces:
+            packed, begun = piece, True
+            while True:
+                self._keep_time()
+                try:
+                    plain = unpacker.decompress(packed, _PIECE)
+                except zlib.error as error:
+                    if whole:
+                        return
+                    raise HttpError(f"the body cannot be unpacked: {error}") from None
+                if plain:
+                    yield plain
+                packed = unpacker.unconsumed_tail
+                if unpacker.eof:
+                    packed, unpacker, whole = unpacker.unused_data, zlib.decompressobj(wbits), True
+                if not packed and len(plain) < _PIECE:
+                    break
+        if begun and not whole:
+            raise HttpError("the body ended before all of it could be unpacked")
+
+    def _deflated(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Unpack deflate: in zlib's wrapping, as RFC 9110 has it, or bare, as some servers do."""
+        start = b""
+        for piece in pieces:
+            start += piece
+            if len(start) >= 2:
+                break
+        wrapped = start[:1] and start[0] & 15 == zlib.DEFLATED and int.from_bytes(start[:2], "big") % 31 == 0
+        return self._unpacked(itertools.chain([start], pieces), zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
+
 
 def _status(line: bytes) -> tuple[str, int, str]:
     match = re.fullmatch(rb"HTTP/(1\.[0-9])\s+([1-9][0-9][0-9])(?:\s+(.*))?", line, re.DOTALL)
     if match is None:
         raise HttpError(f"not HTTP/1: {line[:_SHOWN]!r}")
     return match[1].decode(), int(match[2]), (match[3] or b"").decode("latin-1")
-
-
-def _unpacked(pieces: Iterator[bytes], wbits: int) -> Iterator[bytes]:
-    """Unpack gzip or deflate, of which several may follow one another; what comes after them is passed over."""
-    unpacker, begun, whole = zlib.decompressobj(wbits), False, False
-    for piece in pieces:
-        packed, begun = piece, True
-        while True:
-            try:
-                plain = unpacker.decompress(packed, _PIECE)
-            except zlib.error as error:
-                if whole:
-                    return
-                raise HttpError(f"the body cannot be unpacked: {error}") from None
-            if plain:
-                yield plain
-            packed = unpacker.unconsumed_tail
-            if unpacker.eof:
-                packed, unpacker, whole = unpacker.unused_data, zlib.decompressobj(wbits), True
-            if not packed and len(plain) < _PIECE:
-                break
-    if begun and not whole:
-        raise HttpError("the body ended before all of it could be unpacked")
-
-
-def _deflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Unpack deflate: in zlib's wrapping, as RFC 9110 has it, or bare, as some servers do."""
-    start = b""
-    for piece in pieces:
-        start += piece
-        if len(start) >= 2:
-            break
-    wrapped = start[:1] and start[0] & 15 == zlib.DEFLATED and int.from_bytes(start[:2], "big") % 31 == 0
-    return _unpacked(itertools.chain([start], pieces), zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)

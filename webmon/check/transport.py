@@ -204,7 +204,7 @@ class Connection:
         poll.register(self._sock, select.POLLIN)
         return not poll.poll(0)
 
-    def start_tls(self, trust: "Trust", host: str) -> None:
+    def start_tls(self, trust: Trust, host: str) -> None:
         """Speak TLS from here on with a server of that name; it may raise OSError, ssl.SSLError for the most part."""
         self._watch.enter("tls")
         self._sock.settimeout(self._deadline.remaining())

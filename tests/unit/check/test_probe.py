@@ -423,6 +423,16 @@ def test_the_reason_is_told_of_a_server_that(
     assert result.http_status is None
 
 
+def test_a_new_certificate_is_seen_by_the_next_check(authority: Path) -> None:
+    probe = Probe(agent="here", resolve=resolve_here, authorities=(authority,))
+    for days in (9, 90, 9):
+        ends = now_and(days=days).replace(microsecond=0)
+        context = server_context(AUTHORITY.issue_cert("localhost", not_after=ends))
+        with HostileServer(page(b"hi"), tls=context) as server:
+            for _ in range(2):
+                assert check(server.url, probe=probe).tls_not_after == ends
+
+
 def test_a_bad_certificate_is_taken_where_the_target_says_so(authority: Path) -> None:
     result = check_tls(server_context(STRANGER.issue_cert("localhost")), authority, tls=Tls(verify=False))
     assert result.outcome is Outcome.UP
