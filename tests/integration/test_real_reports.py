@@ -225,7 +225,7 @@ def test_incidents_are_what_vantages_saw_together_from_true_beginning_to_true_en
             # Ends hours later, after silence; and up in an hour without a failure ends it too.
             *(
                 check("gaps", "a", when, outcome, interval=3600)
-                for when, outcome in (("15:59", DOWN), ("18:30", UP), ("21:10", DOWN), ("22:10", UP))
+                for when, outcome in (("15:59", DOWN), ("18:30", UP), ("21:05", UP), ("21:10", DOWN), ("22:10", UP))
             ),
             # Down in hour after hour, over midnight, with silence between.
             *(
@@ -271,6 +271,8 @@ def test_what_is_not_kept_is_not_taken_for_silence(stage: Stage) -> None:
     # The hours before 30:00 may be gone, so that the day is told as a whole.
     (line,) = answers(stage, "uptime", since="27:00", until="48:00")
     assert (datetime.fromisoformat(line["since"]), line["results"]) == (clock("24:00"), 24)
+    (line,) = answers(stage, "uptime", since="25:00", until="27:00")
+    assert (datetime.fromisoformat(line["until"]), line["results"]) == (clock("48:00"), 24)
     assert incidents(stage) == []
     assert incidents(stage, since="0:00", until="1:00") == []
     text = stage.answer("incidents", "--since", "30d")

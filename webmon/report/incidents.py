@@ -296,7 +296,7 @@ def _by_day(
 
 
 def _ups_not_read(session: Session, runs: Sequence[Run], bad: Mapping[int, Sequence[datetime]]) -> list[Run]:
-    """Look for the end of each run that is still down where the hours that were read end: most often there is none."""
+    """Look for the end of each run that is still down where the hours that were read end; what follows is later."""
     followers: dict[int, list[Run]] = {}
     for run in runs:
         followers.setdefault(run.series_id, []).append(run)
@@ -304,8 +304,9 @@ def _ups_not_read(session: Session, runs: Sequence[Run], bad: Mapping[int, Seque
     for series_id, ours in followers.items():
         hours = set(bad[series_id])
         for run, following in zip(ours, (*ours[1:], None), strict=True):
-            hour = run.last.replace(minute=0, second=0, microsecond=0)
-            if run.is_down and hour + _HOUR not in hours and (following is None or following.is_down):
+            after = run.last.replace(minute=0, second=0, microsecond=0) + _HOUR
+            ends = following is not None and not following.is_down and following.first < after + _HOUR
+            if run.is_down and after not in hours and not ends:
                 unended.append(run)
     if not unended:
         return []

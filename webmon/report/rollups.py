@@ -52,14 +52,17 @@ def answered(session: Session, asked: Span) -> Span:
 
     It begins no earlier than what is kept, so that what was dropped is not taken for silence.
     """
-    span = asked.whole_hours(session.now())
-    since = span.since
+    now = session.now()
+    span = asked.whole_hours(now)
+    since, until = span.since, span.until
     hours, days = floor(session, "hours"), floor(session, "days")
     if hours is not None and since < hours:
         since = _midnight(since.date())
+    if hours is not None and until < hours and until != _midnight(until.date()):
+        until = min(_midnight(until.date()) + _DAY, now)
     if days is not None and since < days:
-        since = min(_midnight(days.date()), span.until)
-    return Span(since, span.until)
+        since = min(_midnight(days.date()), until)
+    return Span(since, until)
 
 
 def source(session: Session, span: Span, columns: Sequence[str], only: Collection[int] | None) -> sql.Composed:
