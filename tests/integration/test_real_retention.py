@@ -129,3 +129,31 @@ def test_a_role_that_does_not_own_the_tables_is_refused_with_one_line(stage: Sta
         pytest.raises(psycopg2.errors.InsufficientPrivilege),
     ):
         cursor.execute(Tables(stage.table).fill("SELECT drop_chunks({metrics_name}, now())"))
+
+
+def test_the_floor_waits_for_a_sink_that_is_adding_rows_and_its_hour_is_rolled_up(stage: Stage) -> None:
+    tables = Tables(stage.table)
+    store = Store(stage.settings("sink").postgres)
+    store.store([aged(5.5)])
+    store.close()
+    sink = worker(stage)
+    with sink, sink.cursor() as cursor:
+        cursor.execute(tables.fill("SELECT pg_advisory_xact_lock_shared({lock})", lock=tables.lock("floor")))
+        running = threading.Thread(target=retention, args=(stage,), kwargs={"POSTGRES_KEEP_ROWS_DAYS": "3"})
+        running.start()
+        waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = %s::regclass::oid"
+        wait_until(lambda: bool(stage.sql(waiting, stage.table)), "the floor waits", 20)
+        # A minute later in the same hour, which retention has just rolled up.
+        cursor.execute(
+            tables.fill(
+                "INSERT INTO {metrics} (time, series_id, context_id, delay_secs, total_secs, response_secs, outcome)"
+                " SELECT time + INTERVAL '1 minute', series_id, context_id, 0, 1, 0.125, 1 FROM {metrics};"
+                "INSERT INTO {marks} SELECT date_trunc('hour', min(time), 'UTC'), 1 FROM {metrics}"
+            )
+        )
+    running.join()
+    sink.close()
+    assert stage.count() == 0
+    both = [aged(5.5), aged(5.5 - 1 / 1440)]
+    assert stored(stage.sql, "hours", "hour") == expected(both, by_hour)
+    assert stored(stage.sql, "days", "day") == expected(both, datetime.date)

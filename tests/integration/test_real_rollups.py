@@ -276,6 +276,15 @@ def test_the_hour_that_runs_is_rolled_up_too_where_its_marks_have_become_many(
     assert worker.fault is None
 
 
+def test_a_sink_rolls_up_what_it_stored(stage: Stage) -> None:
+    results = [recent(number) for number in range(60)]
+    stage.publish(results)
+    sink = stage.start_sink()
+    wait_until(lambda: stored(stage.sql, "hourly", "hour") == expected(results, by_hour), "the hours", 30)
+    wait_until(lambda: stored(stage.sql, "daily", "day") == expected(results, datetime.date), "their days")
+    assert sink.stop() < 5
+
+
 def test_a_worker_waits_for_its_database_and_says_what_only_the_user_can_mend(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:

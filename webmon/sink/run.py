@@ -18,7 +18,7 @@ from webmon import kafka, log
 from webmon.errors import UserError
 from webmon.kafka import KafkaAwayError
 from webmon.listener import Listener
-from webmon.metrics import age, gauge
+from webmon.metrics import age, counter, gauge
 from webmon.postgres import DatabaseAwayError
 from webmon.settings import SinkSettings
 from webmon.sink.consumer import BatchConsumer
@@ -328,6 +328,9 @@ class _Sink:
             lag.add_metric([str(partition)], waiting)
         yield lag
         yield gauge("webmon_sink_turn_age_seconds", "Time since the loop turned last", age(self._turned))
+        yield counter("webmon_sink_rollups_total", "Hours of an agent that were rolled up", self._rollups.rolled)
+        looked = "Time since the worker last saw to what is to be rolled up"
+        yield gauge("webmon_sink_rollups_age_seconds", looked, age(self._rollups.passed_at))
         waiting_now = GaugeMetricFamily("webmon_sink_waiting", "1 while a neighbour is waited for", labels=["for"])
         waits = CounterMetricFamily("webmon_sink_waits_total", "Times that one was waited for", labels=["for"])
         seconds = CounterMetricFamily("webmon_sink_wait_seconds_total", "Seconds of that", labels=["for"])

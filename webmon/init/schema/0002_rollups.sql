@@ -205,7 +205,7 @@ $webmon$;
 -- The rollup of one hour, from the rows of some agents. In PL/pgSQL with plans made for the very values, so that all
 -- chunks but the hour's own are left out before the query begins. STABLE: it sees what its caller sees.
 CREATE FUNCTION {of_rows}(an_hour timestamptz, agents integer[]) RETURNS SETOF {hourly}
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 1000 SET plan_cache_mode = force_custom_plan SET jit = off AS $webmon$
+LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 1000 SET plan_cache_mode = force_custom_plan SET jit = off AS $webmon$
 BEGIN
     RETURN QUERY
     WITH counted AS MATERIALIZED (
@@ -275,7 +275,7 @@ CROSS JOIN LATERAL {of_rows}(k.hour, k.agents) AS h;
 
 -- The rollup of one day, from its hours.
 CREATE FUNCTION {of_hours}(a_day date, agents integer[]) RETURNS SETOF {daily}
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 1000 SET plan_cache_mode = force_custom_plan SET jit = off AS $webmon$
+LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 1000 SET plan_cache_mode = force_custom_plan SET jit = off AS $webmon$
 DECLARE
     since timestamptz := a_day::timestamp AT TIME ZONE 'UTC';
 BEGIN
