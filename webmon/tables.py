@@ -3,7 +3,8 @@
 How the store is laid out (webmon/init/schema has every column):
 
 A check is one narrow row of `metrics` (a hypertable by `time`): its `series_id`, its `context_id` and numbers.
-- `series` is one target as one agent sees it (target_id, agent_id); `targets` and `agents` name the two.
+- `series` is one target as one agent sees it (target_id, agent_id); `targets` and `agents` name the two and tell when
+  they were first and last seen (to the hour), `target_history` each url and labels that a target had.
 - `contexts` holds what seldom differs from one check to the next: interval_secs, redirects, regex_match,
   body_truncated, remote_ip, http_version, tls_version, tls_not_after.
 - `outcome` is the place in the type of the same name, from 1: `outcome_of(m.outcome)` names it; 1 and 2 are up, 13 is
@@ -17,7 +18,8 @@ day (a date, UTC), target_id, agent_id, results, up (slow ones included), slow, 
 intervals of up and down results, added up), responses, response_sum, response_min, response_max, failures (counts of
 the outcomes 3 to 12; null where down is 0), buckets and counts (the histogram of response times). Histograms are merged
 by adding the counts of each bucket; `percentile(buckets, counts, share)` gives a percentile within 5 %.
-`hourly` and `daily` are what the worker writes: reading them misses what is marked.
+`hourly` and `daily` are what the worker writes: reading them misses what is marked. `floors` has the times below which
+nothing is taken any more, as what came before may have been dropped (`webmon retention`).
 
 `uptime_hourly`, `uptime_daily`, `latest` and `view` are for people: names instead of numbers, percentages, percentiles.
 """

@@ -16,9 +16,11 @@ from webmon.rollups import MOST_BUCKETS, roll_up
 from webmon.settings import Retention, RetentionSettings
 from webmon.tables import SCHEMA_VERSION, Tables
 
-_LOCK_SECS: Final = 60
-"""How long sinks and readers may hold up a chunk's end before we give up until the next time."""
-_SESSION: Final = f"SET TIME ZONE 'UTC'; SET lock_timeout = '{_LOCK_SECS}s'"
+_WAIT_SECS: Final = 300
+"""How long a sink's statement or a rollup may keep us waiting."""
+_DROP_SECS: Final = 10
+"""How long we wait for who reads a chunk, and so keep others from it, before we leave it to the next time."""
+_SESSION: Final = f"SET TIME ZONE 'UTC'; SET lock_timeout = '{_WAIT_SECS}s'"
 _VERSION: Final = "SELECT max(version) FROM {migrations}"
 _CHUNKS: Final = """
 SELECT
@@ -111,6 +113,7 @@ def retain(connection: Connection, tables: Tables, ages: Retention, *, dry_run: 
             if not dry_run:
                 end = chunk.end.date() if what == "daily" else chunk.end
                 with connection, connection.cursor() as cursor:
+                    cursor.execute(f"SET LOCAL lock_timeout = '{_DROP_SECS}s'")
                     cursor.execute(tables.fill(f"SELECT drop_chunks({{{what}_name}}, %s)", with_values=True), (end,))
             yield chunk
 
