@@ -5,7 +5,9 @@ An outage takes its time, so each is gone through once, by several agents togeth
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -30,7 +32,9 @@ from tests.integration.watched import (
     published,
 )
 from tests.waiting import wait_until
-from webmon.agent.publisher import MOST_IN_FLIGHT
+from webmon.agent.outbox import Outbox
+from webmon.agent.publisher import MOST_IN_FLIGHT, Publisher
+from webmon.check.result import encode
 
 FROZEN_SECS = 120
 BACKLOG = 60_000
@@ -61,6 +65,17 @@ class Freeze:
     steady: Seen
     loaded: Seen
     sink: list[Usage]
+    scattered: float
+    """How much of a core a publisher in this process used, with more partitions to send to than requests under way."""
+
+
+def scatter(outbox: Outbox) -> float:
+    """Put results of many targets, one by one, so that each is a request of its own; give what part of a core it took."""
+    cpu, began = time.process_time(), time.monotonic()
+    for number in range(20):
+        outbox.put(b"scattered%d" % number, encode(recent(number, agent="scattered")))
+        time.sleep(0.6)
+    return (time.process_time() - cpu) / (time.monotonic() - began)
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +96,19 @@ def frozen(outage_stage: Stage, site: str, brokers_on_their_way: object) -> Free
         wait_until(lambda: outage_stage.committed() > 0, "the sink's first batch")
         loaded.start()
         wait_until(lambda: loaded.count_waiting() < BACKLOG - MOST_IN_FLIGHT, "a backlog on its way")
-        with outage_stage.services.frozen_broker():
+        outbox = Outbox(outage_stage.directory / "scattered.sqlite", 1_000_000)
+        ending.callback(outbox.close, 5)
+        publisher = Publisher(outage_stage.kafka_settings("agent"), outbox)
+        ending.callback(publisher.stop, 20)
+        publisher.start()
+        outbox.put(b"first", encode(recent(agent="scattered")))
+        wait_until(lambda: publisher.acknowledged == 1, "a publisher at work")
+        with outage_stage.services.frozen_broker(), ThreadPoolExecutor() as beside:
+            scattered = beside.submit(scatter, outbox)
             seen, (of_sink,) = observe(agents, lambda seconds: seconds > FROZEN_SECS, [sink.process.pid])
         finish(outage_stage, agents, seen)
-        return Freeze(seen["steady"], seen["loaded"], of_sink)
+        wait_until(lambda: len(outbox) == 0, "an empty outbox", 60)
+        return Freeze(seen["steady"], seen["loaded"], of_sink, scattered.result())
 
 
 def test_a_frozen_broker_loses_no_result(frozen: Freeze) -> None:
@@ -108,6 +132,11 @@ def test_a_frozen_broker_costs_the_agent_next_to_nothing(frozen: Freeze) -> None
     assert_costs_little(frozen.loaded)
     most = max(usage.resident for usage in frozen.loaded.usage)
     assert most - frozen.steady.usage[0].resident < MOST_GROWTH, "what waits must wait on disk"
+
+
+def test_a_frozen_broker_does_not_make_the_client_spin(frozen: Freeze) -> None:
+    print(f"{frozen.scattered:.3f} of a core")
+    assert frozen.scattered < MOST_CORES
 
 
 def test_a_frozen_broker_costs_the_sink_next_to_nothing(frozen: Freeze) -> None:
