@@ -16,8 +16,6 @@ from tests.hostile import HostileServer, page
 from tests.integration.services import Services
 from tests.integration.stage import Stage, recent
 from tests.integration.watched import (
-    MOST_CORES,
-    MOST_CORES_AT_ONCE,
     MOST_GROWTH,
     TARGETS,
     Seen,
@@ -39,6 +37,11 @@ from webmon.check.result import encode
 FROZEN_SECS = 120
 BACKLOG = 60_000
 """Results that wait when the broker freezes: more than may be in flight."""
+MOST_CORES_WAITING = 0.08
+"""What only waits for a broker; kafka-python's own clients took 0.15 where they got a sixth of the machine."""
+
+# kafka-python leaves the sockets of refused connections to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +73,7 @@ class Freeze:
 
 
 def scatter(outbox: Outbox) -> float:
-    """Put results of many targets, one by one, so that each is a request of its own; give what part of a core it took."""
+    """Put results of many targets, one by one, so that each is a request of its own; give what of a core that took."""
     cpu, began = time.process_time(), time.monotonic()
     for number in range(20):
         outbox.put(b"scattered%d" % number, encode(recent(number, agent="scattered")))
@@ -136,13 +139,12 @@ def test_a_frozen_broker_costs_the_agent_next_to_nothing(frozen: Freeze) -> None
 
 def test_a_frozen_broker_does_not_make_the_client_spin(frozen: Freeze) -> None:
     print(f"{frozen.scattered:.3f} of a core")
-    assert frozen.scattered < MOST_CORES
+    assert frozen.scattered < MOST_CORES_WAITING
 
 
 def test_a_frozen_broker_costs_the_sink_next_to_nothing(frozen: Freeze) -> None:
     print(f"{cores(frozen.sink):.3f} of a core, at most {busiest(frozen.sink):.3f}")
-    assert cores(frozen.sink) < MOST_CORES
-    assert busiest(frozen.sink[2:]) < MOST_CORES_AT_ONCE  # it stores what it has just read
+    assert busiest(frozen.sink[2:]) < 2 * MOST_CORES_WAITING  # it first stores what it has just read
 
 
 def test_a_frozen_broker_is_told_in_one_line(frozen: Freeze) -> None:
