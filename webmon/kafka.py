@@ -5,12 +5,13 @@ so `check_reachable` goes before it and names the cause.
 """
 
 import contextlib
+import logging
 import socket
 import ssl
 import struct
 from typing import Any, Final
 
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
@@ -19,6 +20,8 @@ from kafka.net.selector import NetworkSelector
 from webmon import certificate
 from webmon.errors import UserError
 from webmon.settings import Kafka
+
+_log = logging.getLogger(__name__)
 
 CONNECT_SECS: Final = 5.0
 """Seconds to wait for one address: to connect, and for each answer after it."""
@@ -69,6 +72,22 @@ class _PatientManager(KafkaConnectionManager):  # type: ignore[misc]
         return await super().wait_for(future, None if timeout_ms is None else max(timeout_ms, _PATIENCE_MS))
 
 
+class Producer(KafkaProducer):  # type: ignore[misc]
+    """kafka-python's own, which can be given up."""
+
+    def abandon(self, *, timeout: float) -> None:
+        """Give up what waits, and wait so many seconds at most for the end of its thread.
+
+        KafkaProducer.close() raises while records wait, and leaves its thread running then.
+        """
+        self._sender.force_close()
+        self._sender.join(timeout)
+        try:
+            self.close(timeout=0)
+        except kafka_errors.KafkaError as error:
+            _log.debug("a producer that was given up did not close: %s", error)
+
+
 def _client_args(kafka: Kafka) -> dict[str, Any]:
     return {
         "bootstrap_servers": kafka.bootstrap,
@@ -86,7 +105,7 @@ def _client_args(kafka: Kafka) -> dict[str, Any]:
 
 
 def producer_args(kafka: Kafka) -> dict[str, Any]:
-    """Give KafkaProducer's arguments: every record acknowledged by all replicas in sync, once.
+    """Give a Producer's arguments: every record acknowledged by all replicas in sync, once.
 
     A batch that expires in the client leaves an idempotent kafka-python producer dead for good, so delivery never
     does (a day): who needs a bound closes the producer and makes another.

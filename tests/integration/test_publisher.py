@@ -24,7 +24,7 @@ from tests.integration.stage import Stage, recent
 from tests.waiting import wait_until
 from webmon import kafka
 from webmon.agent.outbox import Outbox
-from webmon.agent.publisher import MOST_IN_FLIGHT, Publisher, _Producer
+from webmon.agent.publisher import MOST_IN_FLIGHT, Publisher
 from webmon.check.result import encode
 from webmon.settings import Kafka
 
@@ -148,7 +148,7 @@ def test_a_clock_that_is_hours_ahead_is_told_and_costs_no_result(
     put(outbox, range(10))
     hours = 3
 
-    class Ahead(_Producer):
+    class Ahead(kafka.Producer):
         def send(self, *arguments: Any, **more: Any) -> Any:
             return super().send(*arguments, **more, timestamp_ms=int(time.time() * 1000) + hours * 3_600_000)
 

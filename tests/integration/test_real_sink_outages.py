@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from tests.integration.proxy import relay
 from tests.integration.stage import SINK_PASSWORD, Program, Stage, recent
 from tests.waiting import wait_until
 from webmon import kafka
+from webmon.kafka import KafkaAwayError
 from webmon.postgres import DatabaseAwayError
 from webmon.settings import SinkSettings
-from webmon.sink import run
+from webmon.sink import dead_letters, run
 from webmon.sink.consumer import BatchConsumer
+from webmon.sink.reading import Unreadable
 from webmon.sink.store import Store
 
 FROZEN_SECS = 30
@@ -62,6 +65,23 @@ def test_a_frozen_broker_is_noticed_told_once_each_way_and_costs_no_core(stage: 
     assert stays.said().count("waiting for Kafka: ") == 1
     assert stays.said().count("no longer waiting for Kafka") == 1
     assert "Traceback" not in stays.said() + goes.said()
+
+
+def test_a_letter_that_a_frozen_broker_does_not_take_leaves_no_producer_behind(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "ACKNOWLEDGE_SECS", 1.0)
+    record = SimpleNamespace(topic=stage.topic, partition=0, offset=0, key=b"k", value=b"v", headers=[])
+    letters = dead_letters.DeadLetters(stage.kafka_settings("sink"))
+    threads = set(threading.enumerate())
+    letters.send([Unreadable(record, "first")])
+    with stage.services.frozen_broker():
+        with pytest.raises(KafkaAwayError):
+            letters.send([Unreadable(record, "second")])
+        wait_until(lambda: set(threading.enumerate()) <= threads, "no thread of a producer", 5)
+    letters.send([Unreadable(record, "second")])
+    letters.close()
+    assert {dict(one.headers)["webmon-reason"] for one in stage.dead_letters(2)} == {b"first", b"second"}
 
 
 @pytest.fixture

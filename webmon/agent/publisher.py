@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
 from webmon import kafka
@@ -59,20 +58,6 @@ class _StalledError(Exception):
     def __init__(self, seen: str, cause: str) -> None:
         super().__init__(f"{seen}: {cause}")
         self.seen, self.cause = seen, cause
-
-
-class _Producer(KafkaProducer):  # type: ignore[misc]
-    def abandon(self) -> None:
-        """Close at once and give up what waits.
-
-        KafkaProducer.close() raises while records wait, and leaves its thread running then.
-        """
-        self._sender.force_close()
-        self._sender.join(_CLOSE_SECS)
-        try:
-            self.close(timeout=0)
-        except kafka_errors.KafkaError as error:
-            _log.debug("the old producer did not close: %s", error)
 
 
 class _Session:
@@ -132,7 +117,7 @@ class Publisher:
         outbox: Outbox,
         *,
         stall_secs: float = STALL_SECS,
-        make_producer: Callable[..., Any] = _Producer,
+        make_producer: Callable[..., Any] = kafka.Producer,
     ) -> None:
         """Take the way to Kafka and the outbox to empty."""
         self.refused = 0
@@ -214,7 +199,7 @@ class Publisher:
                 while session.in_flight and session.failure is None and time.monotonic() < end:
                     session.changed.wait(0.1)
         finally:
-            producer.abandon()
+            producer.abandon(timeout=_CLOSE_SECS)
             self._settle(session)
 
     def _publish(self, producer: Any, session: _Session) -> None:

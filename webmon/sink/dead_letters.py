@@ -1,11 +1,9 @@
 """What can't be stored goes to a topic of its own: the original bytes, with where they came from and why."""
 
 import dataclasses
-import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
-from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
 from webmon import kafka
@@ -13,8 +11,6 @@ from webmon.errors import UserError
 from webmon.kafka import KafkaAwayError
 from webmon.settings import Kafka
 from webmon.sink.reading import Record, Unreadable
-
-log = logging.getLogger(__name__)
 
 ACKNOWLEDGE_SECS: Final = 10.0
 LARGEST: Final = 64 * 1024 * 1024
@@ -101,7 +97,7 @@ class DeadLetters:
     def _send(self, letters: Sequence[_Letter]) -> None:
         if self._producer is None:
             kafka.check_reachable(self._settings)
-            self._producer = KafkaProducer(**kafka.producer_args(self._settings), max_request_size=LARGEST)
+            self._producer = kafka.Producer(**kafka.producer_args(self._settings), max_request_size=LARGEST)
         topic = self._settings.dead_letter_topic
         for future in [
             self._producer.send(topic, key=one.key, value=one.value, headers=one.headers) for one in letters
@@ -111,8 +107,5 @@ class DeadLetters:
     def close(self) -> None:
         """End the producer; a letter that it still holds was never said to be sent."""
         if self._producer is not None:
-            try:
-                self._producer.close(timeout=1)
-            except kafka_errors.KafkaError as error:
-                log.debug("the producer of dead letters did not end well: %s", error)
+            self._producer.abandon(timeout=1)
         self._producer = None

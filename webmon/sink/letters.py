@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
 from webmon import kafka
@@ -160,10 +160,10 @@ def _send_back(consumer: Any, ours: Kafka, wanted: Collection[Id]) -> int:
 
 def _producer(ours: Kafka, undo: contextlib.ExitStack) -> Any:
     try:
-        made = KafkaProducer(**kafka.producer_args(ours), max_request_size=LARGEST)
+        made = kafka.Producer(**kafka.producer_args(ours), max_request_size=LARGEST)
     except kafka_errors.KafkaError as error:
         raise _fault(error, ours, f"WRITE topic {ours.topic}") from error
-    undo.callback(made.close, timeout=1)
+    undo.callback(made.abandon, timeout=1)
     return made
 
 

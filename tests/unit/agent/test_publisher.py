@@ -42,8 +42,8 @@ class Producer:
         self._broker.settle(value, future)
         return future
 
-    def abandon(self) -> None:
-        self.abandoned = True
+    def abandon(self, *, timeout: float) -> None:
+        self.abandoned = timeout > 0
 
 
 class Broker:
