@@ -21,7 +21,7 @@ from tests.integration.stage import Stage
 TARGETS: Final = 1000
 VANTAGES: Final = 3
 DAYS: Final = 365
-RUNS: Final = 5
+RUNS: Final = 3
 
 # @NAME@ is put in below. Numbers of targets, agents and series are those that the rows compute; the last agent is a
 # vantage that went long ago.
