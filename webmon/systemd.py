@@ -22,7 +22,8 @@ def notify(*assignments: str) -> bool:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
             sock.settimeout(_SECS)
-            sock.sendto("\n".join(assignments).encode(), address)
+            sock.connect(address)  # else poll(2) knows no peer, and the wait for room in its queue is a spin
+            sock.send("\n".join(assignments).encode())
     except OSError:
         # A manager that is restarting must not take its services with it; the next message will arrive.
         return False

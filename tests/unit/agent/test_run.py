@@ -239,6 +239,11 @@ def test_a_service_manager_that_reads_nothing_does_not_hold_up_the_agent(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        monkeypatch.setattr(systemd, "_SECS", 0.01)
+        monkeypatch.setattr(systemd, "_SECS", 0.5)
         assert systemd.notify("STATUS=fine")
         assert not all(systemd.notify("WATCHDOG=1") for _ in range(10_000))
+        cpu = time.thread_time()
+        assert not systemd.notify("WATCHDOG=1")
+        assert time.thread_time() - cpu < 0.05  # it waits, and does not spin
+        manager.recv(100)
+        assert systemd.notify("READY=1")
