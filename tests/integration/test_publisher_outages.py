@@ -18,6 +18,7 @@ from tests.integration.stage import Stage, recent
 from tests.integration.watched import (
     MOST_GROWTH,
     TARGETS,
+    Key,
     Seen,
     Usage,
     Watched,
@@ -67,6 +68,8 @@ class Freeze:
 
     steady: Seen
     loaded: Seen
+    backlog: set[Key]
+    """What the loaded one had before it started."""
     sink: list[Usage]
     scattered: float
     """How much of a core a publisher in this process used, with more partitions to send to than requests under way."""
@@ -93,7 +96,8 @@ def frozen(outage_stage: Stage, site: str, brokers_on_their_way: object) -> Free
             agents.append(Watched(outage_stage, name, site, outage_stage.certificate("agent")))
             ending.callback(agents[-1].close)
         steady, loaded = agents
-        loaded.fill(recent(number, agent="loaded", target=f"old{number % 50}") for number in range(BACKLOG))
+        backlog = [recent(number, agent="loaded", target=f"old{number % 50}") for number in range(BACKLOG)]
+        loaded.fill(backlog)
         sink = outage_stage.start_sink()
         steady.start()
         wait_until(lambda: outage_stage.committed() > 0, "the sink's first batch")
@@ -111,16 +115,14 @@ def frozen(outage_stage: Stage, site: str, brokers_on_their_way: object) -> Free
             seen, (of_sink,) = observe(agents, lambda seconds: seconds > FROZEN_SECS, [sink.process.pid])
         finish(outage_stage, agents, seen)
         wait_until(lambda: len(outbox) == 0, "an empty outbox", 60)
-        return Freeze(seen["steady"], seen["loaded"], of_sink, scattered.result())
+        return Freeze(seen["steady"], seen["loaded"], {key(result) for result in backlog}, of_sink, scattered.result())
 
 
 def test_a_frozen_broker_loses_no_result(frozen: Freeze) -> None:
     assert len(frozen.loaded.waited) > BACKLOG / 10, "the broker froze too late for this test"
     for seen in (frozen.steady, frozen.loaded):
         assert seen.waited <= {key(result) for result in seen.published}
-    assert {key(recent(n, agent="loaded", target=f"old{n % 50}")) for n in range(BACKLOG)} <= {
-        key(result) for result in frozen.loaded.published
-    }
+    assert frozen.backlog <= {key(result) for result in frozen.loaded.published}
 
 
 def test_a_frozen_broker_keeps_no_check_from_its_slot(frozen: Freeze) -> None:

@@ -114,10 +114,6 @@ class Watched:
         assert self._process.process.poll() is None, self.said()
         return self._process.process.pid
 
-    def used(self) -> Usage:
-        """Measure it."""
-        return used(self.pid)
-
     def said(self) -> str:
         """Give what it logged so far."""
         return self._process.log.read_text(encoding="utf-8")
