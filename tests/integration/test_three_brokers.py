@@ -71,9 +71,8 @@ def test_a_broker_that_is_killed_under_load_costs_no_result(
     outbox.close(5)
     gc.collect()
     found = [key(result) for result in published(wide_stage) if result.agent == "load"]
-    print(
-        f"{len(sent)} results, {len(found) - len(set(found))} of them twice; worst wait between two bursts {worst:.1f} s"
-    )
+    twice = len(found) - len(set(found))
+    print(f"{len(sent)} results, {twice} of them twice; worst wait between two bursts {worst:.1f} s")
     assert set(found) == sent
     assert worst < STALL_SECS
 
