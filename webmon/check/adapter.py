@@ -164,7 +164,7 @@ class CheckAdapter(BaseAdapter):
         asked_proxy = self._target.proxy is not None and str(request.url).startswith("http:")
         if asked_proxy and head.status == http.client.PROXY_AUTHENTICATION_REQUIRED:
             raise ProxyError(f"the proxy {self._target.proxy} wants another user or password: 407 {head.reason}")
-        return _response(request, head, reader.body(head))
+        return _response(request, head, reader)
 
     def _connected(self, origin: Origin) -> Connection:
         proxy = self._target.proxy
@@ -204,16 +204,17 @@ class CheckAdapter(BaseAdapter):
 class _Raw:
     """What requests reads a body from."""
 
-    def __init__(self, head: http1.Head, pieces: Iterator[bytes]) -> None:
+    def __init__(self, head: http1.Head, reader: http1.Reader) -> None:
         self.version_string = f"HTTP/{head.version}"
-        self._pieces = pieces
+        self._head = head
+        self._reader = reader
 
     def stream(self, _size: int | None, **_: Any) -> Iterator[bytes]:
         """Give the body, unpacked, in pieces as they come."""
-        return self._pieces
+        return self._reader.body(self._head)
 
 
-def _response(request: requests.PreparedRequest, head: http1.Head, pieces: Iterator[bytes]) -> requests.Response:
+def _response(request: requests.PreparedRequest, head: http1.Head, reader: http1.Reader) -> requests.Response:
     response = requests.Response()
     response.status_code = head.status
     response.reason = head.reason
@@ -224,7 +225,7 @@ def _response(request: requests.PreparedRequest, head: http1.Head, pieces: Itera
         key = name.lower()
         joined[key] = f"{joined[key]}, {value}" if key in joined else value
     response.headers = CaseInsensitiveDict(joined)
-    response.raw = _Raw(head, pieces)
+    response.raw = _Raw(head, reader)
     if "set-cookie" in joined:
         told = http.client.HTTPMessage()
         for value in head.values("set-cookie"):

@@ -128,6 +128,8 @@ class Reader:
             version, status, reason = _status(self._head_line())
             head = Head(version, status, reason, self._fields())
             if status >= 200 or status == _SWITCHING:
+                if self._is_empty(head):
+                    self._ended()
                 return head
 
     def body(self, head: Head) -> Iterator[bytes]:
@@ -149,18 +151,19 @@ class Reader:
 
     def _framed(self, head: Head) -> Iterator[bytes]:
         """Read the body as the headers bound it (RFC 9112, 6.3)."""
-        if "chunked" in head.words("transfer-encoding") and not self._has_no_body(head):
-            return self._chunked()
-        lengths = {word for word in head.words("content-length") if re.fullmatch(r"[0-9]{1,18}", word)}
-        if self._has_no_body(head) or lengths == {"0"}:
-            self._ended()
+        if self._is_empty(head):
             return iter(())
+        if "chunked" in head.words("transfer-encoding"):
+            return self._chunked()
+        lengths = _lengths(head)
         if len(lengths) > 1:
             raise HttpError("Content-Length says " + " and ".join(sorted(lengths)))
         return self._of_length(int(lengths.pop())) if lengths else self._until_close()
 
-    def _has_no_body(self, head: Head) -> bool:
-        return self._method == "HEAD" or head.status in (_SWITCHING, 204, 304)
+    def _is_empty(self, head: Head) -> bool:
+        if self._method == "HEAD" or head.status in (_SWITCHING, 204, 304):
+            return True
+        return _lengths(head) == {"0"} and "chunked" not in head.words("transfer-encoding")
 
     def _of_length(self, length: int) -> Iterator[bytes]:
         left = length
@@ -270,7 +273,11 @@ class Reader:
             if len(start) >= 2:
                 break
         wrapped = start[:1] and start[0] & 15 == zlib.DEFLATED and int.from_bytes(start[:2], "big") % 31 == 0
-        return self._unpacked(itertools.chain([start], pieces), zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
+        yield from self._unpacked(itertools.chain([start], pieces), zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
+
+
+def _lengths(head: Head) -> set[str]:
+    return {word for word in head.words("content-length") if re.fullmatch(r"[0-9]{1,18}", word)}
 
 
 def _status(line: bytes) -> tuple[str, int, str]:

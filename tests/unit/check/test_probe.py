@@ -105,6 +105,13 @@ def test_a_connection_that_is_reset_at_once_is_the_sites_failure_in_whatever_pha
     assert check_server(reset).outcome in (Outcome.CONNECT_ERROR, Outcome.READ_ERROR)
 
 
+@pytest.mark.parametrize("headers", [b"Content-Encoding: deflate", b"Content-Length: 3\r\nContent-Length: 4"])
+def test_the_status_that_came_is_told_whatever_the_body(headers: bytes) -> None:
+    result = check_server(answer(OK + headers + b"\r\n\r\n", then=hang), timeout=1)
+    assert result.outcome in (Outcome.TIMEOUT, Outcome.READ_ERROR)
+    assert (result.http_status, result.http_version, result.body_bytes) == (200, "1.1", 0)
+
+
 def test_the_time_of_a_result_is_the_checks_own() -> None:
     before = datetime.now(UTC)
     result = check_server(page(b"hello"))
