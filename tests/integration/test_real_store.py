@@ -6,6 +6,7 @@ import pytest
 
 from tests.integration.stage import Stage, recent
 from webmon.check.result import CheckResult, Outcome
+from webmon.errors import UserError
 from webmon.init.migrations import apply, shipped
 from webmon.sink.store import Store
 from webmon.tables import Tables
@@ -143,3 +144,13 @@ def test_the_history_tells_each_description_once_with_its_times(stage: Stage) ->
         ("https://new.example/", {"team": "x"}, 31, 33),
     ]
     assert stage.sql("SELECT url, labels FROM {t_targets}") == [("https://new.example/", {"team": "x"})]
+
+
+def test_columns_of_another_release_are_told_and_make_no_dead_letters(stage: Stage) -> None:
+    stage.sql("ALTER TABLE {t} RENAME COLUMN delay_secs TO other_secs")
+    stage.sql("ALTER TABLE {t} ADD COLUMN delay_secs smallint")
+    store = Store(stage.settings("sink").postgres)
+    with pytest.raises(UserError, match="incorrect binary data format"):
+        store.store([recent(number) for number in range(10)])
+    store.close()
+    assert stage.count() == 0

@@ -29,6 +29,7 @@ COLUMNS: Final = (
 )
 """The hypertable's columns in the order of `binary`; after them comes the text of the error."""
 
+_FIELDS: Final = len(COLUMNS) + 1
 _START: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _END: Final = struct.pack(">h", -1)
 _NULL: Final = struct.pack(">i", -1)
@@ -63,13 +64,11 @@ def binary(results: Iterable[tuple[CheckResult, tuple[int, int]]]) -> bytes:
 
 def _add(parts: list[bytes], result: CheckResult, ids: tuple[int, int]) -> None:
     add = parts.append
+    series, context = ids
+    time = (result.time - _ZERO) // _MICROSECOND
     delay = (result.time - result.scheduled_at) / _SECOND
-    add(
-        _pack_never_null(
-            *(len(COLUMNS) + 1, 8, (result.time - _ZERO) // _MICROSECOND, 4, ids[0], 4, ids[1]),
-            *(4, delay, 4, result.total_time, 2, _OUTCOMES[result.outcome]),
-        )
-    )
+    outcome = _OUTCOMES[result.outcome]
+    add(_pack_never_null(_FIELDS, 8, time, 4, series, 4, context, 4, delay, 4, result.total_time, 2, outcome))
     phases = result.phases
     for secs in (
         result.response_time,
