@@ -37,6 +37,7 @@ from webmon import kafka
 from webmon.check.result import CheckResult, Outcome, Phases, encode, headers
 from webmon.settings import Sink
 from webmon.sink.store import Store
+from webmon.tables import Tables
 
 TARGETS: Final = 1000
 VANTAGES: Final = 3
@@ -392,12 +393,16 @@ def disk_figures(stage: Stage, size: _Size) -> Iterator[Figure]:
     note = f"{rows / 1e6:g} million rows of {targets} targets, all phases, with the unique index"
     yield Figure("bytes on disk a check", used / rows, "bytes", at_most=130, note=note)
     stage.sql("ANALYZE {t}")
-    days = [_secs(partial(_last_day, stage, f"https://site-{target:04d}.example/health")) for target in range(20)]
+    statement = "SELECT * FROM {} WHERE web_url = %s AND time > now() - interval '1 day' ORDER BY time"
+    read = sql.SQL(statement).format(sql.Identifier(Tables(stage.table).names["view"]))
+    with stage.database() as cursor:
+
+        def last_day(target: int) -> None:
+            cursor.execute(read, (f"https://site-{target:04d}.example/health",))
+            cursor.fetchall()
+
+        days = [_secs(partial(last_day, target)) for target in range(20)]
     yield Figure("a target's last day from the view", statistics.median(days) * 1e3, "ms", at_most=50, note=note)
-
-
-def _last_day(stage: Stage, url: str) -> None:
-    stage.sql("SELECT * FROM {t_view} WHERE web_url = %s AND time > now() - interval '1 day' ORDER BY time", url)
 
 
 # ---------------------------------------------------------------- all of it
