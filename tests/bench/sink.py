@@ -393,7 +393,10 @@ def disk_figures(stage: Stage, size: _Size) -> Iterator[Figure]:
     note = f"{rows / 1e6:g} million rows of {targets} targets, all phases, with the unique index"
     yield Figure("bytes on disk a check", used / rows, "bytes", at_most=130, note=note)
     stage.sql("ANALYZE {t}")
-    statement = "SELECT * FROM {} WHERE web_url = %s AND time > now() - interval '1 day' ORDER BY time"
+    statement = (
+        "SELECT time, web_url, http_status, resp_time, regex_match, agent, outcome, error FROM {} "
+        "WHERE web_url = %s AND time > now() - interval '1 day' ORDER BY time"
+    )
     read = sql.SQL(statement).format(sql.Identifier(Tables(stage.table).names["view"]))
     with stage.database() as cursor:
 
