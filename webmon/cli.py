@@ -309,14 +309,14 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     from webmon.report.status import run  # noqa: PLC0415
-    from webmon.report.table import Form  # noqa: PLC0415
+    from webmon.table import Form  # noqa: PLC0415
 
     return run(_report_settings(arguments), form=Form(arguments.form))
 
 
 def _uptime(arguments: argparse.Namespace) -> int:
-    from webmon.report.table import Form  # noqa: PLC0415
     from webmon.report.uptime import run  # noqa: PLC0415
+    from webmon.table import Form  # noqa: PLC0415
 
     return run(
         _report_settings(arguments),
@@ -330,7 +330,7 @@ def _uptime(arguments: argparse.Namespace) -> int:
 
 def _incidents(arguments: argparse.Namespace) -> int:
     from webmon.report.incidents import run  # noqa: PLC0415
-    from webmon.report.table import Form  # noqa: PLC0415
+    from webmon.table import Form  # noqa: PLC0415
 
     return run(
         _report_settings(arguments),
@@ -343,7 +343,7 @@ def _incidents(arguments: argparse.Namespace) -> int:
 
 def _slowest(arguments: argparse.Namespace) -> int:
     from webmon.report.slowest import run  # noqa: PLC0415
-    from webmon.report.table import Form  # noqa: PLC0415
+    from webmon.table import Form  # noqa: PLC0415
 
     return run(
         _report_settings(arguments),
@@ -365,8 +365,8 @@ def _letters_settings(arguments: argparse.Namespace) -> settings.LettersSettings
 
 
 def _letters_list(arguments: argparse.Namespace) -> int:
-    from webmon.report.table import Form  # noqa: PLC0415
     from webmon.sink.letters import print_list  # noqa: PLC0415
+    from webmon.table import Form  # noqa: PLC0415
 
     print_list(_letters_settings(arguments), also_sent_back=arguments.all, form=Form(arguments.form))
     return OK

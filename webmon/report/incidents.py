@@ -17,8 +17,8 @@ from webmon.report.choice import Target, targets
 from webmon.report.session import Session, look
 from webmon.report.span import Moment, Span, span
 from webmon.report.status import STALE_INTERVALS
-from webmon.report.table import Column, Form, as_duration, as_minute, show
 from webmon.settings import ReportSettings
+from webmon.table import Column, Form, as_duration, as_minute, show
 
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)

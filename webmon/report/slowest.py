@@ -8,8 +8,8 @@ from webmon.report import rollups
 from webmon.report.choice import By, Target, targets
 from webmon.report.session import look
 from webmon.report.span import Moment, Span, span
-from webmon.report.table import Column, Form, as_milliseconds, show
 from webmon.settings import ReportSettings
+from webmon.table import Column, Form, as_milliseconds, show
 
 # Two kinds of rows: how often a bucket occurs; and without a bucket, the extremes.
 _HISTOGRAMS: Final = """

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from webmon.check.result import Outcome
 from webmon.report.session import Session, look
-from webmon.report.table import Column, Form, as_milliseconds, show
 from webmon.settings import ReportSettings
+from webmon.table import Column, Form, as_milliseconds, show
 
 STALE_INTERVALS: Final = 2.5
 """Intervals without a result after which a vantage counts as silent: one may be missed, and one may be on its way."""

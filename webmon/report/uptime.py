@@ -9,8 +9,8 @@ from webmon.report import rollups
 from webmon.report.choice import By, Target, targets
 from webmon.report.session import look
 from webmon.report.span import Moment, Span, span
-from webmon.report.table import Column, Form, as_milliseconds, as_percent, show
 from webmon.settings import ReportSettings
+from webmon.table import Column, Form, as_milliseconds, as_percent, show
 
 _SUMS: Final = ("up", "slow", "down", "agent_error", "covered_secs", "responses", "response_sum")
 _OF_SERIES: Final = """

@@ -12,10 +12,10 @@ from kafka import errors as kafka_errors
 
 from webmon import kafka
 from webmon.errors import UserError
-from webmon.report.table import Column, Form, show
 from webmon.settings import Kafka, LettersSettings
 from webmon.sink.dead_letters import ACKNOWLEDGE_SECS, CUT_FROM, LARGEST, OFFSET, PARTITION, REASON, TOPIC
 from webmon.sink.reading import Record
+from webmon.table import Column, Form, show
 
 Id = tuple[int, int]
 """Where a letter stands in the topic of the dead letters: partition and offset."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from webmon.report.choice import Target
 from webmon.report.incidents import COLUMNS, Incident, Run, State, Stretch, join, merge
-from webmon.report.table import lines
+from webmon.table import lines
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 NOW = NOON + timedelta(hours=2)

@@ -8,7 +8,7 @@ import pytest
 
 from webmon.check.result import Outcome
 from webmon.report.status import COLUMNS, State, TargetStatus, Vantage
-from webmon.report.table import as_csv, as_json, lines
+from webmon.table import as_csv, as_json, lines
 
 
 def make_vantage(outcome: Outcome = Outcome.UP, agent: str = "a", age: float = 10, **changes: Any) -> Vantage:
