@@ -61,7 +61,8 @@ class AgentProcess:
                     str(self.workspace / ".env"),
                 ],
                 stderr=log,
-                env={**os.environ, "NOTIFY_SOCKET": str(self.workspace / "notify")},
+                # The bound of heaps is the unit's (roles/component).
+                env={**os.environ, "MALLOC_ARENA_MAX": "2", "NOTIFY_SOCKET": str(self.workspace / "notify")},
             )
 
     def heard(self) -> list[str]:
