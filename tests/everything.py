@@ -23,6 +23,11 @@ TEST_LAB: Final = {"LAB_NAME": "test"}
 MOLECULE_LAB: Final = {"LAB_NAME": "molecule"}
 PYTEST: Final = (str(BIN / "python"), "-m", "pytest")
 DEMO: Final = (str(BIN / "python"), "-m", "tests.lab.demo")
+WAITING: Final = (
+    [f"tests/unit/agent/test_{what}.py" for what in ("run", "metrics", "drain")],
+    [f"tests/unit/agent/test_{what}.py" for what in ("workers", "health", "among_hostile")],
+)
+"""Unit tests that mostly wait for a schedule: beside the others they take no time of their own."""
 BASH: Final = b"#!/usr/bin/env bash"
 
 
@@ -50,7 +55,12 @@ def check(steps: Steps) -> None:
             {"ANSIBLE_HOST_PATTERN_MISMATCH": "warning"},
         ),
         Job("READMEs of the roles", [BIN / "python", "tests/roles_readme.py", "--check"]),
-        Job("unit tests", [*PYTEST, "tests/unit"], show=True),
+        *(Job(f"unit tests that wait {n}", [*PYTEST, *files], show=True) for n, files in enumerate(WAITING, 1)),
+        Job(
+            "unit tests",
+            [*PYTEST, "tests/unit", *(f"--ignore={file}" for files in WAITING for file in files)],
+            show=True,
+        ),
     )
 
 
