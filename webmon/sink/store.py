@@ -31,7 +31,7 @@ STATEMENT_SECS: Final = 30
 """Bound of one statement: a server that hangs is noticed, and the watchdog is not kept waiting."""
 _CONFLICT_TRIES: Final = 5
 
-_SESSION: Final = """
+SESSION: Final = """
 SET statement_timeout = '{statement_secs}s';
 SET TIME ZONE 'UTC';
 CREATE TEMPORARY TABLE IF NOT EXISTS webmon_incoming (LIKE {metrics}, error text);
@@ -40,7 +40,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS webmon_incoming (LIKE {metrics}, error text
 # taken when the lock was there: `webmon retention` can't raise the floor between its look at it and its rows.
 # Rows are sorted by the key, so that two sinks that add the same ones can't wait for each other. Marks come in the same
 # statement, so that nobody ever sees the rows without them.
-_ADD_NEW: Final = """
+ADD_NEW: Final = """
 SELECT pg_advisory_xact_lock_shared({floor_lock});
 WITH bottom AS (
     SELECT max(floor) AS floor FROM {floors} WHERE kind = 'rows'
@@ -159,7 +159,7 @@ class Store:
                     f"{postgres.place(self._settings)}: the schema of {self._tables.metrics} is at version {version}, "
                     f"and this webmon needs {SCHEMA_VERSION}: run `webmon init` of this release"
                 )
-            self._execute(cursor, _SESSION, statement_secs=sql.SQL(str(STATEMENT_SECS)))
+            self._execute(cursor, SESSION, statement_secs=sql.SQL(str(STATEMENT_SECS)))
         connection.commit()
         return connection
 
@@ -219,7 +219,7 @@ class Store:
         copy = sql.SQL("COPY webmon_incoming ({columns}, error) FROM STDIN (FORMAT binary)").format(columns=names)
         self._tick()
         cursor.copy_expert(copy, io.BytesIO(rows.binary(zip(results, ids, strict=True))))
-        self._execute(cursor, _ADD_NEW, columns=names, floor_lock=self._tables.lock("floor"))
+        self._execute(cursor, ADD_NEW, columns=names, floor_lock=self._tables.lock("floor"))
         row = cursor.fetchone()
         assert row is not None
         return int(row[0]), row[1]
