@@ -101,8 +101,6 @@ def frozen(outage_stage: Stage, site: str, brokers_on_their_way: object) -> Free
         sink = outage_stage.start_sink()
         steady.start()
         wait_until(lambda: outage_stage.committed() > 0, "the sink's first batch")
-        loaded.start()
-        wait_until(lambda: loaded.count_waiting() < BACKLOG - MOST_IN_FLIGHT, "a backlog on its way")
         outbox = Outbox(outage_stage.directory / "scattered.sqlite", 1_000_000)
         ending.callback(outbox.close, 5)
         publisher = Publisher(outage_stage.kafka_settings("agent"), outbox)
@@ -110,6 +108,9 @@ def frozen(outage_stage: Stage, site: str, brokers_on_their_way: object) -> Free
         publisher.start()
         outbox.put(b"first", encode(recent(agent="scattered")))
         wait_until(lambda: publisher.acknowledged == 1, "a publisher at work")
+        # Last, as a quiet machine sends all of it in a few seconds.
+        loaded.start()
+        wait_until(lambda: loaded.count_waiting() < BACKLOG - MOST_IN_FLIGHT, "a backlog on its way")
         with outage_stage.services.frozen_broker(), ThreadPoolExecutor() as beside:
             scattered = beside.submit(scatter, outbox)
             seen, (of_sink,) = observe(agents, lambda seconds: seconds > FROZEN_SECS, [sink.process.pid])
