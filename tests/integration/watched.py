@@ -5,7 +5,7 @@ import dataclasses
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -92,12 +92,14 @@ class Watched:
             beside.chmod(0o600)
             beside.replace(own)
 
-    def fill(self, results: Iterable[CheckResult]) -> None:
+    def fill(self, results: Sequence[CheckResult]) -> None:
         """Put results into its outbox, before it starts."""
-        outbox = Outbox(self._path, 1_000_000_000)
-        for result in results:
-            outbox.put(result.target.encode(), encode(result))
-        outbox.close(30)
+        # In parts: what is not on disk yet is bounded too.
+        for start in range(0, len(results), 10_000):
+            outbox = Outbox(self._path, 1_000_000_000)
+            for result in results[start : start + 10_000]:
+                outbox.put(result.target.encode(), encode(result))
+            outbox.close(30)
 
     def start(self) -> None:
         """Start it."""

@@ -42,8 +42,9 @@ _TURN_SECS: Final = 300.0
 """How long one turn of the thread may take before it counts as standing still: a host without a resolver that works
 spends half a minute on the name of each broker."""
 
-_TELL_SECS: Final = 60.0
-"""How long an outage lasts before a new cause of it is logged, if waiting may mend that cause."""
+_TELL_SECS: Final = 600.0
+"""How long an outage lasts before a new cause of it is logged, if waiting may mend that cause: a broker that hangs is
+silent first and takes no more connections later, and all of that is one outage."""
 
 _REFUSED_FOR_EVER: Final = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
 """What is wrong with the record itself; to send it again would block all those behind it.
