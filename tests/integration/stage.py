@@ -336,7 +336,10 @@ class Stage:
     def committed(self) -> int:
         """Give how many records the group has behind it, over all partitions."""
         with self.admin() as admin:
-            offsets = admin.list_group_offsets({self.topic: None})[self.topic]
+            try:
+                offsets = admin.list_group_offsets({self.topic: None})[self.topic]
+            except kafka_errors.CoordinatorNotAvailableError:  # a new broker, whose first group this is
+                return 0
         return sum(offset.offset for partition, offset in offsets.items() if partition.topic == self.topic)
 
     def remove(self) -> None:
