@@ -9,11 +9,11 @@ from webmon.check import targets_file
 from webmon.doctor import service
 from webmon.doctor.finding import Finding, failed, ok, warning
 from webmon.errors import UserError
+from webmon.report.status import STALE_INTERVALS
 from webmon.settings import Monitoring
 
-_LATE_INTERVALS: Final = 2.5
 _GRACE_SECS: Final = 30.0
-"""How late an acknowledgement may be: two slots and a half, and the way to Kafka."""
+"""How late an acknowledgement may be beyond what makes a vantage stale: the way to Kafka."""
 
 
 def examine(monitoring: Monitoring, secrets: Mapping[str, str]) -> Iterator[Finding]:
@@ -63,7 +63,7 @@ def _newest(metrics: str, interval: float) -> Iterator[Finding]:
     age = service.value(metrics, "webmon_last_acknowledgement_age_seconds")
     waiting = service.value(metrics, "webmon_outbox_results") or 0
     wait = f"{waiting:.0f} wait in the outbox"
-    bound = _LATE_INTERVALS * interval + _GRACE_SECS
+    bound = STALE_INTERVALS * interval + _GRACE_SECS
     if age is None or math.isnan(age):
         yield failed("newest result", f"Kafka has acknowledged none since the start; {wait}")
     elif age > bound:

@@ -13,13 +13,13 @@ from webmon.doctor import clock
 from webmon.doctor.finding import Finding, failed, ok, warning
 from webmon.errors import UserError
 from webmon.postgres import DatabaseAwayError
+from webmon.report.status import STALE_INTERVALS
 from webmon.settings import Postgres
 from webmon.tables import SCHEMA_VERSION, Tables
 
 _VERBS: Final = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
-_LATE_INTERVALS: Final = 2.5
 _GRACE_SECS: Final = 60.0
-"""How old the newest result may be: two slots and a half, and the way through the topic."""
+"""How old the newest result may be beyond what makes a vantage stale: the way through the topic."""
 _NEWEST: Final = """
 SELECT extract(epoch FROM now() - max(newest.time))::float8, min(c.interval_secs)
 FROM {series} AS s
@@ -163,6 +163,6 @@ def _newest(cursor: Cursor, tables: Tables) -> Finding:
     age, interval = cursor.fetchone() or (None, None)
     if age is None:
         return failed("newest result", "there is none of the last two days: does an agent run, and a sink?")
-    if age > _LATE_INTERVALS * interval + _GRACE_SECS:
+    if age > STALE_INTERVALS * interval + _GRACE_SECS:
         return failed("newest result", f"is {age:.0f} s old: see `webmon doctor` on the agents, then on the sinks")
     return ok("newest result", f"is {max(age, 0.0):.0f} s old")
