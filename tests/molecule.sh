@@ -3,6 +3,7 @@
 #
 #   tests/molecule.sh              all roles; the hosts are deleted afterwards, whatever comes
 #   tests/molecule.sh agent        one role (what it stands on is converged first)
+#   LAB_NAME=x LAB_NET=10.90.0 tests/molecule.sh ...   on a lab of that name, beside others
 #   tests/molecule.sh --keep ...   leave the hosts: look with LAB_NAME=molecule tests/lab/lab ssh host13
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,8 +12,10 @@ PATH=$PWD/.venv/bin:$PATH
 # Each stands on those before it, and uses their hosts.
 ROLES=(certificates kafka timescaledb release component init agent sink report)
 
-export LAB_NAME=molecule
-unset LAB_NET ANSIBLE_CONFIG
+# Another lab than its own only where both its name and its network are given, as for tests/lab/lab.
+[ -n "${LAB_NET:-}" ] || LAB_NAME=molecule
+export LAB_NAME
+unset ANSIBLE_CONFIG
 export MOLECULE_GLOB='{roles/*/molecule,tests/molecule}/*/molecule.yml'
 # Molecule's own settings hold this too; here it guards what comes before they are read.
 export ANSIBLE_HOST_PATTERN_MISMATCH=error
