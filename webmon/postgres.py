@@ -1,6 +1,8 @@
 """The database's side: connections, and what went wrong with one in one line that never holds the password."""
 
+import contextlib
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import psycopg2
@@ -58,6 +60,25 @@ def connect(
         raise _connect_fault(error, postgres, arguments["user"]) from error
     connection.autocommit = autocommit
     return connection
+
+
+@contextlib.contextmanager
+def session(postgres: Postgres, *, application: str, autocommit: bool) -> Iterator[Connection]:
+    """Give a connection to a command that a person waits for, and close it.
+
+    Raises:
+        UserError: for whatever is wrong with the database, from the first moment to the last, its one line.
+    """
+    try:
+        connection = connect(postgres, application=application, autocommit=autocommit)
+        try:
+            yield connection
+        finally:
+            connection.close()
+    except psycopg2.Error as error:
+        raise UserError(str(explain(error, postgres))) from error
+    except DatabaseAwayError as error:
+        raise UserError(str(error)) from error
 
 
 def database(postgres: Postgres) -> str:

@@ -31,9 +31,6 @@ from psycopg2 import sql
 
 from webmon.errors import UserError
 
-SCHEMA_VERSION: Final = 2
-"""The newest schema file (webmon/init/schema): what sink and reports need to find."""
-
 _SUFFIXES: Final = {
     "view": "_view",
     "latest": "_latest",

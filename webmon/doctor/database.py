@@ -4,18 +4,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from webmon import postgres
+from webmon import postgres, schema
 from webmon.doctor import clock
 from webmon.doctor.finding import Finding, failed, ok, warning
 from webmon.errors import UserError
-from webmon.postgres import DatabaseAwayError
 from webmon.report.status import STALE_INTERVALS
+from webmon.schema import SCHEMA_VERSION
 from webmon.settings import Postgres
-from webmon.tables import SCHEMA_VERSION, Tables
+from webmon.tables import Tables
 
 _VERBS: Final = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 _GRACE_SECS: Final = 60.0
@@ -41,30 +40,26 @@ def examine(
         rights: what our role should be allowed on each table (webmon.tables' names); None for the owner of all.
         wants_results: whether a new result should be there.
     """
-    try:
-        connection = postgres.connect(settings, application="webmon-doctor", autocommit=True)
-    except (UserError, DatabaseAwayError) as error:
-        yield failed("database", str(error))
-        return
     tables = Tables(settings.table)
     try:
-        with connection.cursor() as cursor:
+        with (
+            postgres.session(settings, application="webmon-doctor", autocommit=True) as connection,
+            connection.cursor() as cursor,
+        ):
             yield ok("database", f"{postgres.place(settings)} takes role {settings.user!r}")
             yield _tls(cursor, settings)
             yield _clock(cursor)
-            schema = _schema(cursor, tables)
-            yield schema
-            if schema.level != "ok":
+            of_schema = _schema(cursor, tables)
+            yield of_schema
+            if of_schema.level != "ok":
                 return
             yield _hypertable(cursor, tables)
             if rights is not None:
                 yield from _rights(cursor, tables, settings, rights)
             if wants_results:
                 yield _newest(cursor, tables)
-    except psycopg2.Error as error:
-        yield failed("database", str(postgres.explain(error, settings)))
-    finally:
-        connection.close()
+    except UserError as error:
+        yield failed("database", str(error))
 
 
 def _one(cursor: Cursor, statement: str | sql.Composed, values: Sequence[Any] | None = None) -> Any:
@@ -95,7 +90,7 @@ def _clock(cursor: Cursor) -> Finding:
 
 
 def _schema(cursor: Cursor, tables: Tables) -> Finding:
-    version = _one(cursor, tables.fill("SELECT max(version) FROM {migrations}"))
+    version = schema.version(cursor, tables)
     if version is None or version < SCHEMA_VERSION:
         return failed(
             "schema", f"is at version {version}, this webmon needs {SCHEMA_VERSION}: run `webmon init` of this release"

@@ -70,7 +70,7 @@ def _running(component: str) -> Iterator[_Patient]:
         [
             "systemctl",
             "show",
-            "--property=Id,Environment",
+            "--property=Id,ActiveState,Environment",
             f"webmon-{component}.service",
             f"webmon-{component}@*",
         ],
@@ -81,8 +81,7 @@ def _running(component: str) -> Iterator[_Patient]:
     for unit in shown.strip().split("\n\n"):
         values = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line)
         name = values.get("Id", "").removeprefix("webmon-").removesuffix(".service")
-        active = subprocess.run(["systemctl", "is-active", "--quiet", f"webmon-{name}"], check=False).returncode == 0
-        if name and active:
+        if name and values.get("ActiveState") in ("active", "reloading"):
             yield _Patient(name, component, tuple(shlex.split(values.get("Environment", ""))))
 
 

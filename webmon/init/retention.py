@@ -5,23 +5,18 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812
-from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from webmon import log, postgres
-from webmon.errors import UserError
-from webmon.postgres import DatabaseAwayError
+from webmon import log, postgres, schema
 from webmon.rollups import MOST_BUCKETS, roll_up
 from webmon.settings import Retention, RetentionSettings
-from webmon.tables import SCHEMA_VERSION, Tables
+from webmon.tables import Tables
 
 _WAIT_SECS: Final = 300
 """How long a sink's statement or a rollup may keep us waiting."""
 _DROP_SECS: Final = 10
 """How long we wait for who reads a chunk, and so keep others from it, before we leave it to the next time."""
 _SESSION: Final = f"SET TIME ZONE 'UTC'; SET lock_timeout = '{_WAIT_SECS}s'"
-_VERSION: Final = "SELECT max(version) FROM {migrations}"
 _CHUNKS: Final = """
 SELECT
     hypertable_name, format('%%I.%%I', chunk_schema, chunk_name), range_start, range_end,
@@ -60,19 +55,14 @@ def run(settings: RetentionSettings, *, dry_run: bool) -> int:
         UserError: the database is not there or refuses us.
     """
     log.configure(settings.common.log_level)
-    try:
-        connection = postgres.connect(settings.postgres, application="webmon-retention", autocommit=False)
-        try:
-            chunks = []
-            for chunk in retain(connection, Tables(settings.postgres.table), settings.retention, dry_run=dry_run):
-                print(f"{'would go' if dry_run else 'dropped'}  {chunk}", flush=True)
-                chunks.append(chunk)
-        finally:
-            connection.close()
-    except psycopg2.Error as error:
-        raise UserError(str(postgres.explain(error, settings.postgres))) from error
-    except DatabaseAwayError as error:
-        raise UserError(str(error)) from error
+    chunks = []
+    with postgres.session(settings.postgres, application="webmon-retention", autocommit=False) as connection:
+        tables = Tables(settings.postgres.table)
+        with connection, connection.cursor() as cursor:
+            schema.require(cursor, tables, settings.postgres)
+        for chunk in retain(connection, tables, settings.retention, dry_run=dry_run):
+            print(f"{'would go' if dry_run else 'dropped'}  {chunk}", flush=True)
+            chunks.append(chunk)
     total = f"{len(chunks)} chunks, {_size(sum(chunk.size for chunk in chunks))}"
     print(f"{total} would go" if dry_run else f"{total} dropped" if chunks else "nothing is older than its age")
     return 0
@@ -92,12 +82,10 @@ def retain(connection: Connection, tables: Tables, ages: Retention, *, dry_run: 
         dry_run: change nothing.
 
     Raises:
-        UserError: the schema is not that of this release.
         psycopg2.Error: the database refused, or is away.
     """
     with connection, connection.cursor() as cursor:
         cursor.execute(_SESSION)
-        _see_schema(cursor, tables)
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     for kind, days, held in (
         ("rows", ages.rows_days, ("metrics", "errors")),
@@ -116,17 +104,6 @@ def retain(connection: Connection, tables: Tables, ages: Retention, *, dry_run: 
                     cursor.execute(f"SET LOCAL lock_timeout = '{_DROP_SECS}s'")
                     cursor.execute(tables.fill(f"SELECT drop_chunks({{{what}_name}}, %s)", with_values=True), (end,))
             yield chunk
-
-
-def _see_schema(cursor: Cursor, tables: Tables) -> None:
-    cursor.execute(tables.fill(_VERSION))
-    row = cursor.fetchone()
-    version = row[0] if row else None
-    if version is None or version < SCHEMA_VERSION:
-        raise UserError(
-            f"the schema of {tables.metrics} is at version {version}, and this webmon needs {SCHEMA_VERSION}: run "
-            "`webmon init` of this release"
-        )
 
 
 def _chunks(connection: Connection, table: str, floor: datetime) -> list[Chunk]:

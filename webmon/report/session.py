@@ -5,15 +5,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from webmon import postgres
-from webmon.errors import UserError
-from webmon.postgres import DatabaseAwayError
+from webmon import postgres, schema
 from webmon.settings import ReportSettings
-from webmon.tables import SCHEMA_VERSION, Tables
+from webmon.tables import Tables
 
 
 class Session:
@@ -50,25 +47,11 @@ def look(settings: ReportSettings, command: str) -> Iterator[Session]:
         UserError: the database is not there or refuses us, or its schema is older than this release.
     """
     tables = Tables(settings.postgres.table)
-    try:
-        connection = postgres.connect(settings.postgres, application=f"webmon-{command}", autocommit=False)
-        try:
-            # Marks, rollups and rows fit together only as of one moment.
-            connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-            with connection.cursor() as cursor:
-                session = Session(cursor, tables)
-                # To compile these statements takes longer than to run them.
-                cursor.execute("SET jit = off; SET TIME ZONE 'UTC'")
-                ((version,),) = session.rows("SELECT max(version) FROM {migrations}")
-                if version is None or version < SCHEMA_VERSION:
-                    raise UserError(
-                        f"{postgres.place(settings.postgres)}: the schema of {tables.metrics} is at version {version}, "
-                        f"and this webmon needs {SCHEMA_VERSION}: run `webmon init` of this release"
-                    )
-                yield session
-        finally:
-            connection.close()
-    except psycopg2.Error as error:
-        raise UserError(str(postgres.explain(error, settings.postgres))) from error
-    except DatabaseAwayError as error:
-        raise UserError(str(error)) from error
+    with postgres.session(settings.postgres, application=f"webmon-{command}", autocommit=False) as connection:
+        # Marks, rollups and rows fit together only as of one moment.
+        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        with connection.cursor() as cursor:
+            # To compile these statements takes longer than to run them.
+            cursor.execute("SET jit = off; SET TIME ZONE 'UTC'")
+            schema.require(cursor, tables, settings.postgres)
+            yield Session(cursor, tables)

@@ -16,14 +16,14 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from webmon import postgres
+from webmon import postgres, schema
 from webmon.check.result import CheckResult
 from webmon.errors import UserError
 from webmon.postgres import DatabaseAwayError
 from webmon.settings import Postgres
 from webmon.sink import rows
 from webmon.sink.dimensions import Dimensions
-from webmon.tables import SCHEMA_VERSION, Tables
+from webmon.tables import Tables
 
 log = logging.getLogger(__name__)
 
@@ -151,14 +151,7 @@ class Store:
         connection = postgres.connect(self._settings, application="webmon-sink", autocommit=self._settings.autocommit)
         self._connection = connection
         with connection.cursor() as cursor:
-            self._execute(cursor, "SELECT max(version) FROM {migrations}")
-            row = cursor.fetchone()
-            version = row[0] if row else None
-            if version is None or version < SCHEMA_VERSION:
-                raise UserError(
-                    f"{postgres.place(self._settings)}: the schema of {self._tables.metrics} is at version {version}, "
-                    f"and this webmon needs {SCHEMA_VERSION}: run `webmon init` of this release"
-                )
+            schema.require(cursor, self._tables, self._settings)
             self._execute(cursor, SESSION, statement_secs=sql.SQL(str(STATEMENT_SECS)))
         connection.commit()
         return connection

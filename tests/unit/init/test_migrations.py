@@ -4,7 +4,8 @@ import re
 
 from webmon.check.result import Outcome
 from webmon.init.migrations import shipped
-from webmon.tables import SCHEMA_VERSION, Tables
+from webmon.schema import SCHEMA_VERSION
+from webmon.tables import Tables
 
 
 def test_versions_count_up_from_one_and_the_sink_expects_the_newest() -> None:

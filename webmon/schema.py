@@ -1,0 +1,39 @@
+"""Whether the store's schema is there and new enough for this release."""
+
+from typing import Final
+
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from webmon import postgres
+from webmon.errors import UserError
+from webmon.settings import Postgres
+from webmon.tables import Tables
+
+SCHEMA_VERSION: Final = 2
+"""The newest schema file (webmon/init/schema): what sink, retention and reports need to find."""
+
+
+def version(cursor: Cursor, tables: Tables) -> int | None:
+    """Give the version that the database is at; None before the first schema file.
+
+    Raises:
+        psycopg2.Error: without the tables, or without the right to look.
+    """
+    cursor.execute(tables.fill("SELECT max(version) FROM {migrations}"))
+    row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def require(cursor: Cursor, tables: Tables, settings: Postgres) -> None:
+    """Return where this release can work with the schema: with a newer one it can, as it was made to.
+
+    Raises:
+        UserError: the schema is older.
+        psycopg2.Error: as with `version`.
+    """
+    found = version(cursor, tables)
+    if found is None or found < SCHEMA_VERSION:
+        raise UserError(
+            f"{postgres.place(settings)}: the schema of {tables.metrics} is at version {found}, "
+            f"and this webmon needs {SCHEMA_VERSION}: run `webmon init` of this release"
+        )
