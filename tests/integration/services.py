@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 ROOT = Path(__file__).parents[2]
-_LAB_NETS = {"demo": "10.77.0", "test": "10.78.0"}
+_LAB_NETS = {"demo": "10.77.0", "test": "10.78.0", "faults": "10.76.0"}
 _LAB_HARD = "$ ${HOME} '\"\\ #%"
 """What inventory/lab puts behind the database's passwords, so that each stands for the worst."""
 
