@@ -14,7 +14,8 @@ export ANSIBLE_HOST_PATTERN_MISMATCH := error
 # With LC_ALL=C Ansible refuses to start; C.UTF-8 is there on every Debian.
 export LC_ALL := C.UTF-8
 
-.PHONY: help demo demo-down test check controller bootstrap molecule integration e2e bench test-down format lock clean
+.PHONY: help demo demo-down test check controller bootstrap molecule integration e2e bench faults faults-down test-down
+.PHONY: format lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -46,6 +47,12 @@ e2e: bootstrap  ## tests/e2e on the test lab, which stays up for the next time
 
 bench: bootstrap  ## measure against the bars, into build/bench.json; BENCH=NAME for one, FULL=1 for millions of rows
 	@$(BIN)/python -m tests.everything bench $(if $(FULL),--full) $(BENCH)
+
+faults: bootstrap  ## faults on real hosts, and what they cost: CASE=n for one, SEED=s, SCALE=x (1: as long as written)
+	@$(BIN)/python -m tests.faults $(if $(CASE),--case $(CASE)) $(if $(SEED),--seed $(SEED)) $(if $(SCALE),--scale $(SCALE))
+
+faults-down:  ## remove the lab that `make faults` left up
+	@LAB_NAME=$${LAB_NAME:-faults} tests/lab/lab destroy
 
 test-down:  ## remove the labs that the tests left up
 	@for name in test molecule; do LAB_NAME=$$name tests/lab/lab destroy; done

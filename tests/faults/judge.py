@@ -2,6 +2,7 @@
 
 import bisect
 import dataclasses
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -57,7 +58,9 @@ class Verdict:
             "with another outcome": self.altered,
             "that call a healthy site down": self.wrongly_down,
         }
-        found = [f"{count} {'results' if what == 'missing' else 'rows'} {what}" for what, count in told.items() if count]
+        found = [
+            f"{count} {'results' if what == 'missing' else 'rows'} {what}" for what, count in told.items() if count
+        ]
         return found if self.made else ["no result was made", *found]
 
 
@@ -95,7 +98,7 @@ def judge(
     *,
     interval: float,
     timeout: float,
-    is_healthy: Callable[[Key], bool] = lambda key: True,
+    is_healthy: Callable[[Key], bool] = lambda _: True,
 ) -> Verdict:
     """Hold the rows against what was recorded.
 
@@ -132,7 +135,7 @@ def longest_gap(ledger: Ledger, interval: float) -> float:
     gaps = [
         (after - before).total_seconds() - interval
         for times in map(sorted, slots.values())
-        for before, after in zip(times, times[1:], strict=False)
+        for before, after in itertools.pairwise(times)
     ]
     return max(gaps, default=0.0)
 
@@ -150,7 +153,8 @@ WITH ours AS (
 ), counted AS (
     SELECT {bucket} AS bucket, o.target_id, o.agent_id, count(*)::bigint AS results,
         sum((m.outcome <= 2)::integer)::bigint AS up, sum((m.outcome = 2)::integer)::bigint AS slow,
-        sum((m.outcome BETWEEN 3 AND 12)::integer)::bigint AS down, sum((m.outcome = 13)::integer)::bigint AS agent_error
+        sum((m.outcome BETWEEN 3 AND 12)::integer)::bigint AS down,
+        sum((m.outcome = 13)::integer)::bigint AS agent_error
     FROM {{t}} AS m JOIN ours AS o ON o.id = m.series_id
     GROUP BY 1, 2, 3
 ), told AS (
@@ -161,7 +165,7 @@ WITH ours AS (
 SELECT count(*) FROM (
     (TABLE counted EXCEPT ALL TABLE told) UNION ALL (TABLE told EXCEPT ALL TABLE counted)
 ) AS differing
-"""
+"""  # noqa: S608 - the parts are the three lines below
     for what, column, bucket in (
         ("hours", "hour", "date_trunc('hour', m.time, 'UTC')"),
         ("days", "day", "(m.time AT TIME ZONE 'UTC')::date"),

@@ -1,7 +1,8 @@
 """The recorder, on an agent's host: it knows what the agent acknowledged to itself, whatever becomes of the agent.
 
-    recorder.py run OUTBOX LEDGER     until ended
-    recorder.py dump OUTBOX LEDGER    print all that was recorded: agent, target, time, scheduled_at, outcome by tabs
+    recorder.py run OUTBOX LEDGER      until ended
+    recorder.py waiting OUTBOX PREFIX  print how many results wait of targets whose names begin so
+    recorder.py dump OUTBOX LEDGER     print all that was recorded: agent, target, time, scheduled_at, outcome, by tabs
 
 A trigger in the outbox's file notes each result in the very transaction that puts it there; every second what it noted
 is moved to the ledger, a file that is only ever added to. Standard library only: it runs on the host's own Python.
@@ -80,13 +81,23 @@ def dump(outbox: Path, ledger: Path, out: TextIO) -> None:
     with contextlib.suppress(FileNotFoundError):
         out.write(ledger.read_text(encoding="utf-8"))
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(outbox, timeout=LOCK_SECS)) as db:
-        for (value,) in db.execute("SELECT value FROM fault_ledger ORDER BY rowid").fetchall():
-            out.write(line(value))
+        noted = db.execute("SELECT value FROM fault_ledger ORDER BY rowid").fetchall()
+        out.writelines(line(value) for (value,) in noted)
+
+
+def waiting(outbox: Path, prefix: str) -> int:
+    """Count the results that wait of targets whose names begin so; the key of a result is its target."""
+    with contextlib.closing(sqlite3.connect(outbox, timeout=LOCK_SECS)) as db:
+        query = "SELECT count(*) FROM results WHERE instr(CAST(key AS TEXT), ?) = 1"
+        return int(db.execute(query, (prefix,)).fetchone()[0])
 
 
 def main() -> None:
     """Do what the arguments say."""
     what, outbox, ledger = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    if what == "waiting":
+        print(waiting(outbox, sys.argv[3]))
+        return
     if what == "dump":
         dump(outbox, ledger, sys.stdout)
         return

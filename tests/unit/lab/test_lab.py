@@ -25,7 +25,8 @@ def test_without_a_verb_every_verb_is_listed() -> None:
 def test_a_lab_of_an_unknown_name_must_say_its_network() -> None:
     done = lab("status", LAB_NAME="mine")
     assert done.returncode == 1
-    assert done.stderr == "lab: LAB_NAME=mine is not demo, test or molecule: give LAB_NET too, e.g. LAB_NET=10.80.0\n"
+    said = "is not demo, test, molecule or faults: give LAB_NET too, e.g. LAB_NET=10.80.0"
+    assert done.stderr == f"lab: LAB_NAME=mine {said}\n"
 
 
 def test_a_lab_whose_bridge_would_not_fit_a_device_name_is_refused() -> None:

@@ -1,0 +1,196 @@
+"""One case: load, the fault, the wait until all is well again, the verdict."""
+
+import contextlib
+import dataclasses
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from tests.faults import judge
+from tests.faults.lab import CaseError, Lab, await_
+from tests.lab.steps import say
+
+TARGETS = 40
+INTERVAL_SECS = 3.0
+TIMEOUT_SECS = 3.0
+FRESH_SECS = 5.0
+"""What a row may be older than its target's interval and still be fresh."""
+START_SECS = 90.0
+SETTLE_SECS = 180.0
+
+
+class Run:
+    """A case that runs: what its function is given."""
+
+    def __init__(self, lab: Lab, number: int, seed: int, scale: float) -> None:
+        """Take the lab, the case's number, the seed of its chances and the scale of its lengths."""
+        self.lab = lab
+        self.scale = scale
+        self.random = random.Random(f"{seed}-{number}")
+        self.began = datetime.now(UTC)
+        # Names of its own, so that nothing of another run is counted.
+        self.prefix = f"c{number:02d}-{int(time.time()):x}-"
+        self.names = [f"{self.prefix}{place:03d}" for place in range(TARGETS)]
+        self.interval = INTERVAL_SECS
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+        self.is_healthy: Callable[[judge.Key], bool] = lambda _: True
+        """Which targets are the plain sites of web1, that were up all the time; a case may have others."""
+        self.allowed: set[str] = set()
+        """Counts of the verdict that this case may have above 0, as where a file that is corrupt is lost."""
+        self.gap_may_be: float = float("inf")
+        self.recover_within: float = 120.0
+        self.fault_over: float | None = None
+
+    def secs(self, full: float, least: float = 3.0) -> float:
+        """Scale a length of time."""
+        return max(least, full * self.scale)
+
+    def times(self, full: int, least: int = 3) -> int:
+        """Scale a count."""
+        return max(least, round(full * self.scale))
+
+    def expect(self, holds: object, what: str) -> None:
+        """Note a problem where something does not hold; the case goes on."""
+        if not holds:
+            self.problems.append(what)
+
+    def note(self, text: str) -> None:
+        """Say something for the table's last column."""
+        self.notes.append(text)
+        say(f"      {text}")
+
+    def sleep(self, seconds: float) -> None:
+        """Let the load go on."""
+        time.sleep(seconds)
+
+    def at_random(self, most: float = 3.0) -> None:
+        """Wait for a random moment."""
+        time.sleep(self.random.uniform(0.05, most))
+
+    def ends_fault(self) -> None:
+        """Say that the fault is over now; else it is when the case's function returns."""
+        self.fault_over = time.monotonic()
+
+    def is_fresh(self, agents: Sequence[str] = ()) -> bool:
+        """Tell whether each agent's newest row is of just now."""
+        newest = self.lab.newest(self.prefix)
+        oldest = datetime.now(UTC) - timedelta(seconds=self.interval + FRESH_SECS)
+        return all(agent in newest and newest[agent] >= oldest for agent in agents or self.lab.agents)
+
+    def count(self) -> int:
+        """Give how many rows the case has."""
+        return int(
+            self.lab.sql(
+                "SELECT count(*) FROM {t} AS m JOIN {t_series} AS s ON s.id = m.series_id "
+                "JOIN {t_targets} AS t ON t.id = s.target_id WHERE starts_with(t.target, %s)",
+                self.prefix,
+            )[0][0]
+        )
+
+    @contextlib.contextmanager
+    def held_batches(self) -> Iterator[None]:
+        """Hold every sink in the middle of its batch, by a lock on the table; return when one waits for it."""
+        with self.lab.product.database() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute(f"LOCK TABLE {self.lab.product.table} IN SHARE ROW EXCLUSIVE MODE")
+            waits = (
+                "SELECT count(*) FROM pg_stat_activity "
+                "WHERE application_name = 'webmon-sink' AND wait_event_type = 'Lock'"
+            )
+            await_(lambda: int(self.lab.psql(waits)) > 0, "a sink in the middle of its batch", 40)
+            yield
+            with contextlib.suppress(Exception):
+                cursor.execute("ROLLBACK")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A case of the table."""
+
+    number: int
+    title: str
+    function: Callable[[Run], None]
+    is_short: bool
+    """Whether it is one of the most telling, that `make test` runs."""
+
+
+CASES: dict[int, Case] = {}
+
+
+def case(number: int, title: str, *, short: bool = False) -> Callable[[Callable[[Run], None]], Callable[[Run], None]]:
+    """Put a function in the table of cases. It is called with the load running, and returns when its fault is over."""
+
+    def put(function: Callable[[Run], None]) -> Callable[[Run], None]:
+        assert number not in CASES, number
+        CASES[number] = Case(number, title, function, short)
+        return function
+
+    return put
+
+
+@dataclasses.dataclass
+class Result:
+    """A line of the table."""
+
+    case: int
+    title: str
+    seed: int
+    scale: float
+    verdict: judge.Verdict | None
+    recovered: float | None
+    """Seconds from the end of the fault until the rows of every agent were fresh."""
+    problems: list[str]
+    notes: list[str]
+    seconds: float
+    at: str
+
+
+def run_case(lab: Lab, chosen: Case, seed: int, scale: float) -> Result:
+    """Run a case; whatever goes wrong is in the result."""
+    began = time.monotonic()
+    run = Run(lab, chosen.number, seed, scale)
+    verdict, recovered = None, None
+    try:
+        lab.mend()
+        lab.watch(run.names, run.interval)
+        await_(run.is_fresh, "fresh rows of every agent before the fault", START_SECS)
+        try:
+            chosen.function(run)
+        finally:
+            over = run.fault_over or time.monotonic()
+            lab.mend()
+        await_(run.is_fresh, "fresh rows of every agent after the fault", run.recover_within + SETTLE_SECS)
+        recovered = time.monotonic() - over
+        run.expect(recovered <= run.recover_within, f"rows were fresh only after {recovered:.0f} s")
+        run.sleep(run.interval)
+        verdict = settle(run)
+        faults = [fault for fault in verdict.faults() if not any(word in fault for word in run.allowed)]
+        run.problems += faults
+        run.problems += judge.rollup_faults(lab.rollups_that_differ(run.prefix))
+        run.expect(verdict.longest_gap <= run.gap_may_be, f"no check of a target for {verdict.longest_gap:.0f} s")
+    except CaseError as error:
+        run.problems.append(str(error))
+    seconds = time.monotonic() - began
+    at = f"{run.began:%Y-%m-%d %H:%M} UTC"
+    return Result(chosen.number, chosen.title, seed, scale, verdict, recovered, run.problems, run.notes, seconds, at)
+
+
+def settle(run: Run) -> judge.Verdict:
+    """End the load, wait until all that was made must be stored, and judge."""
+    lab = run.lab
+    lab.watch([], 60)
+    # A check that was under way when the list changed puts its result yet.
+    run.sleep(TIMEOUT_SECS + 1)
+    with contextlib.suppress(CaseError):  # what then is missing, the verdict tells
+        await_(lambda: not any(lab.waiting(agent, run.prefix) for agent in lab.agents), "empty outboxes", SETTLE_SECS)
+        await_(lambda: lab.lag() == 0, "no message that the sinks have before them", SETTLE_SECS)
+    return judge.judge(
+        lab.recorded(run.prefix),
+        lab.rows(run.prefix),
+        lab.served(run.prefix),
+        interval=run.interval,
+        timeout=TIMEOUT_SECS,
+        is_healthy=run.is_healthy,
+    )

@@ -1,0 +1,403 @@
+"""The lab of the faults: its hosts, what is done to them, and what Kafka and the store say."""
+
+import contextlib
+import dataclasses
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg2
+import yaml
+from kafka import KafkaConsumer, TopicPartition
+
+from tests.faults import judge
+from tests.integration.services import Services, find
+from tests.integration.stage import Stage
+from tests.lab.demo import lab_hosts
+from tests.lab.steps import BIN, LAB_PROGRAM, LAB_ROOT, TOP, environment
+from webmon import kafka
+from webmon.check.result import CheckResult, Outcome, decode
+from webmon.rollups import MOST_BUCKETS, roll_up
+from webmon.tables import Tables
+
+HERE: Final = Path(__file__).parent
+SITE_PORT: Final = 8100
+OUTBOX: Final = "/var/lib/webmon-agent/outbox.sqlite"
+LEDGER: Final = "/var/lib/webmon-fault/ledger"
+_RECORDER: Final = "/usr/local/lib/webmon-fault-recorder.py"
+_AS_AGENT: Final = f"runuser -u webmon-agent -- /usr/bin/python3 {_RECORDER}"
+_SITE: Final = "/usr/local/lib/webmon-fault-site.py"
+_SITE_LOG: Final = "/var/lib/webmon-fault/served"
+_TAG: Final = "webmon-faults"
+"""Marks our firewall rules."""
+_SUDO: Final = () if os.geteuid() == 0 else ("sudo",)
+_UNIT: Final = """[Unit]
+Description=webmon faults: {what}
+StartLimitIntervalSec=0
+[Service]
+ExecStart=/usr/bin/python3 {command}
+User={user}
+StateDirectory=webmon-fault
+Restart=always
+RestartSec=1
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+class CaseError(Exception):
+    """What a case needs did not come about."""
+
+
+def await_(condition: Callable[[], object], what: str, seconds: float = 60.0, *, every: float = 0.2) -> float:
+    """Return once the condition holds, with the seconds that took; CaseError when it does not in so many."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > seconds:
+            raise CaseError(f"not within {seconds:g} s: {what}")
+        time.sleep(every)
+    return time.monotonic() - began
+
+
+class Lab:
+    """A lab with Kafka, a database, sinks, agents and a host for sites."""
+
+    def __init__(self, name: str, inventory: Path, scratch: Path) -> None:
+        """Take its name, its inventory and a directory for files of ours; nothing is done yet."""
+        self.name = name
+        self.inventory = inventory
+        document = yaml.safe_load((inventory / "hosts.yml").read_text(encoding="utf-8"))
+        groups = document["all"]["children"]
+        self.brokers, self.sinks, self.agents = (list(groups[name]["hosts"]) for name in ("kafka", "sinks", "agents"))
+        self.database: str = next(iter(groups["timescaledb"]["hosts"]))
+        self.web: str = next(iter(groups["web"]["hosts"]))
+        self._hosts: dict[str, Any] = groups["lab"]["hosts"]
+        self._to_boot = lab_hosts(document)
+        self._scratch = scratch
+        self._product: _Product | None = None
+
+    # ---------------------------------------------------------------- the hosts
+
+    def program(self, *arguments: str, timeout: float = 300) -> str:
+        """Run a verb of tests/lab/lab; give what it printed."""
+        return self._run([str(LAB_PROGRAM), *arguments], timeout=timeout)
+
+    def on(self, host: str, command: str, typed: str = "", *, timeout: float = 120) -> str:
+        """Run a shell command on a host as root, also with its network cut off; give what it printed.
+
+        Raises:
+            CaseError: it failed.
+        """
+        return self._run([str(LAB_PROGRAM), "sh", host, "bash", "-c", command], typed, timeout=timeout)
+
+    def everywhere(self, hosts: Sequence[str], command: str) -> None:
+        """Run a shell command on several hosts at once."""
+        words = [[str(LAB_PROGRAM), "sh", host, "bash", "-c", command] for host in hosts]
+        running = [subprocess.Popen(each, env=environment(), stdin=subprocess.DEVNULL) for each in words]
+        for host, process in zip(hosts, running, strict=True):
+            if process.wait(120):
+                raise CaseError(f"{host}: {command}: exit status {process.returncode}")
+
+    def is_active(self, host: str, unit: str) -> bool:
+        """Tell whether a unit runs."""
+        return self.on(host, f"systemctl is-active {unit} || true").strip() == "active"
+
+    def play(self, playbook: str, *arguments: str, timeout: float = 900) -> str:
+        """Run a playbook on the lab; give what it printed."""
+        command = [str(BIN / "ansible-playbook"), "-i", str(self.inventory), playbook, *arguments]
+        return self._run(command, timeout=timeout)
+
+    def journal(self, host: str, unit: str, since: datetime) -> str:
+        """Give what a unit said since a time."""
+        at = since.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return self.on(host, f"journalctl -q --no-pager -o cat -u {unit} --since '{at}'")
+
+    def address(self, host: str) -> str:
+        """Give a host's address."""
+        net = self.services.kafka_host.split(",")[0].rpartition(".")[0]
+        return f"{net}.{self._hosts[host]['ansible_host'].rpartition('.')[2]}"
+
+    @property
+    def directory(self) -> Path:
+        """Where the lab keeps its keys and secrets, and the list of targets."""
+        return LAB_ROOT / "labs" / self.name
+
+    def _run(self, command: Sequence[str], typed: str = "", *, timeout: float) -> str:
+        try:
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+                input=typed,
+                cwd=TOP,
+                env=environment(),
+                timeout=timeout,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise CaseError(f"{' '.join(command)}: no end in {timeout:g} s") from error
+        if done.returncode:
+            said = f"{done.stdout[-1500:]}\n{done.stderr[-1500:]}".strip()
+            raise CaseError(f"{' '.join(command)}: exit status {done.returncode}\n{said}")
+        return done.stdout
+
+    # ---------------------------------------------------------------- the network
+
+    @contextlib.contextmanager
+    def blackhole(self, hosts: Sequence[str], others: Sequence[str], *, one_way: bool = False) -> Iterator[None]:
+        """Drop every packet between two sets of hosts, without a word to either; one way: only from the first."""
+        pairs = [(self.address(host), self.address(other)) for host in hosts for other in others]
+        rules = [(a, b) for a, b in pairs] + ([] if one_way else [(b, a) for a, b in pairs])
+        try:
+            for source, target in rules:
+                self._firewall("-I", source, target)
+            yield
+        finally:
+            for source, target in rules:
+                self._firewall("-D", source, target)
+
+    def _firewall(self, verb: str, source: str, target: str) -> None:
+        rule = [
+            "FORWARD",
+            "-s",
+            source,
+            "-d",
+            target,
+            "-m",
+            "comment",
+            "--comment",
+            f"{_TAG}-{self.name}",
+            "-j",
+            "DROP",
+        ]
+        self._run([*_SUDO, "iptables", "-w", verb, *rule], timeout=30)
+
+    def clear_firewall(self) -> None:
+        """Remove every rule of ours that a run which was killed has left."""
+        for line in self._run([*_SUDO, "iptables", "-w", "-S", "FORWARD"], timeout=30).splitlines():
+            if f"{_TAG}-{self.name}" in line:
+                words = line.replace('"', "").split()
+                self._run([*_SUDO, "iptables", "-w", "-D", *words[1:]], timeout=30)
+
+    # ---------------------------------------------------------------- setting up
+
+    def boot(self) -> None:
+        """Boot the hosts and install everything."""
+        self.program("up", *self._to_boot)
+        targets = self.directory / "targets.yml"
+        if not targets.exists():
+            targets.write_text(_targets([], 60), encoding="utf-8")
+        self.play("playbooks/site.yml", "--skip-tags", "verify")
+
+    def equip(self) -> None:
+        """Put the sites on web1 and the recorders beside the agents, or bring them up to date."""
+        self._serve(self.web, "site", _SITE, f"{SITE_PORT} {_SITE_LOG}", "root")
+        for agent in self.agents:
+            self._serve(agent, "recorder", _RECORDER, f"run {OUTBOX} {LEDGER}", "webmon-agent")
+
+    def _serve(self, host: str, what: str, path: str, arguments: str, user: str) -> None:
+        unit = _UNIT.format(what=what, command=f"{path} {arguments}", user=user)
+        self.on(host, f"cat > {path}", (HERE / f"{what}.py").read_text(encoding="utf-8"))
+        self.on(host, f"cat > /etc/systemd/system/webmon-fault-{what}.service", unit)
+        name = f"webmon-fault-{what}.service"
+        self.on(host, f"systemctl daemon-reload && systemctl enable -q {name} && systemctl restart {name}")
+
+    def mend(self) -> None:
+        """Undo what a case may have left behind: rules, frozen hosts, hosts and services that are down."""
+        self.clear_firewall()
+        down = [line.split()[0] for line in self.program("status").splitlines() if line.split()[-1] == "down"]
+        if down:
+            self.program("start", *down)
+        jobs = {
+            **dict.fromkeys(self.brokers, "kafka"),
+            self.database: "postgresql@17-main",
+            **dict.fromkeys(self.sinks, "webmon-sink"),
+            **dict.fromkeys(self.agents, "webmon-agent webmon-fault-recorder"),
+            self.web: "webmon-fault-site",
+        }
+        for host, units in jobs.items():
+            self.on(host, f"systemctl kill -s CONT {units} || true; systemctl reset-failed; systemctl start {units}")
+
+    # ---------------------------------------------------------------- what is watched
+
+    def watch(self, names: Sequence[str], interval: float) -> None:
+        """Let the agents watch these plain sites."""
+        self.watch_list(_targets(names, interval))
+
+    def watch_list(self, text: str) -> None:
+        """Let the agents watch the list of a targets file."""
+        (self.directory / "targets.yml").write_text(text, encoding="utf-8")
+        for agent in self.agents:
+            self.on(agent, "cat > /etc/webmon/agent/targets/targets.yml", text)
+            self.on(agent, "systemctl reload webmon-agent")
+
+    def recorded(self, prefix: str) -> judge.Ledger:
+        """Give what the recorders have of the targets whose names begin so."""
+        ledger: judge.Ledger = {}
+        for agent in self.agents:
+            dump = f"{_AS_AGENT} dump {OUTBOX} {LEDGER}"
+            ledger |= judge.read_ledger(self.on(agent, f"{dump} | grep -F '{prefix}' || true").splitlines(), prefix)
+        return ledger
+
+    def served(self, prefix: str) -> judge.Sites:
+        """Give what the sites served of the targets whose names begin so."""
+        return judge.Sites(self.on(self.web, f"grep -F '/{prefix}' {_SITE_LOG} || true").splitlines())
+
+    def waiting(self, agent: str, prefix: str) -> int:
+        """Give how many results of such targets wait in an agent's outbox."""
+        return int(self.on(agent, f"{_AS_AGENT} waiting {OUTBOX} {prefix}"))
+
+    # ---------------------------------------------------------------- Kafka and the store
+
+    @property
+    def services(self) -> Services:
+        """Where Kafka and the database are, and what an administrator of them has."""
+        return self.product.services
+
+    @property
+    def product(self) -> "_Product":
+        """Kafka and the store, with the product's own names."""
+        if self._product is None:
+            services = find()
+            net = services.kafka_host.rpartition(".")[0]
+            numbers = [self._hosts[broker]["ansible_host"].rpartition(".")[2] for broker in self.brokers]
+            brokers = ",".join(f"{net}.{number}" for number in numbers)
+            self._product = _Product(dataclasses.replace(services, kafka_host=brokers), self._scratch)
+        return self._product
+
+    def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run a statement as the owner; {t}, {t_series} and so on are the tables."""
+        return self.product.sql(statement, *values)
+
+    def psql(self, statement: str) -> str:
+        """Run a statement as the superuser, on the database's host."""
+        return self.on(self.database, "runuser -u postgres -- psql -d webmon -XqAt", statement).strip()
+
+    def newest(self, prefix: str) -> dict[str, datetime]:
+        """Give the time of the newest row of such targets, by agent."""
+        found = self.sql(
+            "SELECT a.agent, max(m.time) FROM {t_series} AS s "
+            "JOIN {t_targets} AS t ON t.id = s.target_id JOIN {t_agents} AS a ON a.id = s.agent_id "
+            "JOIN {t} AS m ON m.series_id = s.id AND m.time > now() - INTERVAL '1 hour' "
+            "WHERE starts_with(t.target, %s) GROUP BY 1",
+            prefix,
+        )
+        return dict(found)
+
+    def rows(self, prefix: str) -> list[tuple[judge.Key, Outcome]]:
+        """Give every row of such targets."""
+        return judge.rows_of(
+            (agent, target, time, outcome)
+            for agent, target, time, outcome in self.sql(
+                "SELECT a.agent, t.target, m.time, {t_outcome_of}(m.outcome)::text FROM {t} AS m "
+                "JOIN {t_series} AS s ON s.id = m.series_id "
+                "JOIN {t_targets} AS t ON t.id = s.target_id JOIN {t_agents} AS a ON a.id = s.agent_id "
+                "WHERE starts_with(t.target, %s)",
+                prefix,
+            )
+        )
+
+    def rollups_that_differ(self, prefix: str) -> dict[str, int]:
+        """Roll up whatever is marked, the running hour too, and count what says something else than the rows."""
+        differing = {}
+        for what, query in judge.ROLLUPS_THAT_DIFFER.items():
+            if what in ("hourly", "daily"):
+                self._roll_up()
+            differing[what] = int(self.sql(query, prefix)[0][0])
+        return differing
+
+    def _roll_up(self) -> None:
+        services = self.services
+        connection = psycopg2.connect(
+            host=services.postgres_host,
+            port=services.postgres_port,
+            dbname=services.database,
+            user=services.owner,
+            password=services.owner_password,
+            sslmode="require",
+            options="-c timezone=UTC",
+        )
+        try:
+            ahead = datetime.now(UTC) + timedelta(hours=3)
+            while roll_up(connection, Tables(self.product.table), before=ahead, wait=True) == MOST_BUCKETS:
+                pass
+        finally:
+            connection.close()
+
+    def lag(self) -> int:
+        """Give how many messages of the topic the sinks have not told the group of."""
+        return sum(end - committed for committed, end in self.product.offsets().values())
+
+    def uncommitted_but_stored(self) -> int:
+        """Count the messages that are stored and that the group does not know of: what a sink that dies now leaves."""
+        return sum(self.is_stored(result) for result in self.product.uncommitted())
+
+    def is_stored(self, result: CheckResult) -> bool:
+        """Tell whether a result has a row."""
+        found = self.sql(
+            "SELECT 1 FROM {t} AS m JOIN {t_series} AS s ON s.id = m.series_id "
+            "JOIN {t_targets} AS t ON t.id = s.target_id JOIN {t_agents} AS a ON a.id = s.agent_id "
+            "WHERE m.time = %s AND t.target = %s AND a.agent = %s",
+            result.time,
+            result.target,
+            result.agent,
+        )
+        return bool(found)
+
+
+class _Product(Stage):
+    """The stage with the names that the product itself has in a lab."""
+
+    def __init__(self, services: Services, directory: Path) -> None:
+        super().__init__(services, directory)
+        self.table = "web_health_metrics"
+        self.topic = "webmon-results"
+        self.roles = ["webmon_sink", "webmon_reader"]
+        self.group = "webmon-sink"
+
+    @contextlib.contextmanager
+    def _consumer(self) -> Iterator[Any]:
+        consumer = KafkaConsumer(**(kafka.consumer_args(self.kafka_settings("init")) | {"group_id": None}))
+        try:
+            yield consumer
+        finally:
+            consumer.close()
+
+    def offsets(self) -> dict[int, tuple[int, int]]:
+        """Give what the group has behind it and the end, by partition."""
+        with self.admin() as admin:
+            told = admin.list_group_offsets({self.group: None})[self.group]
+        committed = {at.partition: offset.offset for at, offset in told.items() if at.topic == self.topic}
+        with self._consumer() as consumer:
+            partitions = [TopicPartition(self.topic, number) for number in consumer.partitions_for_topic(self.topic)]
+            ends = consumer.end_offsets(partitions)
+        return {at.partition: (committed.get(at.partition, 0), end) for at, end in ends.items()}
+
+    def uncommitted(self) -> list[CheckResult]:
+        """Give the results that the group has before it."""
+        found: list[CheckResult] = []
+        offsets = {TopicPartition(self.topic, number): at for number, at in self.offsets().items()}
+        with self._consumer() as consumer:
+            consumer.assign(list(offsets))
+            for partition, (committed, _) in offsets.items():
+                consumer.seek(partition, committed)
+            deadline = time.monotonic() + 20
+            while any(consumer.position(at) < end for at, (_, end) in offsets.items()):
+                if time.monotonic() > deadline:
+                    raise CaseError("Kafka does not give what the group has before it")
+                for records in consumer.poll(timeout_ms=500).values():
+                    found += [decode(record.value) for record in records]
+        return found
+
+
+def _targets(names: Sequence[str], interval: float) -> str:
+    targets = [{"name": name, "url": f"http://web1:{SITE_PORT}/{name}"} for name in names]
+    # A list is never empty.
+    idle = {"name": "idle", "url": f"http://web1:{SITE_PORT}/idle", "interval": 60}
+    document = {"defaults": {"interval": interval, "timeout": min(interval, 5.0)}, "targets": [*targets, idle]}
+    return yaml.safe_dump(document, sort_keys=False, width=1000)
