@@ -1,4 +1,4 @@
-"""What `make test` runs, and CI: lint and unit tests, the roles, the demo on a lab of its own, the tests on it.
+"""What `make test` runs, and CI: lint and unit tests, the roles, the demo on a lab of its own, tests and faults on it.
 
 `python -m tests.everything` runs it all and leaves nothing behind. With a name it runs that part alone: check,
 molecule [ROLE], integration, e2e; the last two keep their lab up for the next time (`make test-down`). So does bench
@@ -98,6 +98,15 @@ def e2e(steps: Steps) -> None:
     steps.run("End-to-end tests, on the test lab", Job("e2e", [*PYTEST, "tests/e2e"], TEST_LAB, show=True))
 
 
+def faults(steps: Steps) -> None:
+    """Run the most telling faults on the test lab, as short as they say something."""
+    command = [BIN / "python", "-m", "tests.faults", "--as-is", "--short", "--scale", "0.05"]
+    steps.run(
+        "The most telling faults, on the test lab",
+        Job("faults", [*command, "--inventory", TOP / "inventory/lab"], TEST_LAB, show=True),
+    )
+
+
 def bench(steps: Steps, names: Sequence[str], *, full: bool) -> None:
     """Measure against the bars; all but the agent's bench need Kafka and TimescaleDB."""
     if set(names) != {"agent"}:
@@ -127,6 +136,7 @@ def everything(steps: Steps) -> None:
         steps.run("The demo again: nothing may change", Job("demo again", [*DEMO, "--unchanged"], TEST_LAB, show=True))
         integration(steps)
         e2e(steps)
+        faults(steps)
     finally:
         take_down(steps)
 
@@ -168,7 +178,7 @@ def main() -> int:
     parser.add_argument("--full", action="store_true", help="benches at full size")
     options = parser.parse_args()
     stop_on_sigterm()
-    steps = Steps(options.part or "test", {None: 9, "check": 1, "molecule": 2}.get(options.part, 2), lines=400)
+    steps = Steps(options.part or "test", {None: 10, "check": 1, "molecule": 2}.get(options.part, 2), lines=400)
     try:
         if options.part == "check":
             check(steps)

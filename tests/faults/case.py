@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
+import psycopg2
+from kafka.errors import KafkaError
+
 from tests.faults import judge
 from tests.faults.lab import CaseError, Lab, await_
 from tests.lab.steps import say
@@ -75,7 +78,10 @@ class Run:
 
     def is_fresh(self, agents: Sequence[str] = ()) -> bool:
         """Tell whether each agent's newest row is of just now."""
-        newest = self.lab.newest(self.prefix)
+        try:
+            newest = self.lab.newest(self.prefix)
+        except psycopg2.OperationalError:  # the database is not there yet
+            return False
         oldest = datetime.now(UTC) - timedelta(seconds=self.interval + FRESH_SECS)
         return all(agent in newest and newest[agent] >= oldest for agent in agents or self.lab.agents)
 
@@ -101,7 +107,7 @@ class Run:
             )
             await_(lambda: int(self.lab.psql(waits)) > 0, "a sink in the middle of its batch", 40)
             yield
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(psycopg2.Error):  # the server may be gone, which ends the lock as well
                 cursor.execute("ROLLBACK")
 
 
@@ -170,8 +176,8 @@ def run_case(lab: Lab, chosen: Case, seed: int, scale: float) -> Result:
         run.problems += faults
         run.problems += judge.rollup_faults(lab.rollups_that_differ(run.prefix))
         run.expect(verdict.longest_gap <= run.gap_may_be, f"no check of a target for {verdict.longest_gap:.0f} s")
-    except CaseError as error:
-        run.problems.append(str(error))
+    except (CaseError, KafkaError, psycopg2.Error) as error:
+        run.problems.append(f"{type(error).__name__}: {error}")
     seconds = time.monotonic() - began
     at = f"{run.began:%Y-%m-%d %H:%M} UTC"
     return Result(chosen.number, chosen.title, seed, scale, verdict, recovered, run.problems, run.notes, seconds, at)

@@ -15,7 +15,7 @@ import yaml
 from kafka import KafkaConsumer, TopicPartition
 
 from tests.faults import judge
-from tests.integration.services import Services, find
+from tests.integration.services import Services, find, lab_password
 from tests.integration.stage import Stage
 from tests.lab.demo import lab_hosts
 from tests.lab.steps import BIN, LAB_PROGRAM, LAB_ROOT, TOP, environment
@@ -253,6 +253,10 @@ class Lab:
         return int(self.on(agent, f"{_AS_AGENT} waiting {OUTBOX} {prefix}"))
 
     # ---------------------------------------------------------------- Kafka and the store
+
+    def password(self, role: str) -> str:
+        """Give a database password of the lab's, such as postgres-sink."""
+        return lab_password(self.directory, role)
 
     @property
     def services(self) -> Services:

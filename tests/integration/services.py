@@ -137,13 +137,19 @@ def _from_document(document: dict[str, Any]) -> Services:
     )
 
 
+def lab_password(lab: Path, role: str) -> str:
+    """Give the password of a role (postgres-owner, postgres-sink, postgres-reader) in a lab's database."""
+    return _secret(lab, role) + _LAB_HARD
+
+
+def _secret(lab: Path, what: str) -> str:
+    return (lab / "secrets" / what).read_text(encoding="utf-8").split()[0]
+
+
 def _of_lab(name: str) -> Services:
     lab = Path(os.environ.get("LAB_ROOT", "/var/lib/webmon-lab")) / "labs" / name
     net = os.environ.get("LAB_NET") or _LAB_NETS[name]
     program = str(ROOT / "tests/lab/lab")
-
-    def secret(what: str) -> str:
-        return (lab / "secrets" / what).read_text(encoding="utf-8").split()[0]
 
     commands = {
         "stop": "systemctl stop kafka",
@@ -161,8 +167,8 @@ def _of_lab(name: str) -> Services:
         postgres_port=5432,
         database="webmon",
         owner="webmon_owner",
-        owner_password=secret("postgres-owner") + _LAB_HARD,
+        owner_password=lab_password(lab, "postgres-owner"),
         ca=lab / "pki/ca.pem",
         ca_key=lab / "pki/ca.key",
-        ca_passphrase=secret("authority"),
+        ca_passphrase=_secret(lab, "authority"),
     )
