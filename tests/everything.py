@@ -100,7 +100,7 @@ def e2e(steps: Steps) -> None:
 
 def faults(steps: Steps) -> None:
     """Run the most telling faults on the test lab, as short as they say something."""
-    command = [BIN / "python", "-m", "tests.faults", "--as-is", "--short", "--scale", "0.05"]
+    command = [str(BIN / "python"), "-m", "tests.faults", "--as-is", "--short", "--scale", "0.05"]
     steps.run(
         "The most telling faults, on the test lab",
         Job("faults", [*command, "--inventory", TOP / "inventory/lab"], TEST_LAB, show=True),
