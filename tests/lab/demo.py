@@ -147,6 +147,10 @@ def demo(steps: Steps, users_targets: Path | None, *, unchanged: bool) -> None:
     if unchanged and (touched := sorted(host for host, counts in recap(output).items() if any(counts))):
         say(f"FAILED: a second run changed {', '.join(touched)}; the log: {steps.logs / 'site.log'}")
         raise StepError
+    if "playbooks/upgrade.yml" in output:
+        # The hosts were there, with what this checkout was then.
+        steps.total += 1
+        steps.run("Bring this release, host by host", Job("upgrade", playbook("playbooks/upgrade.yml")))
     wait_for_results(steps, target_names(list_of_targets.read_text()), vantages(inventory))
     say("\n" + on_sink("webmon status").stdout.rstrip())
 
