@@ -1,13 +1,12 @@
-"""`python -m tests.bench [--full] [NAME ...]`: measure, print one table, and keep it as build/bench.json.
+"""`python -m tests.bench [--full] [NAME ...]`: measure, print one table, and keep it in build/bench.json.
 
-Each bench is a module of this package that has BENCH (tests/bench/figures.py). Exit status: 0 where every bar holds,
-1 where one falls short.
+Each bench is a module of this package that has BENCH (tests/bench/figures.py). `--document` measures nothing: it writes
+docs/ from what is kept. Exit status: 0 where every bar holds, 1 where one falls short.
 """
 
 import argparse
 import importlib
 import importlib.metadata
-import json
 import os
 import pkgutil
 import platform
@@ -15,13 +14,14 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import tests.bench
+from tests.bench import document, kept
 from tests.bench.figures import Bench, Figure, number
+from tests.bench.kept import LOAD, Run
 
 OUTPUT: Final = Path("build/bench.json")
 
@@ -46,7 +46,6 @@ def machine() -> dict[str, str]:
         "system": f"{platform.freedesktop_os_release()['PRETTY_NAME']}, Linux {platform.release()}",
         "python": platform.python_version(),
         "webmon": importlib.metadata.version("webmon"),
-        "load when it began": f"{os.getloadavg()[0]:.2f}",
     }
 
 
@@ -71,36 +70,47 @@ def show(facts: Mapping[str, str], figures: Sequence[tuple[str, Figure]]) -> str
     return f"{head}\n\n{table(rows, right=2)}"
 
 
+def run(name: str, bench: Bench, *, full: bool) -> Run:
+    """Run a bench, and tell each figure as it comes."""
+    facts = machine() | {LOAD: f"{os.getloadavg()[0]:.2f}"}
+    began = time.monotonic()
+    figures = []
+    for figure in ((full and bench.full) or bench.figures)():
+        figures.append(figure)
+        sys.stderr.write(f"{name}: {figure.name}: {number(figure.value)} {figure.unit}\n")
+    facts |= bench.versions()
+    secs = time.monotonic() - began
+    sys.stderr.write(f"{name}: took {secs:.0f} s\n")
+    command = f"make bench BENCH={name}" + (" FULL=1" if full and bench.full else "")
+    return Run(datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), command, round(secs), facts, figures)
+
+
 def main() -> int:
     """Run the benches that were named, or all."""
     known = benches()
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("name", nargs="*", help=f"of {', '.join(known)}; all without one")
     parser.add_argument("--full", action="store_true", help="at full size, where a bench has one: many minutes")
+    parser.add_argument(
+        "--document", action="store_true", help="write docs/ from what was measured, and measure nothing"
+    )
     options = parser.parse_args()
+    if options.document:
+        print("\n".join(str(path) for path in document.update(OUTPUT)))
+        return 0
     names = options.name or list(known)
     if unknown := set(names) - set(known):
         parser.error(f"no bench is named {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    facts = machine()
-    figures: list[tuple[str, Figure]] = []
+    runs = {}
     for name in names:
-        began = time.monotonic()
-        bench = known[name]
-        measure = (options.full and bench.full) or bench.figures
-        for figure in measure():
-            figures.append((name, figure))
-            sys.stderr.write(f"{name}: {figure.name}: {number(figure.value)} {figure.unit}\n")
-        facts |= bench.versions()
-        sys.stderr.write(f"{name}: took {time.monotonic() - began:.0f} s\n")
-    kept = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "facts": facts,
-        "figures": [{"bench": name, **asdict(f), "holds": f.holds} for name, f in figures],
-    }
-    OUTPUT.parent.mkdir(exist_ok=True)
-    OUTPUT.write_text(json.dumps(kept, indent=2) + "\n")
-    print(f"\n{show(facts, figures)}\n\nkept as {OUTPUT}")
-    return int(any(f.holds is False for _, f in figures))
+        runs[name] = run(name, known[name], full=options.full)
+        # One that fails later takes nothing away.
+        kept.write(OUTPUT, kept.read(OUTPUT) | {name: runs[name]})
+    facts = {key: value for run in runs.values() for key, value in run.facts.items() if key != LOAD}
+    loads = ", ".join(f"{name} {run.facts[LOAD]}" for name, run in runs.items())
+    figures = [(name, figure) for name, run in runs.items() for figure in run.figures]
+    print(f"\n{show(facts | {LOAD: loads}, figures)}\n\nkept in {OUTPUT}")
+    return int(any(figure.holds is False for _, figure in figures))
 
 
 if __name__ == "__main__":

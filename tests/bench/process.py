@@ -28,6 +28,11 @@ def threads(pid: int) -> int:
     return _status(pid, "Threads")
 
 
+def descriptors(pid: int) -> int:
+    """Give the number of open descriptors of a process."""
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
 def _status(pid: int, field: str) -> int:
     found = re.search(rf"^{field}:\s*(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     assert found is not None

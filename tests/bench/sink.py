@@ -65,16 +65,21 @@ QUICK: Final = _Size(stored=50_000, behind=100_000, kept=1_000_000, runs=3)
 FULL: Final = _Size(stored=200_000, behind=1_000_000, kept=10_000_000, runs=3)
 
 
-def checks(count: int, *, targets: int = TARGETS) -> Iterator[CheckResult]:
-    """Give the results of a fleet in the order of time, the last one now: one in a hundred failed."""
+def checks(
+    count: int, *, targets: int = TARGETS, last: datetime | None = None, every: int = 1, first: int = 0
+) -> Iterator[CheckResult]:
+    """Give the results of a fleet in the order of time, the last one now (or then): one in a hundred failed.
+
+    With `every` only each so manieth, from `first` on: a part for each of several processes.
+    """
     draw = random.Random(1)
     fleet = targets * VANTAGES
-    last = datetime.now(UTC)
+    last = last or datetime.now(UTC)
     step = timedelta(seconds=INTERVAL / fleet)
     names = ("dns", "connect", "tls", "first_byte", "transfer")
     phases = [Phases(**{name: draw.lognormvariate(-4, 0.8) for name in names}) for _ in range(997)]
-    expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=60)
-    for number in range(count):
+    expires = last.replace(microsecond=0) + timedelta(days=60)
+    for number in range(first, count, every):
         target, agent = divmod(number % fleet, VANTAGES)
         slot = last - step * (count - number)
         took = phases[number % len(phases)]
@@ -455,9 +460,12 @@ def figures(size: _Size = QUICK) -> Iterator[Figure]:
 def versions() -> dict[str, str]:
     """Give what was measured."""
     with a_stage() as stage:
+        with stage.admin() as admin:
+            broker = ".".join(map(str, admin._manager.broker_version))
         server = stage.sql("SHOW server_version")[0][0]
         timescaledb = stage.sql("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")[0][0]
     return {
+        "Kafka": broker,
         "PostgreSQL": str(server),
         "TimescaleDB": str(timescaledb),
         "kafka-python": version("kafka-python"),
