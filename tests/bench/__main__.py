@@ -96,7 +96,10 @@ def main() -> int:
     )
     options = parser.parse_args()
     if options.document:
-        print("\n".join(str(path) for path in document.update(OUTPUT)))
+        try:
+            print("\n".join(str(path) for path in document.update(OUTPUT)))
+        except LookupError as error:
+            parser.error(str(error))
         return 0
     names = options.name or list(known)
     if unknown := set(names) - set(known):
