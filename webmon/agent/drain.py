@@ -12,6 +12,7 @@ from webmon.settings import AgentSettings
 
 _LOOK_SECS: Final = 0.1
 _STOP_SECS: Final = 15.0
+_MOMENT: Final = "%Y-%m-%d %H:%M:%S"
 
 
 def run(settings: AgentSettings, path: Path | None, seconds: float) -> int:
@@ -34,13 +35,15 @@ def run(settings: AgentSettings, path: Path | None, seconds: float) -> int:
     try:
         found = len(outbox)
         left = _empty(outbox, publisher, seconds)
+        span = outbox.span()
     finally:
         publisher.stop(_STOP_SECS)
         outbox.close(_STOP_SECS)
     # What stands in for a file that cannot be read is empty too.
     if left or not outbox.is_on_disk:
         why = publisher.away_cause or ("not done in time" if outbox.is_on_disk else "the file can't be read")
-        print(f"{path}: {left} of {found} results are left: {why}; nothing is lost, try again later")
+        when = f" (of {span[0]:{_MOMENT}} to {span[1]:{_MOMENT}} UTC)" if span else ""
+        print(f"{path}: {left} of {found} results{when} are left: {why}; nothing is lost, try again later")
         return 1
     for file in (path, path.with_name(path.name + ".lock")):
         file.unlink(missing_ok=True)

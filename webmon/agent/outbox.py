@@ -90,6 +90,11 @@ class _Spool:
         found = self._db.execute("SELECT id, key, value FROM results WHERE id > ? ORDER BY id LIMIT ?", (after, most))
         return [Row(*row) for row in found]
 
+    def bounds(self) -> tuple[int | None, int | None]:
+        """Give the ids of the oldest row and of the newest."""
+        oldest, newest = self._db.execute("SELECT min(id), max(id) FROM results").fetchone()
+        return oldest, newest
+
     def used(self) -> int:
         """Give the bytes of the pages in use."""
         return (self._pragma("page_count") - self._pragma("freelist_count")) * self._page
@@ -184,6 +189,18 @@ class Outbox:
     def __len__(self) -> int:
         """Give how many results wait, those not yet committed included."""
         return self._spool.count + len(self._pending)
+
+    def span(self) -> tuple[datetime, datetime] | None:
+        """Give when the oldest and the newest committed result were put; None where there is none."""
+        with self._lock:
+            try:
+                oldest, newest = self._spool.bounds()
+            except sqlite3.Error:
+                return None
+        if oldest is None or newest is None:
+            return None
+        # The ids are the microseconds of that moment, or just after it.
+        return datetime.fromtimestamp(oldest / 1e6, UTC), datetime.fromtimestamp(newest / 1e6, UTC)
 
     def used(self) -> int:
         """Give the bytes in use."""

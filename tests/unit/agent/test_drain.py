@@ -1,6 +1,8 @@
 """`webmon drain`: what an outbox holds goes to Kafka, and the file goes only when it is empty."""
 
+import re
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -64,7 +66,11 @@ def test_what_kafka_does_not_acknowledge_stays_and_the_cause_is_told(
 ) -> None:
     assert cli.main(["drain", "--env-file", str(env_file), "--timeout", "1", str(outbox)]) == 1
     out = capsys.readouterr().out
-    assert out.startswith(f"{outbox}: 3 of 3 results are left: Kafka at 127.0.0.1:1 (KAFKA_HOST, KAFKA_PORT): ")
+    told = r": 3 of 3 results \(of (.*) to (.*) UTC\) are left: Kafka at 127\.0\.0\.1:1 \(KAFKA_HOST, KAFKA_PORT\): "
+    found = re.match(re.escape(str(outbox)) + told, out)
+    assert found, out
+    oldest, newest = (datetime.fromisoformat(f"{moment}+00:00") for moment in found.groups())
+    assert datetime.now(UTC) - timedelta(minutes=1) < oldest <= newest <= datetime.now(UTC)
     left = Outbox(outbox, 1_000_000)
     assert len(left) == 3
     left.close(5)
