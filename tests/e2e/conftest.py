@@ -1,9 +1,11 @@
 """The lab that `make demo` made."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
+from tests.e2e import more as more_hosts
 from tests.e2e.lab import Lab
 
 
@@ -14,3 +16,10 @@ def lab() -> Lab:
     if not name:
         pytest.fail("LAB_NAME is not set: `make test` runs these tests on the lab that it makes")
     return Lab(name)
+
+
+@pytest.fixture(scope="session")
+def more(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[more_hosts.More]:
+    """One more host, with secrets planted on it; test_taking_out.py, the last that has it, takes it out."""
+    yield more_hosts.install(lab, tmp_path_factory.mktemp("more"))
+    lab.do("down", more_hosts.HOST)

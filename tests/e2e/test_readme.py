@@ -44,6 +44,9 @@ ON_HOSTS = {
 }
 """Commands that the README gives for a host, and one where they must work."""
 
+CHANGES_THE_LAB = {"playbooks/remove.yml": "test_taking_out.py"}
+"""Playbooks that are only looked at here, in check mode, and where they are run."""
+
 URL = "http://web1/"
 """What stands for a user's URL here."""
 
@@ -98,14 +101,17 @@ def test_the_commands_for_the_controller_work_and_change_nothing_on_a_finished_l
     for command in commands():
         if not command.startswith((".venv/bin/", "cp ")):
             continue
-        out = run(command, checkout, lab)
+        looked_at = any(playbook in command for playbook in CHANGES_THE_LAB)
+        out = run(f"{command} --check" if looked_at else command, checkout, lab)
         if command == "cp -r inventory/example inventory/mine":
             # The example names hosts that nobody has; from here on it is the lab's.
             assert (checkout / "inventory/mine/hosts.yml").exists()
             shutil.rmtree(checkout / "inventory/mine")
             shutil.copytree(checkout / "inventory/lab", checkout / "inventory/mine")
         if "ansible-playbook" in command:
-            assert set(recap(out).values()) == {(0, 0, 0)}, out
+            assert {counts[1:] if looked_at else counts for counts in recap(out).values()} == {
+                (0, 0) if looked_at else (0, 0, 0)
+            }, out
 
 
 @pytest.mark.parametrize("command", ON_HOSTS)

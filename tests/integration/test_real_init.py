@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import psycopg2
 import pytest
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
 from tests.integration.stage import READER_PASSWORD, SINK_PASSWORD, Stage, recent
@@ -109,6 +109,7 @@ def test_a_new_password_is_set_and_told_as_a_change(stage: Stage) -> None:
         "CREATE INDEX ON {t} (http_status)",
         "DROP VIEW {t_view}",
         "SELECT rolpassword FROM pg_authid",
+        "SELECT passwd FROM pg_shadow",
         "SELECT pg_read_file('/etc/passwd')",
         "INSERT INTO {t_migrations} VALUES (2, 'x', 'x')",
         "ALTER TABLE {t} ADD COLUMN x integer",
@@ -119,6 +120,19 @@ def test_a_new_password_is_set_and_told_as_a_change(stage: Stage) -> None:
 def test_a_sink_may_add_and_describe_only(shared_stage: Stage, statement: str) -> None:
     with shared_stage.database(shared_stage.roles[0], SINK_PASSWORD) as cursor, pytest.raises(NO_PRIVILEGE):
         cursor.execute(_named(shared_stage, statement))
+
+
+def test_a_table_that_is_not_webmons_is_closed_to_sinks_and_readers(shared_stage: Stage) -> None:
+    other = f"{shared_stage.name}_other"
+    shared_stage.sql(f"CREATE TABLE {other} (secret text)")
+    try:
+        for role, password in zip(shared_stage.roles, (SINK_PASSWORD, READER_PASSWORD), strict=True):
+            with shared_stage.database(role, password) as cursor:
+                for verb in ("SELECT * FROM", "DELETE FROM", "DROP TABLE"):
+                    with pytest.raises(NO_PRIVILEGE):
+                        cursor.execute(f"{verb} {other}")
+    finally:
+        shared_stage.sql(f"DROP TABLE {other}")
 
 
 @pytest.mark.parametrize(
@@ -159,11 +173,28 @@ def test_principals_may_do_their_part_on_kafka_and_no_other(stage: Stage) -> Non
     def read(unit: str, topic: str, group: str | None) -> Callable[[], bool]:
         return lambda: _read(stage, unit, topic, group)
 
+    other = f"{stage.topic}.other"
+    with stage.admin() as admin:
+        admin.create_topics({other: {"num_partitions": 1, "replication_factor": 1}})
+
+    def make_topic(unit: str) -> Callable[[], bool]:
+        def make() -> bool:
+            with contextlib.closing(KafkaAdminClient(**kafka.admin_args(stage.kafka_settings(unit)))) as admin:
+                made = admin.create_topics([f"{stage.topic}.made-by-{unit}"], raise_errors=False)
+            return not any(topic["error_code"] for topic in made["topics"])
+
+        return make
+
+    assert make_topic("init")()
+    assert write("init", other)()
     assert write("agent", stage.topic)()
     assert write("sink", dead_letters)()
     assert read("sink", stage.topic, stage.topic)()
     forbidden = {
         "an agent writes dead letters": write("agent", dead_letters),
+        "an agent writes another topic": write("agent", other),
+        "an agent makes a topic": make_topic("agent"),
+        "a sink makes a topic": make_topic("sink"),
         "a sink writes results": write("sink", stage.topic),
         "an agent reads": read("agent", stage.topic, None),
         "an agent joins the group": read("agent", stage.topic, stage.topic),

@@ -1,0 +1,157 @@
+"""One more host beside those of the lab's inventory: agent, sink and report at once, with secrets planted on it."""
+
+import contextlib
+import dataclasses
+import re
+import secrets
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Self
+
+import yaml
+
+from tests.e2e.lab import Lab
+
+HOST: Final = "more1"
+DOWN: Final = "down1"
+"""A host of the same inventory; nothing answers at its address."""
+_SAMPLE_SECS: Final = 0.2
+
+
+class Words:
+    """Secrets by name, each a text that stands nowhere by chance."""
+
+    def __init__(self, words: Mapping[str, str]) -> None:
+        """Take them."""
+        assert all(len(word) >= 16 for word in words.values())
+        self._names = {word: name for name, word in words.items()}
+        self._pattern = re.compile(b"|".join(re.escape(word.encode()) for word in self._names))
+
+    def within(self, text: str | bytes) -> set[str]:
+        """Give the names of the secrets that stand in a text."""
+        found = self._pattern.findall(text.encode() if isinstance(text, str) else text)
+        return {self._names[word.decode()] for word in found}
+
+    def typed(self) -> str:
+        """Give them a line each, for a search that gets them by standard input: it must not find itself."""
+        return "".join(f"{word}\n" for word in self._names)
+
+
+class Processes:
+    """Looks at what every process was started with; this machine sees those of the lab's hosts too."""
+
+    def __init__(self, words: Words) -> None:
+        """Look for these."""
+        self.found: set[str] = set()
+        self.samples = 0
+        self._words = words
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._end.wait(_SAMPLE_SECS):
+            self.samples += 1
+            for process in Path("/proc").glob("[0-9]*"):
+                for what in ("cmdline", "environ"):
+                    with contextlib.suppress(OSError):  # it has ended, or is another user's
+                        text = (process / what).read_bytes()
+                        self.found |= {f"{name} in the {what} of {text[:60]!r}" for name in self._words.within(text)}
+
+
+@dataclasses.dataclass
+class More:
+    """The host, and what the runs said that had it in the inventory."""
+
+    lab: Lab
+    inventory: Path
+    secrets: Mapping[str, str]
+    """By name: what was planted, and the lab's passwords."""
+    targets: Sequence[str]
+    """Names of what its agent checks."""
+    said: list[str] = dataclasses.field(default_factory=list)
+    seen: set[str] = dataclasses.field(default_factory=set)
+    """Secrets that a process was started with during one of the runs."""
+    samples: int = 0
+    installed: tuple[int, str] = (-1, "")
+    """What the first run gave, as play()."""
+
+    def play(self, playbook: str, *arguments: str) -> tuple[int, str]:
+        """Run a playbook, whatever comes of it; give exit status and output."""
+        with Processes(Words(self.secrets)) as processes:
+            done = self.lab.try_play(playbook, "--inventory", str(self.inventory), *arguments)
+        self.seen |= processes.found
+        self.samples += processes.samples
+        self.said.append(done.stdout + done.stderr)
+        return done.returncode, done.stdout
+
+
+def install(lab: Lab, directory: Path) -> More:
+    """Boot the host, and run site.yml for it and for one that is down, with all that Ansible can say."""
+    lab.do("up", f"{HOST}=42:trixie")
+    # As on a machine that is no container: there systemd lets a service that dies leave a core file.
+    lab.on(
+        HOST,
+        "mkdir -p /etc/systemd/system.conf.d && printf '[Manager]\\nDefaultLimitCORE=infinity\\n' "
+        "> /etc/systemd/system.conf.d/core.conf && systemctl daemon-reexec",
+    )
+    planted = {name: f"planted{secrets.token_hex(12)}" for name in ("TOKEN", "PASSWORD", "HEADER", "BODY", "PROXY")}
+    inventory = directory / "more.yml"
+    inventory.write_text(yaml.safe_dump(_inventory(lab, planted)))
+    of_lab = {path.name: path.read_text().split()[0] for path in (lab.directory / "secrets").iterdir()}
+    more = More(lab, inventory, planted | of_lab, [target["name"] for target in _targets()])
+    more.installed = more.play("playbooks/site.yml", "--limit", f"{HOST},{DOWN}", "-vvv", "--diff")
+    return more
+
+
+def _inventory(lab: Lab, planted: Mapping[str, str]) -> dict[str, Any]:
+    agent = {
+        "ansible_host": "{{ lab_net }}.42",
+        "agent_environment": dict(planted),
+        "agent_targets_file": "",
+        "agent_targets": {"defaults": {"interval": 5, "timeout": 3}, "targets": _targets()},
+    }
+    down = {
+        "ansible_host": "{{ lab_net }}.99",
+        "ansible_ssh_common_args": f"-o UserKnownHostsFile={lab.directory}/ssh/known_hosts -o ConnectTimeout=1",
+        "ansible_ssh_retries": 0,
+    }
+    groups: dict[str, Any] = {name: {"hosts": {HOST: {}}} for name in ("sinks", "reports")}
+    groups |= {"lab": {"hosts": {HOST: agent, DOWN: down}}, "agents": {"hosts": {HOST: {}, DOWN: {}}}}
+    return {"all": {"children": groups}}
+
+
+def _targets() -> list[dict[str, Any]]:
+    """Give targets that carry each secret, to sites where all goes well and to some where it fails in each phase."""
+    basic = {"basic": {"username": "joe", "password": "${PASSWORD}"}}
+    sites = {
+        "good": "http://web1/",
+        "moved": "http://web1/moved",
+        "loop": "http://web1/loop",
+        "missing": "http://web1/no-such-page",
+        "cut-off": "http://web1/cut-off",
+        "closed": "http://web1:8081/",
+        "silent": "http://web1:8082/",
+        "bad-tls": "https://web1:8443/",
+        "unknown": "http://no-such-host.invalid/",
+    }
+    carried: list[dict[str, Any]] = [
+        {"url": url, "headers": {"X-Secret": "${HEADER}"}, "auth": auth, "name": f"planted-{name}-{next(iter(auth))}"}
+        for name, url in sites.items()
+        for auth in (basic, {"bearer": "${TOKEN}"})
+    ]
+    posted = {"name": "planted-post", "url": "http://web1/", "method": "POST", "body": "token=${BODY}"}
+    proxies = {"closed": "web1:8081", "page": "web1:80", "silent": "web1:8082"}
+    proxied = [
+        {"name": f"planted-proxy-{name}", "url": "https://web1/", "proxy": f"http://joe:${{PROXY}}@{at}"}
+        for name, at in proxies.items()
+    ]
+    return [*carried, posted, *proxied]

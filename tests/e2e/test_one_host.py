@@ -1,0 +1,72 @@
+"""site.yml for one host of many, by tags, and while another is down."""
+
+import re
+
+from tests.e2e.lab import Lab
+from tests.e2e.more import DOWN, HOST, More
+from tests.lab.demo import recap
+
+SITE = "playbooks/site.yml"
+
+
+def test_a_host_that_is_down_is_named_at_the_end_and_the_others_are_installed_all_the_same(more: More) -> None:
+    status, out = more.installed
+    assert status != 0
+    found = recap(out)
+    assert found.keys() - {"localhost"} == {HOST, DOWN}
+    assert found[HOST][0] > 0
+    assert found[DOWN][1] == 1, "unreachable"
+    assert f"{DOWN}: FAILED: not looked over, see above why" in out
+    assert re.search(rf"\b{HOST}: (\d+) of \1 well", out), out[-5000:]
+    assert {component for component in ("agent", "sink", "report") if f"webmon-{component}" in users(more.lab)} == {
+        "agent",
+        "sink",
+        "report",
+    }
+
+
+def users(lab: Lab) -> str:
+    return lab.on(HOST, "getent passwd")
+
+
+def test_one_host_alone_again_changes_nothing(more: More) -> None:
+    status, out = more.play(SITE, "--limit", HOST)
+    assert status == 0, out
+    assert recap(out) == {HOST: (0, 0, 0)}
+
+
+def test_each_tag_does_its_part_and_no_other(more: More) -> None:
+    more.lab.on(HOST, "systemctl stop webmon-agent; rm -r /etc/webmon/sink/.env; rm /usr/local/bin/webmon")
+    hosts = ("--limit", f"kafka1,db1,{HOST}")
+
+    def changed(tags: str) -> dict[str, bool]:
+        status, out = more.play(SITE, *hosts, "--tags", tags)
+        assert status == 0, out
+        return {host: counts[0] > 0 for host, counts in recap(out).items()}
+
+    nothing = {"kafka1": False, "db1": False, HOST: False}
+    assert changed("preflight,install") == nothing
+    assert changed("configure") == nothing | {HOST: True}
+    assert more.lab.try_on(HOST, "systemctl is-active webmon-agent webmon-sink").stdout.split() == [
+        "inactive",
+        "active",
+    ]
+    assert changed("run") == nothing | {HOST: True}
+    assert more.lab.on(HOST, "systemctl is-active webmon-agent").strip() == "active"
+
+
+def test_no_component_of_a_host_can_read_what_is_anothers(more: More) -> None:
+    files = more.lab.on(HOST, "find /etc/webmon -name .env -o -name key.pem; ls /var/lib/webmon-agent/*").split()
+    owned = {file: re.findall(r"webmon[-/](agent|sink|report)", file)[0] for file in files}
+    assert {owner: sum(found == owner for found in owned.values()) >= 1 for owner in owned.values()} == {
+        "agent": True,
+        "sink": True,
+        "report": True,
+    }
+    tried = "; ".join(
+        f"runuser -u webmon-{user} -- test -r {file} && echo {user} {file}"
+        for user in ("agent", "sink", "report")
+        for file in owned
+    )
+    readable = {tuple(line.split()) for line in more.lab.try_on(HOST, tried).stdout.splitlines()}
+    assert readable == {(owner, file) for file, owner in owned.items()}
