@@ -172,13 +172,17 @@ _AWAY_CLASSES: Final = frozenset({"08", "53", "57", "58", "40", "55"})
 
 
 def is_content_fault(error: BaseException) -> bool:
-    """Whether a row's content was refused, by the server (classes 22 and 23) or, for a NUL, by the driver.
+    """Whether a row's content was refused, by the server or, for a NUL, by the driver.
+
+    By the server: classes 22 and 23, and names too long for their index.
 
     A value of the wrong length is not content: the table has other columns than this release's.
     """
     if isinstance(error, psycopg2.Error):
         if error.pgcode == errorcodes.INVALID_BINARY_REPRESENTATION:
             return False
+        if error.pgcode == errorcodes.PROGRAM_LIMIT_EXCEEDED:
+            return True
         return error.pgcode is not None and error.pgcode[:2] in ("22", "23")
     return isinstance(error, ValueError)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import random
 import signal
 import socket
@@ -144,6 +145,10 @@ def test_what_cannot_be_stored_goes_to_the_dead_letters_and_the_rest_is_stored(s
         b"{not json": "JSON is malformed",
         b"\xff\xfe": "JSON is malformed",
         b"[]": "Expected `object`",
+        b'{"x": ' + b"[" * 50_000: "recursion",
+        # Noise, or the server would press it into a short one.
+        encode(recent(6, target=os.urandom(10_000).hex())): "index row requires",
+        encode(recent(7, agent=os.urandom(10_000).hex())): "index row requires",
         None: "no value",
         plain.replace(b'"up"', b'"sideways"'): "sideways",
         plain.replace(b'"interval":60.0', b'"interval":"60"'): "Expected `float`, got `str`",

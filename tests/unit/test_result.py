@@ -86,7 +86,9 @@ def test_a_wrong_field_is_refused_with_its_reason(change: dict[str, object], rea
         decode(message)
 
 
-@pytest.mark.parametrize("value", [b"", b"{", b"[]", b"null", b"\xff", b'{"target": "\xff"}', b'{"target": NaN}'])
+@pytest.mark.parametrize(
+    "value", [b"", b"{", b"[]", b"null", b"\xff", b'{"target": "\xff"}', b'{"target": NaN}', b'{"x":' + b"[" * 9999]
+)
 def test_what_is_no_result_is_refused(value: bytes) -> None:
     with pytest.raises(UnreadableResultError):
         decode(value)

@@ -123,13 +123,14 @@ def decode(value: bytes, *, schema: int = SCHEMA_VERSION) -> CheckResult:
     """Read a message's value written under the given schema version.
 
     Raises:
-        UnreadableResultError: not JSON, a missing or wrong field, or a schema newer than this reader's.
+        UnreadableResultError: not JSON, JSON nested too deeply to be followed, a missing or wrong field, or a schema
+            newer than this reader's.
     """
     if not 1 <= schema <= SCHEMA_VERSION:
         raise UnreadableResultError(f"schema {schema} is not known here: this reader knows 1 to {SCHEMA_VERSION}")
     try:
         return _decoder.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableResultError(str(error)) from error
 
 

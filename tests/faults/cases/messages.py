@@ -1,5 +1,6 @@
 """What comes by the topic."""
 
+import os
 from datetime import UTC, datetime, timedelta
 
 from kafka import KafkaConsumer, TopicPartition
@@ -31,6 +32,8 @@ def poison(mark: str) -> list[bytes | None]:
         encode(recent(1, target=mark, time=old, scheduled_at=old)),
         encode(recent(1, target=mark, time=now + timedelta(hours=3), scheduled_at=now)),
         f"{mark} ".encode() * 20_000,
+        # Longer than an index takes, of noise, or the server would press it into a short one.
+        encode(recent(1, target=mark + os.urandom(10_000).hex(), time=now, scheduled_at=now)),
     ]
 
 
