@@ -154,7 +154,7 @@ class Result:
 
 
 def run_case(lab: Lab, chosen: Case, seed: int, scale: float) -> Result:
-    """Run a case; whatever goes wrong is in the result."""
+    """Run a case; whatever goes wrong is in the result, and what it leaves behind is mended before the next."""
     began = time.monotonic()
     run = Run(lab, chosen.number, seed, scale)
     verdict, recovered = None, None
@@ -162,11 +162,8 @@ def run_case(lab: Lab, chosen: Case, seed: int, scale: float) -> Result:
         lab.mend()
         lab.watch(run.names, run.interval)
         await_(run.is_fresh, "fresh rows of every agent before the fault", START_SECS)
-        try:
-            chosen.function(run)
-        finally:
-            over = run.fault_over or time.monotonic()
-            lab.mend()
+        chosen.function(run)
+        over = run.fault_over or time.monotonic()
         await_(run.is_fresh, "fresh rows of every agent after the fault", run.recover_within + SETTLE_SECS)
         recovered = time.monotonic() - over
         run.expect(recovered <= run.recover_within, f"rows were fresh only after {recovered:.0f} s")

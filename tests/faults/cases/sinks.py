@@ -43,8 +43,9 @@ def ended_in_mid_batch(run: Run) -> None:
     lab = run.lab
     given_back = "the batch in hand did not end"
     for number in range(run.times(6, least=2)):
-        # Shorter than a sink gives its batch (15 s), and longer.
-        held_for = 20.0 if number % 2 else 3.0
+        # Shorter than a sink gives its batch (15 s), and longer than the server gives the statement (30 s): until then
+        # it may be carried out although the sink is gone.
+        held_for = 35.0 if number % 2 else 3.0
         with run.held_batches():
             run.at_random(0.5)
             lab.everywhere(lab.sinks, "systemctl restart --no-block webmon-sink")
