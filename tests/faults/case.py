@@ -44,7 +44,7 @@ class Run:
         """Counts of the verdict that this case may have above 0, as where a file that is corrupt is lost."""
         self.gap_may_be: float = float("inf")
         self.recover_within: float = 120.0
-        self.fault_over: float | None = None
+        self.fault_over: datetime | None = None
 
     def secs(self, full: float, least: float = 3.0) -> float:
         """Scale a length of time."""
@@ -74,15 +74,16 @@ class Run:
 
     def ends_fault(self) -> None:
         """Say that the fault is over now; else it is when the case's function returns."""
-        self.fault_over = time.monotonic()
+        self.fault_over = datetime.now(UTC)
 
-    def is_fresh(self, agents: Sequence[str] = ()) -> bool:
-        """Tell whether each agent's newest row is of just now."""
+    def is_fresh(self, agents: Sequence[str] = (), *, since: datetime | None = None) -> bool:
+        """Tell whether each agent's newest row is of just now, and of a check that was made since a time."""
         try:
             newest = self.lab.newest(self.prefix)
         except psycopg2.OperationalError:  # the database is not there yet
             return False
         oldest = datetime.now(UTC) - timedelta(seconds=self.interval + FRESH_SECS)
+        oldest = max(oldest, since or oldest)
         return all(agent in newest and newest[agent] >= oldest for agent in agents or self.lab.agents)
 
     def count(self) -> int:
@@ -146,7 +147,7 @@ class Result:
     scale: float
     verdict: judge.Verdict | None
     recovered: float | None
-    """Seconds from the end of the fault until the rows of every agent were fresh."""
+    """Seconds from the end of the fault until every agent had fresh rows, of checks made since then."""
     problems: list[str]
     notes: list[str]
     seconds: float
@@ -163,9 +164,10 @@ def run_case(lab: Lab, chosen: Case, seed: int, scale: float) -> Result:
         lab.watch(run.names, run.interval)
         await_(run.is_fresh, "fresh rows of every agent before the fault", START_SECS)
         chosen.function(run)
-        over = run.fault_over or time.monotonic()
-        await_(run.is_fresh, "fresh rows of every agent after the fault", run.recover_within + SETTLE_SECS)
-        recovered = time.monotonic() - over
+        over = run.fault_over or datetime.now(UTC)
+        within = run.recover_within + SETTLE_SECS
+        await_(lambda: run.is_fresh(since=over), "fresh rows of every agent after the fault", within)
+        recovered = (datetime.now(UTC) - over).total_seconds()
         run.expect(recovered <= run.recover_within, f"rows were fresh only after {recovered:.0f} s")
         run.sleep(run.interval)
         verdict = settle(run)

@@ -63,8 +63,9 @@ def disk_full(run: Run) -> None:
         run.expect("No space left on device" in said, "no sink said what is wrong with the database")
         lab.on(lab.database, f"rm {DATA}/filler {DATA}/filler2; systemctl start {UNIT}")
         run.ends_fault()
-        await_(run.is_fresh, "fresh rows once there is room", run.recover_within)
-        run.note(f"fresh {time.monotonic() - (run.fault_over or 0):.0f} s after there was room")
+        freed = time.monotonic()
+        await_(lambda: run.is_fresh(since=run.fault_over), "fresh rows once there is room", run.recover_within)
+        run.note(f"fresh {time.monotonic() - freed:.0f} s after there was room")
         assert_lived_on(run, before)
         run.expect("dead letter: " not in said, "good results became dead letters")
 
