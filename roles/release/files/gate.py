@@ -36,6 +36,7 @@ IDLE_SECS: Final = 20.0
 LITTLE: Final = 1000
 """What may wait without growing less: results on their way."""
 JOURNAL_LINES: Final = 15
+UP: Final = ("active", "reloading")
 
 # As `webmon agent` and `webmon sink` say it in their status: Agent.status() and _Sink.summary().
 AGENT_STATUS: Final = re.compile(
@@ -195,11 +196,16 @@ def services() -> list[str]:
 
 
 def runs_current(unit: str) -> bool:
-    """Tell whether the process of a service is of the current release: its Python stands in the release's directory."""
-    pid = properties(unit)["MainPID"]
+    """Tell whether a service is up with a process of the current release: its Python stands in the release's directory.
+
+    One that systemd is just starting again is not: its start is not ours to judge.
+    """
+    shown = properties(unit)
     try:
-        python = Path("/proc", pid, "cmdline").read_bytes().partition(b"\0")[0].decode()
+        python = Path("/proc", shown["MainPID"], "cmdline").read_bytes().partition(b"\0")[0].decode()
     except OSError:
+        return False
+    if shown["ActiveState"] not in UP:
         return False
     return Path(python).is_relative_to(CURRENT.resolve())
 
@@ -211,7 +217,7 @@ def read(unit: str, began: float) -> Reading:
     return Reading(
         at=now - began,
         up_secs=now - int(shown["ActiveEnterTimestampMonotonic"]) / 1e6,
-        active=state in ("active", "reloading"),
+        active=state in UP,
         state=f"{state} ({shown['SubState']}), result {shown['Result']}",
         run=shown["InvocationID"],
         status=shown["StatusText"],
