@@ -45,9 +45,11 @@ class Lab:
         assert found, "no host in the recap"
         return found
 
-    def try_play(self, playbook: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run a playbook on the lab, whatever its exit status."""
-        return self._call([*_PLAY, "inventory/lab", playbook, *arguments])
+    def try_play(
+        self, playbook: str, *arguments: str, inventory: str = "inventory/lab"
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a playbook, whatever its exit status."""
+        return self._call([*_PLAY, inventory, playbook, *arguments])
 
     def sql(self, query: str) -> list[list[str]]:
         """Ask the store as its superuser on db1; give rows of text."""

@@ -16,7 +16,7 @@ from tests.e2e.lab import Lab
 HOST: Final = "more1"
 DOWN: Final = "down1"
 """A host of the same inventory; nothing answers at its address."""
-_SAMPLE_SECS: Final = 0.2
+_SAMPLE_SECS: Final = 0.5
 
 
 class Words:

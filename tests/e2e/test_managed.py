@@ -1,11 +1,14 @@
 """An inventory with services from outside: they give what a managed service gives, and no right to set ACLs."""
 
+import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from kafka import KafkaAdminClient
+from kafka import errors as kafka_errors
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
 
 from tests.e2e.lab import ROOT, Lab
@@ -116,6 +119,30 @@ def test_init_says_what_it_could_not_set_and_why_that_is_fine(lab: Lab, inventor
     told = [line for line in out.splitlines() if line.startswith("not set") and "ACLs" in line]
     assert told
     assert all("does not let our certificate change ACLs" in line for line in told)
+
+
+def test_what_the_service_gave_is_no_administrator(services: Services, inventory: Path) -> None:
+    values = yaml.safe_load((inventory / "group_vars/all.yml").read_text())
+    assert "certificates_authority_passphrase" not in values
+    provided = Path(values["certificates_provided_dir"])
+    assert {path.name for path in provided.iterdir()} == {"ca.pem", "service.cert", "service.key"}
+    admin = KafkaAdminClient(
+        bootstrap_servers=f"{services.kafka_host}:{services.kafka_port}",
+        security_protocol="SSL",
+        ssl_cafile=str(provided / "ca.pem"),
+        ssl_certfile=str(provided / "service.cert"),
+        ssl_keyfile=str(provided / "service.key"),
+    )
+    acl = ACL(PRINCIPAL, "*", ACLOperation.READ, ACLPermissionType.ALLOW, ResourcePattern(ResourceType.TOPIC, TOPIC))
+    with contextlib.closing(admin), contextlib.suppress(kafka_errors.ClusterAuthorizationFailedError):
+        assert admin.create_acls([acl])["failed"]
+
+
+def test_verify_on_its_own_finds_all_well(lab: Lab, inventory: Path) -> None:
+    done = lab.try_play("playbooks/verify.yml", inventory=str(inventory))
+    assert done.returncode == 0, done.stdout
+    assert re.search(rf"\b{HOST}: \d+ of \d+ well", done.stdout), done.stdout
+    assert "FAILED" not in done.stdout
 
 
 def test_site_again_changes_nothing(lab: Lab, inventory: Path) -> None:

@@ -1,0 +1,82 @@
+"""playbooks/remove.yml: a host is taken out with nothing lost unsaid, and nothing of ours is left on it."""
+
+import re
+
+import pytest
+
+from tests.e2e.lab import Lab
+from tests.e2e.more import DOWN, HOST, More
+from tests.lab.demo import recap
+from tests.waiting import wait_until
+
+PLAYBOOK = "playbooks/remove.yml"
+
+
+def left(lab: Lab) -> str:
+    """Give what is left of webmon on the host, a line each."""
+    return lab.on(
+        HOST,
+        "ls -d /etc/webmon /opt/webmon /usr/local/bin/webmon /var/lib/webmon-* 2>/dev/null; "
+        "find /etc/systemd/system -name 'webmon-*'; getent passwd | grep webmon; getent group | grep webmon; "
+        "systemctl list-units --all --plain --no-legend 'webmon-*'",
+    )
+
+
+@pytest.mark.parametrize("limit", [(), ("--limit", "agents"), ("--limit", "agent*")])
+def test_hosts_that_are_not_named_one_by_one_are_refused(more: More, limit: tuple[str, ...]) -> None:
+    status, out = more.play(PLAYBOOK, *limit)
+    assert status != 0
+    assert re.search(r"right would be --limit \w+, or several names with commas", out)
+    assert {counts[0] for counts in recap(out).values()} == {0}
+
+
+def test_results_that_cannot_be_sent_are_counted_and_the_agent_runs_on(more: More) -> None:
+    lab = more.lab
+    kafka = lab.on("kafka1", "hostname -I").split()[0]
+    agent = "systemctl show webmon-agent --property=MainPID --value"
+    before = lab.on(HOST, agent)
+    lab.on(HOST, f"ip route add unreachable {kafka}")
+    try:
+        status, out = more.play(PLAYBOOK, "--limit", HOST, "--extra-vars", "_agent_drain_secs=3")
+        assert status != 0
+        told = re.search(r"(\d+) of \d+ results \(of \S+ \S+ to \S+ \S+ UTC\) are left: Kafka at", out)
+        assert told, out
+        assert int(told[1]) > 0
+        assert "-e remove_anyway=true" in out
+        assert before != lab.on(HOST, agent) != "0\n"
+    finally:
+        lab.on(HOST, f"ip route del unreachable {kafka}")
+
+
+def test_a_host_that_does_not_answer_is_kept_unless_it_is_said_to_be_gone(more: More) -> None:
+    status, out = more.play(PLAYBOOK, "--limit", DOWN)
+    assert status != 0
+    assert f"{DOWN} does not answer" in out
+    status, out = more.play(PLAYBOOK, "--limit", DOWN, "--extra-vars", "remove_anyway=true")
+    assert status == 0, out
+    assert f"take {DOWN} out of the inventory" in out
+
+
+def test_it_goes_with_all_that_was_installed_and_what_it_measured_is_stored(more: More) -> None:
+    lab = more.lab
+    issued = lab.directory / "pki/issued"
+    assert {path.name for path in issued.glob(f"{HOST}-*")} == {f"{HOST}-agent.pem", f"{HOST}-sink.pem"}
+    status, out = more.play(PLAYBOOK, "--limit", HOST, "--check", "--diff")
+    assert status == 0, out
+    assert lab.on(HOST, "systemctl is-active webmon-agent webmon-sink").split() == ["active", "active"]
+
+    status, out = more.play(PLAYBOOK, "--limit", HOST)
+    assert status == 0, out
+    sent = re.search(r"outbox\.sqlite: \d+ results sent; it is empty and removed", out)
+    assert sent or "Send what waits in them" in out
+    assert f"take {HOST} out of the inventory" in out
+    assert left(lab) == ""
+    assert not list(issued.glob(f"{HOST}-*"))
+    # The other sink has the group to itself at once, and stores what was sent last.
+    stopped = lab.on(HOST, "journalctl -u webmon-agent -o short-unix -n 1 --no-pager | cut -d. -f1").strip()
+    newest = f"SELECT max(time) > to_timestamp({stopped}) - interval '6 s' FROM web_health_metrics_view"  # noqa: S608
+    wait_until(lambda: lab.sql(f"{newest} WHERE agent = '{HOST}'") == [["t"]], "its last results in the store", 30)
+
+    status, out = more.play(PLAYBOOK, "--limit", HOST)
+    assert status == 0, out
+    assert recap(out)[HOST] == (0, 0, 0)
