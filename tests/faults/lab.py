@@ -337,21 +337,10 @@ class Lab:
         """Give how many messages of the topic the sinks have not told the group of."""
         return sum(end - committed for committed, end in self.product.offsets().values())
 
-    def uncommitted_but_stored(self) -> int:
+    def uncommitted_but_stored(self, prefix: str) -> int:
         """Count the messages that are stored and that the group does not know of: what a sink that dies now leaves."""
-        return sum(self.is_stored(result) for result in self.product.uncommitted())
-
-    def is_stored(self, result: CheckResult) -> bool:
-        """Tell whether a result has a row."""
-        found = self.sql(
-            "SELECT 1 FROM {t} AS m JOIN {t_series} AS s ON s.id = m.series_id "
-            "JOIN {t_targets} AS t ON t.id = s.target_id JOIN {t_agents} AS a ON a.id = s.agent_id "
-            "WHERE m.time = %s AND t.target = %s AND a.agent = %s",
-            result.time,
-            result.target,
-            result.agent,
-        )
-        return bool(found)
+        stored = {key for key, _ in self.rows(prefix)}
+        return sum(judge.Key(one.agent, one.target, one.time) in stored for one in self.product.uncommitted())
 
 
 class _Product(Stage):

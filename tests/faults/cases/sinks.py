@@ -35,7 +35,7 @@ def _killed_between_the_commits(run: Run, sink: str) -> int:
     with lab.blackhole([sink], lab.brokers, one_way=True):
         run.sleep(2.5)
         lab.on(sink, "systemctl kill -s KILL webmon-sink")
-        return lab.uncommitted_but_stored()
+        return lab.uncommitted_but_stored(run.prefix)
 
 
 @case(2, "SIGTERM in mid-batch")
