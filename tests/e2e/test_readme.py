@@ -47,6 +47,9 @@ ON_HOSTS = {
 CHANGES_THE_LAB = {"playbooks/remove.yml": "test_taking_out.py"}
 """Playbooks that are only looked at here, in check mode, and where they are run."""
 
+MAKES_ANEW = ("certificates_renew_all=true", "certificates_new_authority=true")
+"""What makes a playbook change a finished lab even in check mode: test_certificates_playbook.py runs it so."""
+
 URL = "http://web1/"
 """What stands for a user's URL here."""
 
@@ -99,7 +102,7 @@ def test_every_command_is_known_to_a_test() -> None:
 
 def test_the_commands_for_the_controller_work_and_change_nothing_on_a_finished_lab(lab: Lab, checkout: Path) -> None:
     for command in commands():
-        if not command.startswith((".venv/bin/", "cp ")):
+        if not command.startswith((".venv/bin/", "cp ")) or command.endswith(MAKES_ANEW):
             continue
         looked_at = any(playbook in command for playbook in CHANGES_THE_LAB)
         out = run(f"{command} --check" if looked_at else command, checkout, lab)

@@ -1,0 +1,133 @@
+"""playbooks/certificates.yml while the agents measure: renewal, and another authority; no result is lost by either."""
+
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from tests.e2e.lab import Lab
+from tests.e2e.test_lab import AGENTS, missing_slots, newest, now
+from tests.waiting import wait_until
+
+PLAYBOOK = "playbooks/certificates.yml"
+UNITS = {
+    **dict.fromkeys(AGENTS, "webmon-agent"),
+    "sink1": "webmon-sink",
+    "db1": "postgresql@17-main",
+    "kafka1": "kafka",
+}
+FILES = {
+    **dict.fromkeys(AGENTS, "/etc/webmon/agent/tls"),
+    "sink1": "/etc/webmon/sink/tls",
+    "db1": "/etc/webmon/timescaledb/tls",
+    "kafka1": "/etc/kafka/tls",
+}
+
+
+def processes(lab: Lab) -> dict[str, str]:
+    """Give the main process of the service on each host."""
+    return {host: lab.on(host, f"systemctl show {unit} -P MainPID").strip() for host, unit in UNITS.items()}
+
+
+def restarted(lab: Lab, before: dict[str, str]) -> set[str]:
+    """Give the hosts whose service has another process than before."""
+    return {host for host, process in processes(lab).items() if process != before[host]}
+
+
+def presented(lab: Lab) -> dict[str, str]:
+    """Give the serial number of the certificate on each host; it is the key's, or this fails."""
+    script = (
+        'cd {} && [ "$(openssl x509 -in cert.pem -noout -pubkey)" = "$(openssl pkey -in key.pem -pubout)" ] && '
+        "openssl verify -CAfile ca.pem cert.pem >&2 && openssl x509 -in cert.pem -noout -serial && "
+        "openssl pkey -in key.pem -pubout"
+    )
+    return {host: lab.on(host, script.format(place)) for host, place in FILES.items()}
+
+
+def serials(shown: dict[str, str]) -> set[str]:
+    """Give the serial numbers of what was presented."""
+    return {text.splitlines()[0] for text in shown.values()}
+
+
+def keys(shown: dict[str, str]) -> dict[str, list[str]]:
+    """Give the public keys of what was presented."""
+    return {host: text.splitlines()[1:] for host, text in shown.items()}
+
+
+def trusted(lab: Lab, host: str) -> int:
+    """Count the authorities that a host trusts."""
+    return int(lab.on(host, f"grep -c BEGIN {FILES[host]}/ca.pem"))
+
+
+def authority(lab: Lab) -> x509.Certificate:
+    """Give the authority that signs."""
+    return x509.load_pem_x509_certificate((lab.directory / "pki/ca.pem").read_bytes())
+
+
+def assert_nothing_was_lost_or_refused(lab: Lab, since: str) -> None:
+    """Every slot since then has its row, and no server and no client found a certificate wrong."""
+    after = now(lab)
+    wait_until(lambda: newest(lab, after) == set(AGENTS), "results of every vantage afterwards", 60)
+    wait_until(lambda: not missing_slots(lab, AGENTS, since), "a row of every slot", 60)
+    for host, unit in UNITS.items():
+        said = lab.on(host, f"journalctl -u {unit} --since '{since}' --no-pager -o cat; :")
+        said += lab.on(host, "tail -n 50 /var/log/postgresql/*.log") if host == "db1" else ""
+        wrong = [line for line in said.splitlines() if "handshake" in line or "certificate" in line.lower()]
+        assert not wrong, f"{host}: {wrong}"
+
+
+def test_all_certificates_are_renewed_and_only_the_broker_is_restarted(lab: Lab) -> None:
+    since, before, shown = now(lab), processes(lab), presented(lab)
+    recap = lab.play(PLAYBOOK, "-e", "certificates_renew_all=true", "--check")
+    assert all(changed > 0 and not unreachable and not failed for changed, unreachable, failed in recap.values())
+    assert (processes(lab), presented(lab)) == (before, shown)
+
+    recap = lab.play(PLAYBOOK, "-e", "certificates_renew_all=true")
+    assert all(changed > 0 and not unreachable and not failed for changed, unreachable, failed in recap.values())
+    assert restarted(lab, before) == {"kafka1"}
+    renewed = presented(lab)
+    assert not serials(renewed) & serials(shown)
+    assert keys(renewed) == keys(shown)
+    assert_nothing_was_lost_or_refused(lab, since)
+
+
+@pytest.fixture
+def without_agent3(tmp_path: Path) -> Path:
+    """An inventory beside the lab's by which agent3 is not reached."""
+    path = tmp_path / "hosts.yml"
+    path.write_text("all: {hosts: {agent3: {ansible_port: 1}}}\n")
+    return path
+
+
+def test_a_new_authority_waits_for_a_host_that_is_away_and_is_then_brought_in_by_the_next_run(
+    lab: Lab, without_agent3: Path
+) -> None:
+    since, before, shown, first = now(lab), processes(lab), presented(lab), authority(lab)
+    broken_off = lab.try_play(PLAYBOOK, "-e", "certificates_new_authority=true", "-i", str(without_agent3), "-vvv")
+    assert broken_off.returncode != 0
+    assert "stops here, safely: agent3 did not come this far" in " ".join(broken_off.stdout.split())
+    assert {host: trusted(lab, host) for host in ("kafka1", "agent1", "agent3")} == {
+        "kafka1": 2,
+        "agent1": 2,
+        "agent3": 1,
+    }
+    assert serials(presented(lab)) == serials(shown)
+    assert authority(lab) == first
+
+    limited = lab.try_play(PLAYBOOK, "--limit", "agent1")
+    assert limited.returncode != 0
+    assert "a new authority needs every host" in limited.stdout
+
+    finished = lab.try_play(PLAYBOOK, "--diff", "-vvv")
+    assert finished.returncode == 0, finished.stdout[-3000:]
+    assert restarted(lab, before) == {"kafka1"}
+    assert {trusted(lab, host) for host in UNITS} == {1}
+    renewed = presented(lab)
+    assert not serials(renewed) & serials(shown)
+    assert authority(lab).subject != first.subject
+    assert sorted(path.name for path in (lab.directory / "pki").iterdir()) == ["ca.key", "ca.pem", "issued"]
+    assert "ENCRYPTED" in (lab.directory / "pki/ca.key").read_text()
+    told = broken_off.stdout + finished.stdout
+    assert (lab.directory / "secrets/authority").read_text().split()[0] not in told
+    assert "PRIVATE KEY" not in told
+    assert_nothing_was_lost_or_refused(lab, since)
