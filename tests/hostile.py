@@ -30,14 +30,14 @@ OK = b"HTTP/1.1 200 OK\r\n"
 class HostileServer:
     """Listens on a port of its own; each connection gets the behaviour in a thread of its own."""
 
-    def __init__(self, behaviour: Behaviour, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, behaviour: Behaviour, tls: ssl.SSLContext | None = None, *, address: str = "127.0.0.1") -> None:
         self.connections = 0
         self._behaviour = behaviour
         self._tls = tls
         self._open: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listener = socket.create_server((address, 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
-        self.url = f"{'https' if tls else 'http'}://localhost:{self.port}/"
+        self.url = f"{'https' if tls else 'http'}://{'localhost' if address == '127.0.0.1' else address}:{self.port}/"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -155,7 +155,9 @@ def redirects(count: int) -> Behaviour:
     """Redirect from page to page so many times, and then answer."""
 
     def behave(connection: socket.socket) -> None:
-        number = int(hear(connection).split()[1].strip(b"/") or 0)
+        if not (request := hear(connection)):
+            return
+        number = int(request.split()[1].strip(b"/") or 0)
         start = b"HTTP/1.1 302 Found\r\nLocation: /%d\r\n" % (number + 1) if number < count else OK
         connection.sendall(start + b"Content-Length: 0\r\n\r\n")
 
@@ -247,9 +249,9 @@ class Hostile:
     is_asked_by_https: bool = False
     """Whether the client begins with TLS where the server has none."""
 
-    def server(self) -> HostileServer:
-        """Give a server that does it."""
-        server = HostileServer(self.behaviour, self.tls() if self.tls else None)
+    def server(self, address: str = "127.0.0.1") -> HostileServer:
+        """Give a server that does it, on an address of this machine."""
+        server = HostileServer(self.behaviour, self.tls() if self.tls else None, address=address)
         if self.is_asked_by_https:
             server.url = server.url.replace("http:", "https:")
         return server

@@ -47,7 +47,7 @@ class Verdict:
     wrongly_down: int
     """Rows that call a site down while it served."""
     longest_gap: float
-    """Seconds without a check of a target that was to be checked, above its interval."""
+    """Seconds without a check of a healthy target, above its interval."""
 
     def faults(self) -> list[str]:
         """Tell what breaks the promise."""
@@ -123,7 +123,7 @@ def judge(
             outcome.is_down and is_healthy(key) and sites.served(key.time, timedelta(seconds=timeout))
             for key, outcome in rows
         ),
-        longest_gap=longest_gap(ledger, interval),
+        longest_gap=longest_gap({key: noted for key, noted in ledger.items() if is_healthy(key)}, interval),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import psycopg2
 import yaml
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
 
 from tests.faults import judge
 from tests.integration.services import Services, find, lab_password
@@ -105,6 +106,15 @@ class Lab:
     def is_active(self, host: str, unit: str) -> bool:
         """Tell whether a unit runs."""
         return self.on(host, f"systemctl is-active {unit} || true").strip() == "active"
+
+    def resident_mb(self, host: str, unit: str) -> float:
+        """Give the resident memory of a unit's main process.
+
+        Raises:
+            CaseError: it does not run.
+        """
+        status = f"/proc/$(systemctl show -P MainPID {unit})/status"
+        return int(self.on(host, f"awk '/^VmRSS/ {{print $2}}' {status}").strip()) / 1024
 
     def play(self, playbook: str, *arguments: str, timeout: float = 900) -> str:
         """Run a playbook on the lab; give what it printed."""
@@ -370,6 +380,15 @@ class _Product(Stage):
             partitions = [TopicPartition(self.topic, number) for number in consumer.partitions_for_topic(self.topic)]
             ends = consumer.end_offsets(partitions)
         return {at.partition: (committed.get(at.partition, 0), end) for at, end in ends.items()}
+
+    def copies_in_sync(self) -> int:
+        """Give the least number of copies in sync that a partition of the results has."""
+        try:
+            with self.admin() as admin:
+                (topic,) = admin.describe_topics([self.topic])
+        except KafkaError:  # a broker that is just going
+            return 0
+        return min(len(partition["isr_nodes"]) for partition in topic["partitions"])
 
     def uncommitted(self) -> list[CheckResult]:
         """Give the results that the group has before it."""
