@@ -82,16 +82,21 @@ def _small_disk(run: Run, agent: str) -> Iterator[None]:
 
 
 def _corrupt(run: Run, agent: str) -> None:
-    """Overwrite the outbox's file under the running agent: it goes on with a new one, and keeps the old one aside."""
+    """Spoil the outbox's file of an agent that was killed: it goes on with a new one, and keeps the old one aside."""
     lab = run.lab
     await_(lambda: run.is_fresh([agent]), "fresh rows before the outbox is spoilt", 60)
     began = datetime.now(UTC)
-    lab.on(agent, f"head -c 16384 /dev/urandom | dd of={OUTBOX} conv=notrunc status=none")
-    await_(lambda: "is corrupt" in lab.journal(agent, "webmon-agent", began), "the agent saying that it is corrupt", 60)
-    # What waited there is lost, and said to be; until the recorder has found the new file it knows of nothing.
+    # What waits there is lost, and said to be; until the recorder has found the new file it knows of nothing.
     run.allowed |= {"missing", "that no agent made"}
+    lab.on(
+        agent,
+        "systemctl kill -s KILL webmon-agent; systemctl stop webmon-agent; "
+        f"rm -f {OUTBOX}-wal {OUTBOX}-shm; head -c 16384 /dev/urandom | dd of={OUTBOX} conv=notrunc status=none; "
+        "systemctl start webmon-agent",
+    )
+    await_(lambda: "is corrupt" in lab.journal(agent, "webmon-agent", began), "the agent saying that it is corrupt", 60)
     await_(lambda: run.is_fresh([agent]), "fresh rows with a new outbox", 60)
-    lab.on(agent, f"ls {_STATE}/*corrupt* > /dev/null")
+    lab.on(agent, f"ls {_STATE}/*corrupt*")
 
 
 @case(17, "the clock that an agent sees stepped by an hour, ahead and back")

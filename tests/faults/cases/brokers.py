@@ -55,5 +55,5 @@ def rolling(run: Run) -> None:
 def _await_whole(run: Run, brokers: Sequence[str]) -> None:
     """Wait until every copy of every partition is in sync."""
     await_(
-        lambda: run.lab.product.copies_in_sync() == len(brokers), "all copies of all partitions in sync", 120, every=1
+        lambda: run.lab.product.copies_in_sync() == len(brokers), "all copies of all partitions in sync", 300, every=1
     )
