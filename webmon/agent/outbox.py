@@ -227,7 +227,10 @@ class Outbox:
             self._changed.notify_all()
         self._writer.join(timeout)
         if self._writer.is_alive():
-            _log.error("outbox %s: the disk does not take the last %d results", self._path, len(self._pending))
+            _log.error(
+                "outbox %(file)s: the disk does not take the last %(dropped)d results",
+                {"file": self._path, "dropped": len(self._pending)},
+            )
             return
         with self._lock:
             self._spool.close()
@@ -324,15 +327,17 @@ class Outbox:
                 file = self._path.with_name(self._path.name + suffix)
                 if file.exists():
                     file.rename(aside.with_name(aside.name + suffix))
-        _log.error("outbox %s is corrupt (%s): kept as %s, going on with an empty one", self._path, error, aside)
+        _log.error(
+            "outbox %(file)s is corrupt (%(cause)s): kept as %(aside)s, going on with an empty one",
+            {"file": self._path, "cause": error, "aside": aside},
+        )
 
     def _substitute(self, error: sqlite3.Error | OSError) -> _Spool:
         if self._on_disk:
             _log.error(
-                "outbox %s can't be used (%s): results wait in memory, %d MB at most, until it can",
-                self._path,
-                error,
-                _PENDING_BYTES >> 20,
+                "outbox %(file)s can't be used (%(cause)s): results wait in memory, %(megabytes)d MB at most, "
+                "until it can",
+                {"file": self._path, "cause": error, "megabytes": _PENDING_BYTES >> 20},
             )
         self._on_disk = False
         self._retry_at = time.monotonic() + _RETRY_SECS
@@ -353,17 +358,18 @@ class Outbox:
         self._spool = disk
         self._on_disk = True
         self.opened += 1
-        _log.warning("outbox %s can be used again; %d results wait in it", self._path, disk.count)
+        _log.warning(
+            "outbox %(file)s can be used again; %(waiting)d results wait in it",
+            {"file": self._path, "waiting": disk.count},
+        )
 
     def _report_dropped(self) -> None:
         reported, at = self._reported
         now = time.monotonic()
         if self.dropped > reported and now - at >= _REPORT_SECS:
             _log.error(
-                "outbox %s is full (MONITORING_OUTBOX_BYTES %d): dropped the oldest %d results",
-                self._path,
-                self._limit,
-                self.dropped - reported,
+                "outbox %(file)s is full (MONITORING_OUTBOX_BYTES %(bytes)d): dropped the oldest %(dropped)d results",
+                {"file": self._path, "bytes": self._limit, "dropped": self.dropped - reported},
             )
             self._reported = self.dropped, now
 

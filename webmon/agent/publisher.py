@@ -265,7 +265,10 @@ class Publisher:
             refused, session.refused = session.refused, []
         for row, error in refused:
             self.refused += 1
-            _log.error("Kafka refuses a result of %s (%d bytes): %s; dropped", row.key.decode(), len(row.value), error)
+            _log.error(
+                "Kafka refuses a result of %(target)s (%(bytes)d bytes): %(cause)s; dropped",
+                {"target": row.key.decode(), "bytes": len(row.value), "cause": error},
+            )
         if acknowledged:
             self.acknowledged += len(acknowledged)
             self.last_acknowledged = time.monotonic()
@@ -286,11 +289,15 @@ class Publisher:
         elif cause == self._away_cause or (now - self._away_told < _TELL_SECS and not lasting):
             return
         self._away_cause, self._away_told = cause, now
-        _log.error("not publishing, results wait in the outbox (%d): %s%s", len(self._outbox), seen, cause)
+        _log.error(
+            "not publishing, results wait in the outbox (%(waiting)d): %(seen)s%(cause)s",
+            {"waiting": len(self._outbox), "seen": seen, "cause": cause, "kind": kind},
+        )
 
     def _note_back(self) -> None:
         if self._away_since is not None:
             _log.warning(
-                "publishing again after %.0f s; %d results wait", time.monotonic() - self._away_since, len(self._outbox)
+                "publishing again after %(seconds).0f s; %(waiting)d results wait",
+                {"seconds": time.monotonic() - self._away_since, "waiting": len(self._outbox)},
             )
             self._away_since, self._away_cause = None, ""

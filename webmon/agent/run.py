@@ -121,7 +121,8 @@ class Agent:
         self._workers.replace_targets(targets)
         # Every thread may wait for a lookup, and as many again may hang that were left behind.
         self._resolver.most = 2 * self._workers.most + 8
-        _log.info("%d targets%s", len(targets), _why_threads(targets, self._workers.most))
+        why = _why_threads(targets, self._workers.most)
+        _log.info("%(targets)d targets%(threads)s", {"targets": len(targets), "threads": why})
 
     def tick(self) -> bool:
         """Look after the parts, once a second; give whether all of them go on, as far as can be seen from outside."""
@@ -134,7 +135,7 @@ class Agent:
         parts = {fault.partition(":")[0] for fault in faults}
         for fault in faults:
             if fault.partition(":")[0] not in self._told_faults:
-                _log.error("not well, so systemd's watchdog is not fed: %s", fault)
+                _log.error("not well, so systemd's watchdog is not fed: %(fault)s", {"fault": fault})
         self._told_faults = parts
         return not faults
 
@@ -259,7 +260,10 @@ def _load_targets(monitoring: Monitoring, environment: Environment) -> tuple[Tar
     if (shard := monitoring.shard) is None:
         return targets
     part = mine(targets, shard)
-    _log.info("instance %d of %d has %d of %d targets", shard.instance, shard.instances, len(part), len(targets))
+    _log.info(
+        "instance %(instance)d of %(instances)d has %(targets)d of %(listed)d targets",
+        {"instance": shard.instance, "instances": shard.instances, "targets": len(part), "listed": len(targets)},
+    )
     return part
 
 

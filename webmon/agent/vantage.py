@@ -132,7 +132,10 @@ class Vantage:
             if now - self._own_faults_told < _TELL_SECS:
                 return
             count, self._own_faults, self._own_faults_told = self._own_faults, 0, now
-        _log.error("%d checks failed for our own sake, the last of %s: %s", count, result.target, result.error)
+        _log.error(
+            "%(count)d checks failed for our own sake, the last of %(target)s: %(cause)s",
+            {"count": count, "target": result.target, "cause": result.error},
+        )
 
     def _cut_off(self, result: CheckResult, host: str, since: float) -> str | None:
         """Say why a failure may be ours; None where it is known to be the site's."""

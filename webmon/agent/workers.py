@@ -104,12 +104,14 @@ class Workers:
             missed, standing_still = self._schedule.missed, self._schedule.missed_standing_still
         if standing_still > self._told[1]:
             _log.warning(
-                "the process stood still, or the clock was set: %d slots are missed", standing_still - self._told[1]
+                "the process stood still, or the clock was set: %(missed)d slots are missed",
+                {"missed": standing_still - self._told[1]},
             )
             self._told = missed, standing_still
         elif missed > self._told[0] and time.monotonic() - self._told_at >= _TELL_SECS:
             _log.warning(
-                "%d slots are missed: the check before still ran, or every thread was busy", missed - self._told[0]
+                "%(missed)d slots are missed: the check before still ran, or every thread was busy",
+                {"missed": missed - self._told[0]},
             )
             self._told, self._told_at = (missed, standing_still), time.monotonic()
 
@@ -199,7 +201,7 @@ class Workers:
                 self._perform(due)
             # A thread that dies would take its share of the checks with it, unseen.
             except Exception:  # noqa: BLE001
-                _log.exception("%s: webmon's own fault, no result", due.target.name)
+                _log.exception("%(target)s: webmon's own fault, no result", {"target": due.target.name})
             with self._changed:
                 worker.due = None
                 self._schedule.done(due.target.name)

@@ -121,7 +121,7 @@ class Probe:
             judged = verdict.of_failure(error, watch.phase, target.timeout)
             if judged.outcome is Outcome.AGENT_ERROR and not isinstance(error, OSError | OwnFaultError):
                 trace_back = target.without_secrets(traceback.format_exc())
-                _log.error("%s: webmon's own fault\n%s", target.name, trace_back)
+                _log.error("%(target)s: webmon's own fault\n%(trace)s", {"target": target.name, "trace": trace_back})
         finally:
             watch.enter(None)
             if adapter is not None:

@@ -39,13 +39,13 @@ class Outage:
             self._since = time.monotonic()
             self.count += 1
             self._wait = _FIRST_WAIT_SECS
-            log.warning("waiting for %s: %s", self.name, " ".join(reason.split()))
+            log.warning("waiting for %(away)s: %(cause)s", {"away": self.name, "cause": " ".join(reason.split())})
 
     def ends(self) -> None:
         """Tell that it is there; said only after an absence."""
         if self._since is not None:
             lasted = time.monotonic() - self._since
-            log.warning("no longer waiting for %s, after %.0f s", self.name, lasted)
+            log.warning("no longer waiting for %(away)s, after %(seconds).0f s", {"away": self.name, "seconds": lasted})
             self._lasted += lasted
             self._since = None
 

@@ -226,7 +226,8 @@ class _Sink:
     def _tell_dead(self, unreadable: list[Unreadable]) -> None:
         for record, reason in unreadable[:_TOLD_A_BATCH]:
             _log.warning(
-                "dead letter: %s partition %d offset %d: %s", record.topic, record.partition, record.offset, reason
+                "dead letter: %(topic)s partition %(partition)d offset %(offset)d: %(cause)s",
+                {"topic": record.topic, "partition": record.partition, "offset": record.offset, "cause": reason},
             )
         if len(unreadable) > _TOLD_A_BATCH:
             _log.warning("dead letters: %d more of the same batch", len(unreadable) - _TOLD_A_BATCH)
