@@ -102,19 +102,23 @@ def test_every_task_has_the_tag_of_its_phase(tmp_path: Path) -> None:
 @pytest.mark.parametrize("role", ROLES, ids=NAMES)
 def test_what_is_included_has_tags_too(role: Path) -> None:
     # Unlike an import, an include gives its own tags to none of the tasks in the file.
-    for task in tasks(role, "tasks"):
-        if included := module(task, "include_tasks"):
-            assert isinstance(included, dict), task["name"]
-            assert included.get("apply", {}).get("tags") or all(
-                inner.get("tags") for file in included_files(role, included["file"]) for inner in load(file)
-            ), task["name"]
+    for task, files in includes(role, "main.yml"):
+        if not module(task, "import_tasks"):
+            applied = module(task, "include_tasks").get("apply", {}).get("tags")
+            assert applied or all(inner.get("tags") for file in files for inner in load(file)), task["name"]
 
 
-def included_files(role: Path, name: str) -> list[Path]:
-    """Give the files that a name may mean: with a variable in it, one for each of its choices."""
-    if variable := re.search(r"\{\{ (\w+) \}\}", name):
-        return [role / "tasks" / name.replace(variable[0], choice) for choice in options(role)[variable[1]]["choices"]]
-    return [role / "tasks" / name]
+def includes(role: Path, name: str) -> Iterator[tuple[dict[str, Any], list[Path]]]:
+    """Give the imports and includes that the role comes to from a file of it, each with the files that it may mean."""
+    for task in flat(load(role / "tasks" / name)):
+        if called := module(task, "import_tasks") or module(task, "include_tasks"):
+            wanted = called["file"] if isinstance(called, dict) else called
+            variable = re.search(r"\{\{ (\w+) \}\}", wanted)
+            choices = options(role)[variable[1]]["choices"] if variable else [""]
+            names = [wanted.replace(variable[0], choice) if variable else wanted for choice in choices]
+            yield task, [role / "tasks" / found for found in names]
+            for found in names:
+                yield from includes(role, found)
 
 
 @pytest.mark.parametrize("role", ROLES, ids=NAMES)
