@@ -2,15 +2,15 @@
 # Every role on booted hosts, by Molecule: in check mode where it never ran, converged, run again without a change, verified.
 #
 #   tests/molecule.sh              all roles; the hosts are deleted afterwards, whatever comes
-#   tests/molecule.sh agent        one role, or reboot (what it stands on is converged first)
+#   tests/molecule.sh agent        one role (what it stands on is converged first)
 #   LAB_NAME=x LAB_NET=10.90.0 tests/molecule.sh ...   on a lab of that name, beside others
 #   tests/molecule.sh --keep ...   leave the hosts: look with LAB_NAME=molecule tests/lab/lab ssh host13
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PWD/.venv/bin:$PATH
 
-# Each stands on those before it, and uses their hosts. The last is no role: every host, with all of them, is rebooted.
-SCENARIOS=(certificates kafka timescaledb release component init agent sink report reboot)
+# Each stands on those before it, and uses their hosts.
+ROLES=(certificates kafka timescaledb release component init agent sink report)
 
 # Another lab than its own only where both its name and its network are given, as for tests/lab/lab.
 [ -n "${LAB_NET:-}" ] || LAB_NAME=molecule
@@ -34,7 +34,7 @@ tests/lab/lab kafka
 molecule create -s default
 
 times=()
-for role in "${SCENARIOS[@]}"; do
+for role in "${ROLES[@]}"; do
   start=$SECONDS
   if [ -z "$only" ] || [ "$role" = "$only" ]; then
     molecule test -s "$role" --destroy=never
