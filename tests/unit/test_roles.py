@@ -76,8 +76,9 @@ def test_what_is_a_roles_own_is_named_so(role: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES, ids=NAMES)
-def test_no_role_reads_what_is_internal_to_another_but_for_the_components_they_are_made_of(role: Path) -> None:
-    allowed = {role.name, "component"} if role.name in {"agent", "sink", "init", "report"} else {role.name}
+def test_a_role_reads_what_is_internal_to_another_only_where_it_calls_that_one(role: Path) -> None:
+    calls = (module(task, "import_role") or module(task, "include_role") for task in tasks(role))
+    allowed = {role.name} | {call["name"] for call in calls if call}
     text = "".join(
         path.read_text(encoding="utf-8")
         for directory in ("tasks", "handlers", "vars", "defaults", "templates")
