@@ -233,6 +233,10 @@ class Outbox:
             )
             return
         with self._lock:
+            if not self._on_disk:
+                self._return_to_disk()
+            if not self._on_disk and self._spool.count:
+                _log.error("outbox %s: %d results that waited in memory are lost", self._path, self._spool.count)
             self._spool.close()
         os.close(self._claim)
 

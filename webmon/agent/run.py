@@ -201,7 +201,8 @@ class Agent:
         self._probe.close()
         self._publisher.stop(_PUBLISHER_STOP_SECS)
         self._outbox.close(_OUTBOX_STOP_SECS)
-        _log.info("stopped; %d results wait in the outbox for the next start", len(self._outbox))
+        waiting = len(self._outbox) if self._outbox.is_on_disk else 0
+        _log.info("stopped; %d results wait in the outbox for the next start", waiting)
 
     def _check(self, due: Due) -> None:
         result = self._vantage.judge(self._probe.check(due.target, due.scheduled_at))

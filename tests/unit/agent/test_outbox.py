@@ -251,6 +251,33 @@ def test_a_full_disk_is_bridged_in_memory_and_left_behind(
     assert outbox.dropped == 0
 
 
+@pytest.mark.parametrize("stays_full", [False, True])
+def test_what_waits_in_memory_at_a_stop_goes_to_disk_or_is_told_to_be_lost(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, stays_full: bool
+) -> None:
+    full = threading.Event()
+    original = sqlite3.connect
+
+    def connect(database: object, **more: object) -> sqlite3.Connection:
+        connection: sqlite3.Connection = original(database, **more)  # type: ignore[call-overload]
+        if database == path and full.is_set():
+            connection.execute("PRAGMA max_page_count = 1")
+        return connection
+
+    outbox = Outbox(path, LIMIT)
+    full.set()
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    outbox._spool._db.execute("PRAGMA max_page_count = 1")
+    put(outbox, 300, size=100)
+    wait_until(lambda: not outbox.is_on_disk and len(outbox.read(0, 999)) == 300)
+    if not stays_full:
+        full.clear()
+    outbox.close(5)
+    assert outbox.is_on_disk is not stays_full
+    assert on_disk(path) == ([] if stays_full else list(range(300)))
+    assert ("300 results that waited in memory are lost" in caplog.text) is stays_full
+
+
 def test_two_agents_do_not_share_a_file(outbox: Outbox, path: Path) -> None:
     with pytest.raises(UserError, match="another agent uses it; each needs its own"):
         Outbox(path, LIMIT)
