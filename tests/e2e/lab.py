@@ -45,6 +45,10 @@ class Lab:
         assert found, "no host in the recap"
         return found
 
+    def output(self, playbook: str, *arguments: str) -> str:
+        """Run a playbook on the lab; give what it printed."""
+        return self._run([*_PLAY, "inventory/lab", playbook, *arguments])
+
     def try_play(
         self, playbook: str, *arguments: str, inventory: str = "inventory/lab"
     ) -> "subprocess.CompletedProcess[str]":
