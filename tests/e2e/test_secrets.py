@@ -76,7 +76,12 @@ def test_a_run_that_fails_amid_a_secret_tells_none(more: More, tmp_path: Path) -
 def test_a_new_authority_is_made_without_telling_its_passphrase(more: More, tmp_path: Path) -> None:
     play = tmp_path / "authority.yml"
     tasks = [{"ansible.builtin.include_role": {"name": "certificates", "tasks_from": "create"}}]
-    values = {"certificates_authority_dir": str(tmp_path / "authority"), "certificates_unit": "x"}
+    values = {
+        "certificates_authority_dir": str(tmp_path / "authority"),
+        "certificates_unit": "x",
+        "_certificates_made_dir": str(tmp_path / "authority"),
+        "_certificates_made_name": "another authority",
+    }
     play.write_text(yaml.safe_dump([{"hosts": "agent1", "gather_facts": False, "vars": values, "tasks": tasks}]))
     status, out = more.play(str(play), "-vvv", "--diff")
     assert status == 0, out[-3000:]
