@@ -64,15 +64,14 @@ def check(steps: Steps) -> None:
     )
 
 
-def molecule(steps: Steps, roles: Sequence[str]) -> None:
-    """Run the roles' own tests on the molecule lab, from nothing."""
+def molecule(steps: Steps, roles: Sequence[str]) -> contextlib.AbstractContextManager[list[str]]:
+    """Run the roles' own tests on the molecule lab, from nothing, beside the steps of a block; give their output."""
     # Molecule remembers "created" although hosts have died since: both are cleared, or it would go on without hosts.
     steps.run("Clear what an earlier Molecule run left", Job("molecule reset", [LAB_PROGRAM, "destroy"], MOLECULE_LAB))
-    (output,) = steps.run(
+    return steps.beside(
         f"Molecule: {', '.join(roles) or 'every role'}: check, converge, idempotence, verify",
         Job("molecule", [TOP / "tests/molecule.sh", *roles], MOLECULE_LAB),
     )
-    say(molecule_summary(output))
 
 
 def molecule_summary(output: str) -> str:
@@ -130,11 +129,15 @@ def everything(steps: Steps) -> None:
     """Run it all; the tests' labs are taken down whatever happens."""
     check(steps)
     try:
-        molecule(steps, [])
-        steps.run("Clear what an earlier test lab left", Job("clear", [LAB_PROGRAM, "destroy"], TEST_LAB))
-        provision(steps)
-        steps.run("The demo again: nothing may change", Job("demo again", [*DEMO, "--unchanged"], TEST_LAB, show=True))
-        integration(steps)
+        # Both mostly wait: for hosts, and for what is frozen. The tests after them measure what an agent keeps.
+        with molecule(steps, []) as output:
+            steps.run("Clear what an earlier test lab left", Job("clear", [LAB_PROGRAM, "destroy"], TEST_LAB))
+            provision(steps)
+            steps.run(
+                "The demo again: nothing may change", Job("demo again", [*DEMO, "--unchanged"], TEST_LAB, show=True)
+            )
+            integration(steps)
+        say(molecule_summary(*output))
         e2e(steps)
         faults(steps)
     finally:
@@ -147,7 +150,9 @@ def one_part(steps: Steps, part: str, names: Sequence[str], *, full: bool) -> No
         case "check":
             check(steps)
         case "molecule":
-            molecule(steps, names)
+            with molecule(steps, names) as output:
+                pass
+            say(molecule_summary(*output))
         case "bench":
             bench(steps, names, full=full)
         case "integration":

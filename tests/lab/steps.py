@@ -97,6 +97,38 @@ class Steps:
                 raise failed[0]
             return [outputs[job.name] for job in jobs]
 
+    @contextlib.contextmanager
+    def beside(self, title: str, job: Job) -> Iterator[list[str]]:
+        """Run a job while the steps of the block run; the list that is given has its output after the block.
+
+        Raises StepError when it fails, after the block.
+        """
+        output: list[str] = []
+        failed: list[StepError] = []
+        self.number += 1
+        number, start = self.number, time.monotonic()
+        say(f"[{number}/{self.total}] {title} (beside what follows)")
+
+        def work() -> None:
+            try:
+                output.append(self._finish(job, stream=False))
+            except StepError as error:
+                failed.append(error)
+            else:
+                say(f"[{number}/{self.total}] {job.name}: {time.monotonic() - start:.1f} s")
+
+        # Whoever is interrupted does not wait for it.
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        try:
+            yield output
+        except StepError:
+            thread.join()
+            raise
+        thread.join()
+        if failed:
+            raise failed[0]
+
     def _finish(self, job: Job, *, stream: bool) -> str:
         self.logs.mkdir(parents=True, exist_ok=True)
         log = self.logs / f"{job.name.replace(' ', '-')}.log"
