@@ -20,6 +20,7 @@ MADE_BY_MAKE_TEST = {
     "make demo": "its test lab is a demo",
     "make demo-down": "its last step",
     "make help": "the test below",
+    "make faults": "its most telling cases, at the end",
     "make controller": "all of it runs in what that makes",
 }
 """Commands that `make test` runs around these tests, and where."""
