@@ -58,7 +58,9 @@ def release_name(project: Path) -> str:
     digest = hashlib.sha256()
     for path in (*sources(project), Path("requirements.lock"), PIP_LOCK):
         content = (project / path).read_bytes()
-        digest.update(f"{path}\0{len(content)}\0".encode() + content)
+        # The last one's name alone: the same sources are the same release wherever the checkout stands.
+        name = PIP_LOCK.name if path is PIP_LOCK else path
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
     version = tomllib.loads((project / "pyproject.toml").read_text())["project"]["version"]
     return f"{version}-{digest.hexdigest()[:12]}"
 
