@@ -373,16 +373,8 @@ def freshness_figures(stage: Stage) -> Iterator[Figure]:
     sink.wait_for_line("storing")
     workspace = stage.directory / "agent"
     workspace.mkdir()
-    certificate, key = stage.certificate("agent")
     with contextlib.closing(AgentProcess(workspace)) as agent, Site(workspace) as site:
-        agent.configure(
-            KAFKA_HOST=stage.services.kafka_host,
-            KAFKA_PORT=str(stage.services.kafka_port),
-            KAFKA_TOPIC_NAME=stage.topic,
-            KAFKA_ACCESS_CERTIFICATE=str(certificate),
-            KAFKA_ACCESS_KEY=str(key),
-            KAFKA_CA_CERTIFICATE=str(stage.services.ca),
-        )
+        agent.configure(**stage.way_to_kafka(stage.certificate("agent")))
         agent.target(*(f"{site.http}{number}" for number in range(_RATE)))
         agent.start()
         waited = sorted(_waits(stage))

@@ -109,17 +109,8 @@ def figures(size: _Size = QUICK) -> Iterator[Figure]:
 
 
 def _start(agent: AgentProcess, stage: Stage, urls: Sequence[str], site: Site) -> None:
-    certificate, key = stage.certificate("agent")
-    agent.configure(
-        KAFKA_HOST=stage.services.kafka_host,
-        KAFKA_PORT=str(stage.services.kafka_port),
-        KAFKA_TOPIC_NAME=stage.topic,
-        KAFKA_ACCESS_CERTIFICATE=str(certificate),
-        KAFKA_ACCESS_KEY=str(key),
-        KAFKA_CA_CERTIFICATE=str(stage.services.ca),
-        MONITORING_AGENT_ID=AGENT,
-        MONITORING_CA_CERTIFICATES=str(site.authority),
-    )
+    way = stage.way_to_kafka(stage.certificate("agent"))
+    agent.configure(**way, MONITORING_AGENT_ID=AGENT, MONITORING_CA_CERTIFICATES=str(site.authority))
     agent.target(*urls)
     agent.start()
     wait_until(lambda: len(_series(stage)) == CHECKS, "a row of every target", 90)

@@ -24,13 +24,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Services:
     """The lab's Kafka and database; the certificate of the service's one user may use topics and groups as it likes."""
     services = find()
     certificate, key = services.issue(tmp_path_factory.mktemp("admin"), "init")
-    admin = KafkaAdminClient(
-        bootstrap_servers=f"{services.kafka_host}:{services.kafka_port}",
-        security_protocol="SSL",
-        ssl_cafile=str(services.ca),
-        ssl_certfile=str(certificate),
-        ssl_keyfile=str(key),
-    )
+    admin = KafkaAdminClient(**services.client_arguments(certificate, key))
     resources = [
         ResourcePattern(ResourceType.TOPIC, TOPIC, ACLResourcePatternType.PREFIXED),
         ResourcePattern(ResourceType.GROUP, TOPIC, ACLResourcePatternType.PREFIXED),
@@ -126,13 +120,8 @@ def test_what_the_service_gave_is_no_administrator(services: Services, inventory
     assert "certificates_authority_passphrase" not in values
     provided = Path(values["certificates_provided_dir"])
     assert {path.name for path in provided.iterdir()} == {"ca.pem", "service.cert", "service.key"}
-    admin = KafkaAdminClient(
-        bootstrap_servers=f"{services.kafka_host}:{services.kafka_port}",
-        security_protocol="SSL",
-        ssl_cafile=str(provided / "ca.pem"),
-        ssl_certfile=str(provided / "service.cert"),
-        ssl_keyfile=str(provided / "service.key"),
-    )
+    own = services.client_arguments(provided / "service.cert", provided / "service.key", provided / "ca.pem")
+    admin = KafkaAdminClient(**own)
     acl = ACL(PRINCIPAL, "*", ACLOperation.READ, ACLPermissionType.ALLOW, ResourcePattern(ResourceType.TOPIC, TOPIC))
     with contextlib.closing(admin), contextlib.suppress(kafka_errors.ClusterAuthorizationFailedError):
         assert admin.create_acls([acl])["failed"]

@@ -135,13 +135,7 @@ def test_no_message_and_no_dead_letter_has_a_secret(words: Words, tmp_path: Path
     services = find()
     certificate, key = services.issue(tmp_path, "init")
     consumer = KafkaConsumer(
-        bootstrap_servers=f"{services.kafka_host}:{services.kafka_port}",
-        security_protocol="SSL",
-        ssl_cafile=str(services.ca),
-        ssl_certfile=str(certificate),
-        ssl_keyfile=str(key),
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
+        **services.client_arguments(certificate, key), auto_offset_reset="earliest", enable_auto_commit=False
     )
     ours = [
         TopicPartition(topic, number)

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import psycopg2
 import yaml
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
@@ -326,22 +325,12 @@ class Lab:
         return differing
 
     def _roll_up(self) -> None:
-        services = self.services
-        connection = psycopg2.connect(
-            host=services.postgres_host,
-            port=services.postgres_port,
-            dbname=services.database,
-            user=services.owner,
-            password=services.owner_password,
-            sslmode="require",
-            options="-c timezone=UTC",
-        )
-        try:
+        with self.product.database() as cursor:
+            cursor.execute("SET TIME ZONE 'UTC'")
+            cursor.connection.autocommit = False
             ahead = datetime.now(UTC) + timedelta(hours=3)
-            while roll_up(connection, Tables(self.product.table), before=ahead, wait=True) == MOST_BUCKETS:
+            while roll_up(cursor.connection, Tables(self.product.table), before=ahead, wait=True) == MOST_BUCKETS:
                 pass
-        finally:
-            connection.close()
 
     def lag(self) -> int:
         """Give how many messages of the topic the sinks have not told the group of."""

@@ -69,6 +69,16 @@ class Services:
     def _broker(self, what: str) -> None:
         subprocess.run(self.broker_commands[what], check=True, timeout=60)
 
+    def client_arguments(self, certificate: Path, key: Path, ca: Path | None = None) -> dict[str, Any]:
+        """Give what a client of kafka-python needs to reach the broker with a certificate."""
+        return {
+            "bootstrap_servers": f"{self.kafka_host}:{self.kafka_port}",
+            "security_protocol": "SSL",
+            "ssl_cafile": str(ca or self.ca),
+            "ssl_certfile": str(certificate),
+            "ssl_keyfile": str(key),
+        }
+
     def issue(self, directory: Path, unit: str, *, days: float = 1) -> tuple[Path, Path]:
         """Make a key and a certificate of the lab's authority; its OU makes it the principal User:webmon-<unit>.
 

@@ -112,6 +112,17 @@ class Stage:
             self._certificates[unit] = self.services.issue(self.directory, unit)
         return self._certificates[unit]
 
+    def way_to_kafka(self, pair: tuple[Path, Path]) -> dict[str, str]:
+        """Give the variables by which a component reaches the topic, with a certificate and its key."""
+        return {
+            "KAFKA_HOST": self.services.kafka_host,
+            "KAFKA_PORT": str(self.services.kafka_port),
+            "KAFKA_TOPIC_NAME": self.topic,
+            "KAFKA_ACCESS_CERTIFICATE": str(pair[0]),
+            "KAFKA_ACCESS_KEY": str(pair[1]),
+            "KAFKA_CA_CERTIFICATE": str(self.services.ca),
+        }
+
     def env_file(self, component: str, **changes: str | None) -> Path:
         """Write a component's .env, with changes (None: leave it out); give its path."""
         services = self.services
@@ -121,15 +132,9 @@ class Stage:
             "report": (self.roles[1], READER_PASSWORD),
         }[component]
         unit = "init" if component == "init" else "sink"
-        certificate, key = self.certificate(unit)
         values: dict[str, str | None] = {
-            "KAFKA_HOST": services.kafka_host,
-            "KAFKA_PORT": str(services.kafka_port),
-            "KAFKA_TOPIC_NAME": self.topic,
+            **self.way_to_kafka(self.certificate(unit)),
             "KAFKA_GROUP_ID": self.topic,
-            "KAFKA_ACCESS_CERTIFICATE": str(certificate),
-            "KAFKA_ACCESS_KEY": str(key),
-            "KAFKA_CA_CERTIFICATE": str(services.ca),
             "POSTGRES_HOST": services.postgres_host,
             "POSTGRES_PORT": str(services.postgres_port),
             "POSTGRES_DATABASE": services.database,

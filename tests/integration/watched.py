@@ -71,14 +71,8 @@ class Watched:
         self.certificate = self.workspace / "own.pem", self.workspace / "own.key"
         self.renew(pair)
         self._process = AgentProcess(self.workspace)
-        services = stage.services
         self._process.configure(
-            KAFKA_HOST=services.kafka_host,
-            KAFKA_PORT=str(services.kafka_port),
-            KAFKA_TOPIC_NAME=stage.topic,
-            KAFKA_ACCESS_CERTIFICATE=str(self.certificate[0]),
-            KAFKA_ACCESS_KEY=str(self.certificate[1]),
-            KAFKA_CA_CERTIFICATE=str(services.ca),
+            **stage.way_to_kafka(self.certificate),
             MONITORING_AGENT_ID=name,
             MONITORING_RETRY_SECS=f"{INTERVAL_SECS:g}",
         )

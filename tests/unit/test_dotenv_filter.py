@@ -1,27 +1,13 @@
 """What Ansible writes into a .env comes back unchanged, whatever it is."""
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
-
 import pytest
 from dotenv import dotenv_values
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-PLUGIN = Path(__file__).parents[2] / "playbooks/filter_plugins/dotenv.py"
+from tests.unit.filters import load
 
-
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("dotenv_filter", PLUGIN)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-plugin = _load()
+plugin = load("dotenv")
 # No surrogates: a file cannot hold them. No NUL and CR: refused, see below.
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"))
 # The characters that some rule of the format treats apart, much denser than chance would have them.

@@ -2,29 +2,19 @@
 
 import dataclasses
 import datetime
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-PLUGIN = Path(__file__).parents[2] / "playbooks/filter_plugins/provided.py"
+from tests.unit.filters import load
+
 CERTIFICATE = "in PEM (it begins with -----BEGIN CERTIFICATE-----)"
 KEY = "right would be the private key of service.cert, without a passphrase, in PEM"
 
 
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("provided_filter", PLUGIN)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-plugin = _load()
+plugin = load("provided")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -46,6 +46,23 @@ def on_disk(path: Path) -> list[int]:
         return [int(value) for (value,) in db.execute("SELECT value FROM results ORDER BY id")]
 
 
+def fill_disk(outbox: Outbox, path: Path, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Let the disk be full for an outbox, also when it is opened anew, until the event is cleared."""
+    full = threading.Event()
+    full.set()
+    original = sqlite3.connect
+
+    def connect(database: object, **more: object) -> sqlite3.Connection:
+        connection: sqlite3.Connection = original(database, **more)  # type: ignore[call-overload]
+        if database == path and full.is_set():
+            connection.execute("PRAGMA max_page_count = 1")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    outbox._spool._db.execute("PRAGMA max_page_count = 1")
+    return full
+
+
 def test_what_is_put_is_read_in_its_order(outbox: Outbox) -> None:
     put(outbox, 5)
     wait_until(lambda: len(outbox.read(0, 10)) == 5)
@@ -219,22 +236,11 @@ def test_a_full_disk_is_bridged_in_memory_and_left_behind(
     path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox_module, "_RETRY_SECS", 0.2)
-    full = threading.Event()
-    original = sqlite3.connect
-
-    def connect(database: object, **more: object) -> sqlite3.Connection:
-        connection: sqlite3.Connection = original(database, **more)  # type: ignore[call-overload]
-        if database == path and full.is_set():
-            connection.execute("PRAGMA max_page_count = 1")
-        return connection
-
     outbox = Outbox(path, LIMIT)
     put(outbox, 1)
     wait_until(lambda: len(outbox.read(0, 9)) == 1)
     opened = outbox.opened
-    full.set()
-    monkeypatch.setattr(sqlite3, "connect", connect)
-    outbox._spool._db.execute("PRAGMA max_page_count = 1")
+    full = fill_disk(outbox, path, monkeypatch)
     put(outbox, 300, size=100)
     wait_until(lambda: values(outbox.read(0, 999)) == list(range(300)))
     assert "can't be used (database or disk is full): results wait in memory" in caplog.text
@@ -255,19 +261,8 @@ def test_a_full_disk_is_bridged_in_memory_and_left_behind(
 def test_what_waits_in_memory_at_a_stop_goes_to_disk_or_is_told_to_be_lost(
     path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, stays_full: bool
 ) -> None:
-    full = threading.Event()
-    original = sqlite3.connect
-
-    def connect(database: object, **more: object) -> sqlite3.Connection:
-        connection: sqlite3.Connection = original(database, **more)  # type: ignore[call-overload]
-        if database == path and full.is_set():
-            connection.execute("PRAGMA max_page_count = 1")
-        return connection
-
     outbox = Outbox(path, LIMIT)
-    full.set()
-    monkeypatch.setattr(sqlite3, "connect", connect)
-    outbox._spool._db.execute("PRAGMA max_page_count = 1")
+    full = fill_disk(outbox, path, monkeypatch)
     put(outbox, 300, size=100)
     wait_until(lambda: not outbox.is_on_disk and len(outbox.read(0, 999)) == 300)
     if not stays_full:
