@@ -1,42 +1,32 @@
 """A new release comes host by host and loses nothing, and goes again; a broken one stops at the first host."""
 
 import re
-import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.lab import ROOT, Lab
+from tests.e2e.lab import Lab
 from tests.e2e.test_lab import AGENTS, missing_slots, newest, now
+from tests.lab.release import changed_release
 from tests.waiting import wait_until
 
 UPGRADE, ROLLBACK = "playbooks/upgrade.yml", "playbooks/rollback.yml"
 HOSTS = ("db1", "sink1", *AGENTS)
 
 
-def release(directory: Path, file: str, change: tuple[str, str]) -> tuple[str, ...]:
-    """Make the sources of a release with one thing changed; give the arguments that have a playbook install it."""
-    shutil.copytree(ROOT / "webmon", directory / "webmon", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "requirements.lock"):
-        shutil.copy2(ROOT / name, directory / name)
-    path = directory / "webmon" / file
-    changed = path.read_text().replace(*change)
-    assert changed != path.read_text()
-    path.write_text(changed)
-    return ("-e", f"release_project_dir={directory}", "-e", f"release_build_dir={ROOT}/build/releases")
-
-
 @pytest.fixture(scope="module")
 def better(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """A release that works, and says another version."""
-    return release(tmp_path_factory.mktemp("better"), "cli.py", ('f"webmon {__version__}"', 'f"webmon {__version__}+"'))
+    return changed_release(
+        tmp_path_factory.mktemp("better"), "cli.py", ('f"webmon {__version__}"', 'f"webmon {__version__}+"')
+    )
 
 
 @pytest.fixture(scope="module")
 def silent(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """A release whose agents start, check, and never send anything."""
-    return release(tmp_path_factory.mktemp("silent"), "agent/run.py", ("self._publisher.start()", "pass"))
+    return changed_release(tmp_path_factory.mktemp("silent"), "agent/run.py", ("self._publisher.start()", "pass"))
 
 
 def current(lab: Lab) -> dict[str, str]:

@@ -1,9 +1,13 @@
 """What operators do while it runs: certificates, installing again, another release and back."""
 
+import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 
 from tests.faults.case import Run, case
 from tests.faults.lab import await_
+from tests.lab.demo import recap
+from tests.lab.release import changed_release
 
 _TLS = "/etc/webmon/agent/tls"
 
@@ -46,3 +50,34 @@ def _expire(run: Run, agent: str) -> None:
 
 def _digest(run: Run, agent: str) -> str:
     return run.lab.on(agent, f"sha256sum {_TLS}/cert.pem")
+
+
+@case(20, "site.yml again, another release by upgrade.yml, and back by rollback.yml")
+def releases(run: Run) -> None:
+    # The one slot of a target that falls into the restart of its agent, which takes two seconds.
+    run.gap_may_be = run.interval
+    changed = {host for host, counts in recap(_timed(run, "playbooks/site.yml")).items() if counts[0]}
+    run.expect(not changed, f"site.yml changed what it had installed itself, on {', '.join(sorted(changed))}")
+    before = _version(run)
+    with tempfile.TemporaryDirectory(prefix="webmon-faults-release-") as directory:
+        # A name of its own for each run: what is installed already would change nothing.
+        version = f'f"webmon {{__version__}}+{run.began:%H%M%S}"'
+        better = changed_release(Path(directory), "cli.py", ('f"webmon {__version__}"', version))
+        _timed(run, "playbooks/upgrade.yml", *better)
+    run.expect(all(now != then for now, then in zip(_version(run), before, strict=True)), "a host kept its release")
+    await_(run.is_fresh, "fresh rows of every agent with the other release", 60)
+    _timed(run, "playbooks/rollback.yml")
+    run.expect(_version(run) == before, "a host did not come back to its release")
+
+
+def _timed(run: Run, playbook: str, *arguments: str) -> str:
+    """Run a playbook; give what it printed, note how long it took."""
+    began = datetime.now(UTC)
+    printed = run.lab.play(playbook, *arguments)
+    run.note(f"{playbook}: {(datetime.now(UTC) - began).total_seconds():.0f} s")
+    return printed
+
+
+def _version(run: Run) -> list[str]:
+    """Give what the agents and sinks call themselves."""
+    return [run.lab.on(host, "webmon --version") for host in (*run.lab.agents, *run.lab.sinks)]
