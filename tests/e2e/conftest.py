@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,16 @@ def lab() -> Lab:
     if not name:
         pytest.fail("LAB_NAME is not set: `make test` runs these tests on the lab that it makes")
     return Lab(name)
+
+
+@pytest.fixture
+def targets(lab: Lab) -> Iterator[Path]:
+    """The lab's list; put back afterwards."""
+    path = lab.directory / "targets.yml"
+    before = path.read_text()
+    yield path
+    path.write_text(before)
+    lab.play("playbooks/targets.yml")
 
 
 @pytest.fixture(scope="session")

@@ -145,6 +145,7 @@ def test_the_example_inventories_are_what_the_playbooks_expect(lab: Lab) -> None
         assert "agent2.example.org" in out
 
 
+@pytest.mark.usefixtures("targets")
 def test_a_users_own_list_is_watched_beside_the_demo(lab: Lab, tmp_path: Path) -> None:
     mine = tmp_path / "mine.txt"
     mine.write_text("# my own\nhttp://web1/moved-here\n")

@@ -1,25 +1,12 @@
 """playbooks/targets.yml: a changed list reaches every agent by a reload, one with a fault reaches no host."""
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.e2e.lab import Lab
 from tests.waiting import wait_until
 
 AGENTS = ("agent1", "agent2", "agent3")
 PLAYBOOK = "playbooks/targets.yml"
-
-
-@pytest.fixture
-def targets(lab: Lab) -> Iterator[Path]:
-    """The lab's list; put back afterwards."""
-    path = lab.directory / "targets.yml"
-    before = path.read_text()
-    yield path
-    path.write_text(before)
-    lab.play(PLAYBOOK)
 
 
 def processes(lab: Lab) -> dict[str, str]:
