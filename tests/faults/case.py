@@ -40,8 +40,8 @@ class Run:
         self.notes: list[str] = []
         self.is_healthy: Callable[[judge.Key], bool] = lambda _: True
         """Which targets are the plain sites of web1, that were up all the time; a case may have others."""
-        self.allowed: set[str] = set()
-        """Counts of the verdict that this case may have above 0, as where a file that is corrupt is lost."""
+        self.allowed: dict[str, int] = {}
+        """How much of what Verdict.faults tells this case may have, as where a file that is corrupt is lost."""
         self.gap_may_be: float = float("inf")
         self.recover_within: float = 120.0
         self.fault_over: datetime | None = None
@@ -171,8 +171,7 @@ def run_case(lab: Lab, chosen: Case, seed: int, scale: float) -> Result:
         run.expect(recovered <= run.recover_within, f"rows were fresh only after {recovered:.0f} s")
         run.sleep(run.interval)
         verdict = settle(run)
-        faults = [fault for fault in verdict.faults() if not any(word in fault for word in run.allowed)]
-        run.problems += faults
+        run.problems += verdict.faults(run.allowed)
         run.problems += judge.rollup_faults(lab.rollups_that_differ(run.prefix))
         run.expect(verdict.longest_gap <= run.gap_may_be, f"no check of a target for {verdict.longest_gap:.0f} s")
     except (CaseError, KafkaError, psycopg2.Error) as error:

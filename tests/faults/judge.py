@@ -49,8 +49,8 @@ class Verdict:
     longest_gap: float
     """Seconds without a check of a healthy target, above its interval."""
 
-    def faults(self) -> list[str]:
-        """Tell what breaks the promise."""
+    def faults(self, allowed: Mapping[str, int]) -> list[str]:
+        """Tell what breaks the promise; some counts may be as much as is allowed of them, others are 0."""
         told = {
             "missing": self.missing,
             "repeated": self.repeated,
@@ -59,7 +59,9 @@ class Verdict:
             "that call a healthy site down": self.wrongly_down,
         }
         found = [
-            f"{count} {'results' if what == 'missing' else 'rows'} {what}" for what, count in told.items() if count
+            f"{count} {'results' if what == 'missing' else 'rows'} {what}"
+            for what, count in told.items()
+            if count > allowed.get(what, 0)
         ]
         return found if self.made else ["no result was made", *found]
 

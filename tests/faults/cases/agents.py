@@ -86,11 +86,14 @@ def _corrupt(run: Run, agent: str) -> None:
     lab = run.lab
     await_(lambda: run.is_fresh([agent]), "fresh rows before the outbox is spoilt", 60)
     began = datetime.now(UTC)
-    # What waits there is lost, and said to be; until the recorder has found the new file it knows of nothing.
-    run.allowed |= {"missing", "that no agent made"}
+    lab.on(agent, "systemctl kill -s KILL webmon-agent; systemctl stop webmon-agent")
+    # What waits there is lost, and said to be. The recorder does not know what it had not moved from the old file yet,
+    # and what was made before it found the new one: each is a second, in which a target is checked once at most.
+    waiting = lab.waiting(agent, run.prefix)
+    run.allowed = {"missing": waiting, "that no agent made": 2 * len(run.names)}
+    run.note(f"{agent}: {waiting} results waited in the outbox that was spoilt")
     lab.on(
         agent,
-        "systemctl kill -s KILL webmon-agent; systemctl stop webmon-agent; "
         f"rm -f {OUTBOX}-wal {OUTBOX}-shm; head -c 16384 /dev/urandom | dd of={OUTBOX} conv=notrunc status=none; "
         "systemctl start webmon-agent",
     )

@@ -11,7 +11,7 @@ SITES = Sites(f"{key.time.timestamp():.6f} {key.time.timestamp() + 0.01:.6f} 200
 
 
 def faults(ledger: Ledger, rows: list[tuple[Key, Outcome]], sites: Sites = SITES) -> list[str]:
-    return judge(ledger, rows, sites, interval=3, timeout=3).faults()
+    return judge(ledger, rows, sites, interval=3, timeout=3).faults({})
 
 
 def test_every_result_with_its_row_is_well() -> None:
@@ -20,6 +20,12 @@ def test_every_result_with_its_row_is_well() -> None:
 
 def test_a_result_without_a_row_is_missing() -> None:
     assert faults(LEDGER, ROWS[1:]) == ["1 results missing"]
+
+
+def test_no_more_may_be_missing_than_is_allowed_of_a_case() -> None:
+    verdict = judge(LEDGER, ROWS[2:], SITES, interval=3, timeout=3)
+    assert verdict.faults({"missing": 2}) == []
+    assert verdict.faults({"missing": 1, "repeated": 5}) == ["2 results missing"]
 
 
 def test_a_second_row_of_a_result_is_a_repeat() -> None:
