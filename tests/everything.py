@@ -181,7 +181,8 @@ def main() -> int:
     parser.add_argument("part", nargs="?", choices=["check", "molecule", "integration", "e2e", "bench"])
     parser.add_argument("name", nargs="*", help="roles or benches")
     parser.add_argument("--full", action="store_true", help="benches at full size")
-    options = parser.parse_args()
+    # An option may stand between the names.
+    options = parser.parse_intermixed_args()
     stop_on_sigterm()
     steps = Steps(options.part or "test", {None: 10, "check": 1, "molecule": 2}.get(options.part, 2), lines=400)
     try:
