@@ -175,14 +175,19 @@ def alone() -> Iterator[None]:
         yield
 
 
-def main() -> int:
-    """Run everything or one part; 0 when all is well, 1 when not."""
+def options_of(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read what the Makefile gives."""
     parser = argparse.ArgumentParser(prog="make test", description=__doc__)
     parser.add_argument("part", nargs="?", choices=["check", "molecule", "integration", "e2e", "bench"])
     parser.add_argument("name", nargs="*", help="roles or benches")
     parser.add_argument("--full", action="store_true", help="benches at full size")
     # An option may stand between the names.
-    options = parser.parse_intermixed_args()
+    return parser.parse_intermixed_args(arguments)
+
+
+def main() -> int:
+    """Run everything or one part; 0 when all is well, 1 when not."""
+    options = options_of(sys.argv[1:])
     stop_on_sigterm()
     steps = Steps(options.part or "test", {None: 10, "check": 1, "molecule": 2}.get(options.part, 2), lines=400)
     try:

@@ -1,0 +1,36 @@
+"""The Makefile's commands, as tests/everything.py reads them."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from tests.everything import options_of
+from tests.lab.steps import TOP
+
+
+@pytest.mark.parametrize(
+    ("typed", "part", "names", "full"),
+    [
+        (["test"], None, [], False),
+        (["check"], "check", [], False),
+        (["molecule", "ROLE=agent"], "molecule", ["agent"], False),
+        (["bench"], "bench", [], False),
+        (["bench", "BENCH=load"], "bench", ["load"], False),
+        (["bench", "BENCH=load", "FULL=1"], "bench", ["load"], True),
+        (["bench", "FULL=1"], "bench", [], True),
+    ],
+    ids=str,
+)
+def test_what_a_person_types_after_make_is_understood(
+    typed: list[str], part: str | None, names: list[str], full: bool
+) -> None:
+    environment = {**os.environ, "MAKEFLAGS": ""}  # not those of the make that runs this
+    printed = subprocess.run(
+        ["make", "--dry-run", *typed], cwd=TOP, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    command = re.search(r"-m tests\.everything(.*)$", printed, re.MULTILINE)
+    assert command, printed
+    options = options_of(command[1].split())
+    assert (options.part, options.name, options.full) == (part, names, full)
