@@ -9,7 +9,7 @@ from webmon.errors import UserError
 from webmon.settings import Postgres
 from webmon.tables import Tables
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """The newest schema file (webmon/init/schema): what sink, retention and reports need to find."""
 
 

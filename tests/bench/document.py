@@ -16,7 +16,8 @@ _INTRO: Final = """\
 # Figures
 
 What the benches of this project measured last, with the bars that they are held to. No number here was typed: all of it
-is written from [figures.json](figures.json), and [scale.md](scale.md) is computed from the same.
+is written from [figures.json](figures.json), and [scale.md](scale.md) is computed from the same. What becomes of
+results under faults is in [faults.md](faults.md).
 
 To measure again, on a machine that does nothing else:
 

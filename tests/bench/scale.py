@@ -14,6 +14,7 @@ from typing import Final
 from tests.bench import load
 from tests.bench.figures import number
 from tests.bench.kept import Run
+from tests.bench.site import BODY
 from webmon.settings import Init, Retention
 
 SIZES: Final = (100_000, 10_000_000)
@@ -51,8 +52,8 @@ class Measured:
     agent_targets: int
     sink_rows: float
     """A second, of one sink that knows the names."""
-    sink_rows_forgotten: float
-    """The same, of names that are not in its memory: of the store alone."""
+    sink_rows_looked_up: float
+    """The same, of one that looks the names up."""
     sink_cpu: float
     sink_memory: float
     message: float
@@ -83,12 +84,14 @@ def measured(runs: Mapping[str, Run]) -> Measured:
         raise LookupError(f"no figure {name!r} of the bench {bench}: make bench BENCH={bench}")
 
     broker = figure("load", load.BROKER_IN) + figure("load", load.BROKER_OUT)
+    known = figure("load", load.ROWS)
+    looks_up = 1 / figure("load", load.FORGOTTEN) - 1 / figure("load", load.KNOWN)
     return Measured(
         check_cpu=figure("agent", "CPU per check, whole agent") / 1e3,
         agent_memory=figure("agent", "memory, 5,000 targets") * 1e6,
         agent_targets=5000,
-        sink_rows=figure("sink", "topic to committed rows, one sink"),
-        sink_rows_forgotten=figure("load", load.FORGOTTEN),
+        sink_rows=known,
+        sink_rows_looked_up=1 / (1 / known + looks_up),
         sink_cpu=figure("sink", "CPU of the sink") / 1e6,
         sink_memory=figure("sink", "memory of a sink, peak") * 1e6,
         message=figure("load", load.MESSAGE),
@@ -144,18 +147,20 @@ class Needs:
 
     @property
     def sinks(self) -> int:
-        """Processes that keep up, with the names in memory."""
-        return math.ceil(self.rate / (self.m.sink_rows * SPARE))
+        """Processes that keep up, with their names in memory or without."""
+        if self.targets / self.sinks_that_know <= NAMES:
+            return self.sinks_that_know
+        return math.ceil(self.rate / (self.m.sink_rows_looked_up * SPARE))
 
     @property
-    def sinks_for_names(self) -> int:
-        """Processes of which each can keep the names of its targets."""
-        return math.ceil(self.targets / NAMES)
+    def sinks_that_know(self) -> int:
+        """Processes that would keep up if each knew all its names."""
+        return math.ceil(self.rate / (self.m.sink_rows * SPARE))
 
     @property
     def partitions(self) -> int:
         """Of the topic: two for each sink, so that one more sink still finds work."""
-        return max(_INIT.partitions, 2 * max(self.sinks, self.sinks_for_names))
+        return max(_INIT.partitions, 2 * self.sinks)
 
     @property
     def rows(self) -> float:
@@ -185,7 +190,7 @@ class Needs:
     @property
     def connections(self) -> int:
         """Of all sinks to databases: one for rows and one for rollups each."""
-        return 2 * max(self.sinks, self.sinks_for_names)
+        return 2 * self.sinks
 
 
 # ---------------------------------------------------------------- the document
@@ -212,9 +217,8 @@ _NEEDS: Final[tuple[_Row, ...]] = (
     ("brokers", "for the copies, the disk or the cores, whichever asks for most", _count(lambda n: n.brokers)),
     ("partitions", "2 x sinks", _count(lambda n: n.partitions)),
     ("connections to brokers", "(agents + sinks) x brokers", _count(lambda n: (n.agents + n.sinks) * n.brokers)),
-    ("**sinks** for the rate", "checks a second / (rows a second of a sink x spare)", _count(lambda n: n.sinks)),
-    ("sinks that know all their names", "targets / 100,000", _count(lambda n: n.sinks_for_names)),
-    ("memory of the sinks for the rate", "sinks x memory of a sink", _size(lambda n: n.sinks * n.m.sink_memory)),
+    ("**sinks**", "checks a second / (rows a second of a sink x spare)", _count(lambda n: n.sinks)),
+    ("memory of all sinks", "sinks x memory of a sink", _size(lambda n: n.sinks * n.m.sink_memory)),
     ("**databases** for the rate", "checks a second / (rows a second x spare)", _count(lambda n: n.databases_by_rate)),
     ("cores of all databases, busy", "checks a second x CPU of a row", _count(lambda n: n.rate * n.m.database_cpu)),
     ("WAL a second", "checks a second x WAL of a row", _size(lambda n: n.rate * n.m.wal)),
@@ -241,7 +245,7 @@ def limits(m: Measured) -> list[Limit]:
     """Give each limit, the first to be reached first."""
     disk_a_target = Needs(m, 1).rows + Needs(m, 1).rollups
     log_a_target = Needs(m, 1).log / COPIES
-    one_sink = m.sink_rows * SPARE * INTERVAL
+    one_sink = max(m.sink_rows_looked_up * SPARE * INTERVAL, NAMES)
     found = [
         Limit("an agent process, by its core", SPARE / m.check_cpu * INTERVAL, "`agent_instances`, MONITORING_SHARD"),
         Limit(
@@ -254,12 +258,7 @@ def limits(m: Measured) -> list[Limit]:
             DATABASE_MEMORY / Needs(m, 1).chunk_memory,
             "POSTGRES_CHUNK_HOURS",
         ),
-        Limit(
-            "the names in a sink's memory",
-            NAMES,
-            f"`sink_instances`; past it the store takes {number(m.sink_rows_forgotten)} rows a second",
-        ),
-        Limit("a sink, by its rate", one_sink, "`sink_instances`"),
+        Limit("a sink, by its rate as it looks names up", one_sink, "`sink_instances`"),
         Limit("as many sinks as the topic has partitions", one_sink * _INIT.partitions, "KAFKA_TOPIC_PARTITIONS"),
         Limit(
             "a broker's disk, one copy of the log",
@@ -309,14 +308,14 @@ def text(runs: Mapping[str, Run]) -> str:
         "partitions": _INIT.partitions,
         "chunk_hours": _INIT.chunk_hours,
         "names": f"{NAMES:,}",
-        "forgotten": number(m.sink_rows_forgotten),
+        "looked_up": number(m.sink_rows_looked_up),
+        "known": number(m.sink_rows),
         "first": first.what,
         "first_targets": number(first.targets),
         "large_rate_300": number(large.rate / 5),
         "large_rows_300": size(large.rows / 5),
         "large_less": size(less),
         "large_databases_less": math.ceil(less / _usable(DATABASE_DISK)),
-        "large_sinks_forgotten": math.ceil(large.rate / (m.sink_rows_forgotten * SPARE)),
         "measured": _table(("what", "figure", "bench"), _inputs(m)),
         "needed": _table(
             ("", f"{small.targets:,} targets", f"{large.targets:,} targets", "computed"),
@@ -331,7 +330,7 @@ def text(runs: Mapping[str, Run]) -> str:
             f"{name}_agents": needs.agents,
             f"{name}_brokers": needs.brokers,
             f"{name}_sinks": needs.sinks,
-            f"{name}_sinks_names": needs.sinks_for_names,
+            f"{name}_sinks_that_know": needs.sinks_that_know,
             f"{name}_rows_day": size(needs.rate * DAY * m.row),
             f"{name}_rows": size(needs.rows),
             f"{name}_rollups": size(needs.rollups),
@@ -344,14 +343,14 @@ def text(runs: Mapping[str, Run]) -> str:
 
 def _inputs(m: Measured) -> Iterable[tuple[str, ...]]:
     return (
-        ("CPU of a check, the whole agent", f"{m.check_cpu * 1e3:.2f} ms", "agent"),
+        (f"CPU of an HTTPS check, whole agent, {size(len(BODY))} of page", f"{m.check_cpu * 1e3:.2f} ms", "agent"),
         (f"memory of an agent with {m.agent_targets:,} targets", size(m.agent_memory), "agent"),
         ("a message in Kafka's log, one copy", size(m.message), "load"),
         ("CPU of the broker for a message, in and out", f"{m.broker_cpu * 1e6:.0f} us", "load"),
-        ("rows a second of one sink", number(m.sink_rows), "sink"),
-        ("rows a second of the store where it looks names up", number(m.sink_rows_forgotten), "load"),
+        ("rows a second of one sink, a day's backlog", number(m.sink_rows), "load"),
+        ("the same where it looks names up: by what this adds in the store", number(m.sink_rows_looked_up), "load"),
         ("CPU of a sink for a row", f"{m.sink_cpu * 1e6:.0f} us", "sink"),
-        ("memory of a sink", size(m.sink_memory), "sink"),
+        ("memory of a sink that knows 1,000 targets", size(m.sink_memory), "sink"),
         ("rows a second of a database", number(m.database_rows), "sink"),
         ("CPU of the database for a row, rollups included", f"{m.database_cpu * 1e6:.0f} us", "load"),
         ("a row on disk, with its place in the indexes", size(m.row), "sink"),

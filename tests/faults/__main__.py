@@ -5,7 +5,7 @@
 
 SCALE stretches the lengths of the faults; at 1 they are as long as the titles say. The lab is that of LAB_NAME
 (default: faults), installed with playbooks/site.yml first; --as-is takes it as it stands. The results are kept in
-build/faults.json and, as a table in Markdown, build/faults.md: of each case the last for each seed and scale.
+build/faults.json: of each case the last for each seed and scale. `--document` runs nothing: it takes them into docs/.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from typing import Final
 from tests.faults import cases, report
 from tests.faults.case import CASES, Result, run_case
 from tests.faults.lab import HERE, CaseError, Lab
-from tests.lab.steps import TOP, say, stop_on_sigterm
+from tests.lab.steps import say, stop_on_sigterm
 
 DEFAULT_SCALE: Final = 0.2
 DEFAULT_SEED: Final = 1
@@ -31,6 +31,9 @@ def main() -> int:
     for module in pkgutil.iter_modules(cases.__path__):
         importlib.import_module(f"{cases.__name__}.{module.name}")
     options = _options()
+    if options.document:
+        say("\n".join(map(str, report.document())))
+        return 0
     stop_on_sigterm()
     # All that asks for the lab's name asks the environment.
     os.environ.setdefault("LAB_NAME", "faults")
@@ -58,7 +61,7 @@ def main() -> int:
             lab.mend()
             say("stopped")
         finally:
-            report.keep(results, TOP / "build")
+            report.keep(results)
     say("\n" + report.table(results))
     failed = [result.case for result in results if result.problems]
     if failed:
@@ -75,6 +78,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="only the most telling cases")
     parser.add_argument("--as-is", action="store_true", help="the lab is up and installed already")
     parser.add_argument("--inventory", type=Path, default=HERE / "inventory", help="of the lab")
+    parser.add_argument("--document", action="store_true", help="write docs/ from what is kept; run nothing")
     return parser.parse_args()
 
 

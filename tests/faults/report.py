@@ -1,34 +1,61 @@
-"""The table of the faults: printed, and kept as JSON and Markdown."""
+"""The table of the faults: printed, kept as JSON, and for people in docs/faults.md."""
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from tests.faults.case import Result
+from tests.lab.steps import TOP
 
+MEASURED: Final = TOP / "build/faults.json"
+DOCUMENT: Final = TOP / "docs/faults.md"
+RUNS: Final = DOCUMENT.with_suffix(".json")
 COLUMNS: Final = (
     *("case", "result", "made", "rows", "missing", "repeated", "wrongly down", "longest gap", "recovered"),
     *("seed", "scale", "took"),
 )
+_INTRO: Final = """\
+# Faults
+
+What webmon promises: every result that an agent took into its outbox has exactly one row, rollups agree with the rows,
+and no site is called down because of us. Each line below is a fault on hosts that boot systemd, with three brokers,
+two sinks and agents that check sites of ours, while a recorder beside each agent notes what it took. The table is
+written from [faults.json](faults.json), the last run of each case with its seed and scale:
+
+```sh
+make faults                              # all cases, on a lab of its own; CASE=n SEED=s SCALE=x for one
+.venv/bin/python -m tests.faults --document    # from build/faults.json, where runs leave what they saw, into docs/
+```
+
+"Made" is what the recorders noted, "longest gap" the time without a check of a target beyond its interval, "recovered"
+the time from the end of the fault to fresh rows of every agent. SCALE 1 is as long as the title says.
+
+"""
+
+_Row = Mapping[str, Any]
 
 
-def keep(results: Sequence[Result], directory: Path) -> None:
-    """Add results to those that are kept: of a case the last for each seed and scale."""
-    directory.mkdir(exist_ok=True)
-    file = directory / "faults.json"
-    had: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-    both = {_place(each): each for each in (*had, *map(dataclasses.asdict, results))}
-    kept = [both[place] for place in sorted(both)]
-    file.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    rows = [f"| {' | '.join(_cells(each))} |\n" for each in kept]
-    head = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}\n"
-    (directory / "faults.md").write_text(head + "".join(rows), encoding="utf-8")
+def keep(results: Sequence[Result]) -> None:
+    """Add results to those that are kept."""
+    _write(MEASURED, _merged(_read(MEASURED), map(dataclasses.asdict, results)))
 
 
-def _place(result: Mapping[str, Any]) -> tuple[int, float, int]:
-    return result["case"], result["scale"], result["seed"]
+def document() -> list[Path]:
+    """Take what was seen into docs/; give the files that were written."""
+    runs = _merged(_read(RUNS), _read(MEASURED))
+    _write(RUNS, runs)
+    DOCUMENT.write_text(text(runs), encoding="utf-8")
+    return [RUNS, DOCUMENT]
+
+
+def text(runs: Iterable[_Row]) -> str:
+    """Give docs/faults.md."""
+    rows = [(*_cells(run), run["at"], "; ".join((*run["problems"], *run["notes"]))) for run in runs]
+    head = (*COLUMNS, "at", "seen")
+    lines = (head, ("---",) * len(head), *rows)
+    return _INTRO + "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
 
 
 def table(results: Sequence[Result]) -> str:
@@ -46,8 +73,23 @@ def table(results: Sequence[Result]) -> str:
     return "\n".join([*lines, *(["", *told] if told else [])])
 
 
-def _cells(result: Mapping[str, Any]) -> list[str]:
-    verdict: Mapping[str, Any] = result["verdict"] or {}
+def _read(file: Path) -> list[_Row]:
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+
+
+def _write(file: Path, runs: list[_Row]) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
+
+
+def _merged(had: Iterable[_Row], new: Iterable[_Row]) -> list[_Row]:
+    """Give of each case the last run for each scale and seed."""
+    runs = {(run["case"], run["scale"], run["seed"]): run for run in (*had, *new)}
+    return [runs[place] for place in sorted(runs)]
+
+
+def _cells(run: _Row) -> list[str]:
+    verdict: _Row = run["verdict"] or {}
 
     def number(name: str) -> str:
         return str(verdict.get(name, "-"))
@@ -56,12 +98,12 @@ def _cells(result: Mapping[str, Any]) -> list[str]:
         return "-" if value is None else f"{value:.1f} s"
 
     return [
-        f"{result['case']} {result['title']}",
-        "FAILED" if result["problems"] else "ok",
+        f"{run['case']} {run['title']}",
+        "FAILED" if run["problems"] else "ok",
         *map(number, ("made", "rows", "missing", "repeated", "wrongly_down")),
         seconds(verdict.get("longest_gap")),
-        seconds(result["recovered"]),
-        str(result["seed"]),
-        f"{result['scale']:g}",
-        f"{result['seconds']:.0f} s",
+        seconds(run["recovered"]),
+        str(run["seed"]),
+        f"{run['scale']:g}",
+        f"{run['seconds']:.0f} s",
     ]

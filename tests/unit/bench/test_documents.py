@@ -1,6 +1,7 @@
-"""docs/figures.md and docs/scale.md: written by a program, from figures that benches gave."""
+"""docs/: written by programs, from figures that benches gave and from what faults showed."""
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tests.bench import document, kept, scale
 from tests.bench.__main__ import benches
 from tests.bench.figures import Figure
 from tests.bench.kept import Run
+from tests.faults import report
 
 
 def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
@@ -22,9 +24,9 @@ def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
     assert kept.read(path.with_name("other.json")) == {}
 
 
-def test_the_documents_are_what_the_program_makes_of_the_figures() -> None:
-    runs = kept.read(document.RUNS)
-    expected = document.texts(runs) if runs else {}
+def test_the_documents_are_what_the_programs_make_of_the_figures_and_the_faults() -> None:
+    expected = document.texts(kept.read(document.RUNS))
+    expected[report.DOCUMENT] = report.text(json.loads(report.RUNS.read_text(encoding="utf-8")))
     assert {path: path.read_text(encoding="utf-8") for path in document.DOCS.glob("*.md")} == expected
 
 
@@ -56,7 +58,7 @@ _MEASURED = scale.Measured(
     agent_memory=100e6,
     agent_targets=5000,
     sink_rows=40_000,
-    sink_rows_forgotten=10_000,
+    sink_rows_looked_up=20_000,
     sink_cpu=20e-6,
     sink_memory=100e6,
     message=200,
@@ -74,14 +76,16 @@ def test_needs_are_what_a_person_computes_by_hand() -> None:
     large = scale.Needs(_MEASURED, 10_000_000)
     assert round(large.rate) == 166_667
     assert large.agents == 667  # 333 cores, of which each process has half of one
-    assert large.sinks == 9  # 20,000 rows a second of each
-    assert large.sinks_for_names == 100
+    assert large.sinks_that_know == 9  # 20,000 rows a second of each
+    assert large.sinks == 17  # which know no more than 100,000 names: half as many
+    assert large.partitions == large.connections == 34
     assert large.databases_by_rate == 3
     assert round(large.rows / 1e12, 1) == 155.5
     assert round(large.rollups / 1e12, 1) == 54.8
     assert large.databases_by_disk == 38  # of 5.6 TB
     assert large.brokers == 22  # 60 TB of log, three copies and 2.8 TB of each disk
-    assert scale.Needs(_MEASURED, 100_000).brokers == 3
+    small = scale.Needs(_MEASURED, 100_000)
+    assert (small.brokers, small.sinks, small.partitions) == (3, 1, 6)
 
 
 def test_the_limit_that_is_reached_first_stands_first() -> None:
