@@ -1,13 +1,14 @@
 """docs/figures.md: the last run of each bench, for people; `python -m tests.bench --document` writes it."""
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from tests.bench import kept, scale
 from tests.bench.figures import number
 from tests.bench.kept import Run
+from tests.markdown import table
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 RUNS: Final = DOCS / "figures.json"
@@ -54,7 +55,7 @@ def text(runs: Mapping[str, Run]) -> str:
     order = list(dict.fromkeys(key for run in runs.values() for key in run.facts))
     parts = [_INTRO]
     if common:
-        parts.append("## The machine\n\n" + _table(("what", "which"), ((k, common[k]) for k in order if k in common)))
+        parts.append("## The machine\n\n" + table(("what", "which"), ((k, common[k]) for k in order if k in common)))
     parts += [_section(name, run, common) for name, run in sorted(runs.items())]
     return "\n".join(parts)
 
@@ -66,11 +67,5 @@ def _section(name: str, run: Run, common: Mapping[str, str]) -> str:
     rows = ((f.name.strip(), number(f.value), f.unit, f.bar, said[f.holds], f.note) for f in run.figures)
     return (
         f"## {name}\n\n{about}\n\n`{run.command}`, {run.at}, {run.secs:.0f} s{'; ' if own else ''}{own}.\n\n"
-        + _table(("figure", "value", "unit", "bar", "", "how"), rows)
+        + table(("figure", "value", "unit", "bar", "", "how"), rows, right={"value"})
     )
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    right = {"value"}
-    lines = [head, tuple("--:" if name in right else "---" for name in head), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)

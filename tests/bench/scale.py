@@ -15,6 +15,7 @@ from tests.bench import load
 from tests.bench.figures import number
 from tests.bench.kept import Run
 from tests.bench.site import BODY
+from tests.markdown import table
 from webmon.settings import Init, Retention
 
 SIZES: Final = (100_000, 10_000_000)
@@ -34,7 +35,7 @@ DISK_FULL: Final = 0.7
 CONNECTIONS: Final = 100
 """PostgreSQL's max_connections, where nobody sets it."""
 NAMES: Final = 100_000
-"""Targets that a sink keeps in memory (_KEPT in webmon/sink/dimensions.py); past that it looks them up."""
+"""Series that a sink keeps in memory (_KEPT in webmon/sink/dimensions.py); past that it looks them up."""
 INDEX_BYTES: Final = 45
 """Of the newest chunk's indexes, a check: as POSTGRES_CHUNK_HOURS says."""
 _INIT: Final = Init.model_validate({})
@@ -316,12 +317,12 @@ def text(runs: Mapping[str, Run]) -> str:
         "large_rows_300": size(large.rows / 5),
         "large_less": size(less),
         "large_databases_less": math.ceil(less / _usable(DATABASE_DISK)),
-        "measured": _table(("what", "figure", "bench"), _inputs(m)),
-        "needed": _table(
+        "measured": table(("what", "figure", "bench"), _inputs(m)),
+        "needed": table(
             ("", f"{small.targets:,} targets", f"{large.targets:,} targets", "computed"),
             ((what, of(small), of(large), how) for what, how, of in _NEEDS),
         ),
-        "limits": _table(("limit", "targets", "moved by"), ((f.what, number(f.targets), f.moved_by) for f in found)),
+        "limits": table(("limit", "targets", "moved by"), ((f.what, number(f.targets), f.moved_by) for f in found)),
     }
     for name, needs in (("small", small), ("large", large)):
         values |= {
@@ -357,8 +358,3 @@ def _inputs(m: Measured) -> Iterable[tuple[str, ...]]:
         ("WAL of a row", size(m.wal), "load"),
         ("a rollup of an hour, of a day", f"{size(m.hourly)}, {size(m.daily)}", "load"),
     )
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = (head, ("---",) * len(head), *rows)
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from tests import markdown
 from tests.faults.case import Result
 from tests.lab.steps import TOP
 
@@ -53,9 +54,7 @@ def document() -> list[Path]:
 def text(runs: Iterable[_Row]) -> str:
     """Give docs/faults.md."""
     rows = [(*_cells(run), run["at"], "; ".join((*run["problems"], *run["notes"]))) for run in runs]
-    head = (*COLUMNS, "at", "seen")
-    lines = (head, ("---",) * len(head), *rows)
-    return _INTRO + "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
+    return _INTRO + markdown.table((*COLUMNS, "at", "seen"), rows)
 
 
 def table(results: Sequence[Result]) -> str:
