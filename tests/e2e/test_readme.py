@@ -11,39 +11,7 @@ import pytest
 
 from tests.e2e.lab import ROOT, Lab
 from tests.lab.demo import recap
-
-README = (ROOT / "README.md").read_text()
-
-MADE_BY_MAKE_TEST = {
-    "make test": "it is what runs this",
-    "make check": "its first step",
-    "make demo": "its test lab is a demo",
-    "make demo-down": "its last step",
-    "make help": "the test below",
-    "make faults": "its most telling cases, at the end",
-    "make controller": "all of it runs in what that makes",
-}
-"""Commands that `make test` runs around these tests, and where."""
-
-ON_HOSTS = {
-    "systemctl status webmon-agent": "agent1",
-    "journalctl -u webmon-agent -n 20 --no-pager": "agent1",
-    "webmon check URL": "agent1",
-    "systemctl reload webmon-agent": "agent1",
-    "runuser -u webmon-init -- webmon init": "db1",
-    "runuser -u webmon-init -- webmon dead-letters list": "db1",
-    "runuser -u webmon-init -- webmon retention --dry-run": "db1",
-    "webmon doctor": "agent1",
-    "webmon status": "sink1",
-    "webmon status --json": "sink1",
-    "webmon uptime": "sink1",
-    "webmon uptime --since 365d --by label=team": "sink1",
-    "webmon incidents": "sink1",
-    "webmon incidents --since 2026-11-01 --target '*'": "sink1",
-    "webmon slowest": "sink1",
-    "webmon slowest --since 12h --by agent --csv": "sink1",
-}
-"""Commands that the README gives for a host, and one where they must work."""
+from tests.readme import FOR_THE_CONTROLLER, ON_HOSTS, README, commands
 
 CHANGES_THE_LAB = {"playbooks/remove.yml": "test_taking_out.py"}
 """Playbooks that are only looked at here, in check mode, and where they are run."""
@@ -53,15 +21,6 @@ MAKES_ANEW = ("certificates_renew_all=true", "certificates_new_authority=true")
 
 URL = "http://web1/"
 """What stands for a user's URL here."""
-
-
-def commands() -> list[str]:
-    """Give the commands that the README shows: lines of its sh blocks, and code in its tables and text that runs."""
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    lines = [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
-    ours = "status|uptime|incidents|slowest|check|doctor"
-    words = rf"`((?:make|\.venv/bin/\S+|systemctl|journalctl|runuser|webmon (?:{ours})|cp)\b[^`]*)`"
-    return list(dict.fromkeys(lines + [found for found in re.findall(words, README) if "FILE" not in found]))
 
 
 @pytest.fixture(scope="module")
@@ -95,15 +54,9 @@ def run(command: str, where: Path, lab: Lab) -> str:
     return done.stdout
 
 
-def test_every_command_is_known_to_a_test() -> None:
-    controller = [command for command in commands() if command.startswith((".venv/bin/", "cp "))]
-    assert controller
-    assert set(commands()) - set(controller) == MADE_BY_MAKE_TEST.keys() | ON_HOSTS.keys()
-
-
 def test_the_commands_for_the_controller_work_and_change_nothing_on_a_finished_lab(lab: Lab, checkout: Path) -> None:
     for command in commands():
-        if not command.startswith((".venv/bin/", "cp ")) or command.endswith(MAKES_ANEW):
+        if not command.startswith(FOR_THE_CONTROLLER) or command.endswith(MAKES_ANEW):
             continue
         looked_at = any(playbook in command for playbook in CHANGES_THE_LAB)
         out = run(f"{command} --check" if looked_at else command, checkout, lab)

@@ -1,13 +1,19 @@
-"""The README says what the code does: its table of variables and its example of a targets file are held against it."""
+"""The README says what the code does: its variables and its targets file are held against it, its commands are run."""
 
 import re
 from pathlib import Path
 
+from tests.readme import FOR_THE_CONTROLLER, MADE_BY_MAKE_TEST, ON_HOSTS, README, commands
 from webmon import settings
 from webmon.check.targets_file import check_file
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+
+
+def test_every_command_is_run_by_a_test() -> None:
+    controller = [command for command in commands() if command.startswith(FOR_THE_CONTROLLER)]
+    assert controller
+    assert set(commands()) - set(controller) == MADE_BY_MAKE_TEST.keys() | ON_HOSTS.keys()
 
 
 def test_the_table_of_variables_is_that_of_the_settings() -> None:
