@@ -305,7 +305,7 @@ class Sink(_Group):
     # group: one a second is nothing, and few people look more often.
     batch_secs: Annotated[float, Field(gt=0, le=60)] = _var(
         "SINK_BATCH_SECS",
-        "Seconds after which a batch closes",
+        "Seconds from one batch to the next, where it is not full before",
         "a number of seconds above 0, at most 60",
         1.0,
     )

@@ -21,6 +21,8 @@ _POLL_SECS: Final = 0.5
 _COMMIT_SECS: Final = 3.0
 _MOST_AT_ONCE: Final = 500
 """Messages that one call gives, so that the bound on bytes is looked at often enough."""
+_GATHER_SECS: Final = 0.2
+"""A batch that follows one which took long to store still takes what waits, not the first few messages alone."""
 _BATCH_BYTES: Final = 16 * 1024 * 1024
 """Values that close a batch: results have half a kilobyte, but what is no result may have megabytes."""
 
@@ -50,6 +52,7 @@ class BatchConsumer:
         self._pending: list[Record] = []
         self._pending_bytes = 0
         self._closes_at = 0.0
+        self._handed_out_at = time.monotonic()
         self._next: dict[TopicPartition, int] = {}
         self._offsets: dict[TopicPartition, OffsetAndMetadata] = {}
         self._commit_again_at = 0.0
@@ -86,7 +89,8 @@ class BatchConsumer:
     def poll(self) -> list[Record]:
         """Wait for records, at most half a second; give a batch once it is full or old enough, else nothing.
 
-        It is full at the size that was set, or with so many bytes that memory asks for an end.
+        It is full at the size that was set, or with so many bytes that memory asks for an end. Its age counts from
+        when the one before was handed out: its first records may have come while that was stored.
 
         Raises:
             kafka.errors.KafkaError: above all an AuthorizationError.
@@ -100,7 +104,8 @@ class BatchConsumer:
         most = min(size - len(self._pending), _MOST_AT_ONCE)
         got = self._client.poll(timeout_ms=int(wait * 1000), max_records=most)
         if got and not self._pending:
-            self._closes_at = time.monotonic() + self._sink.batch_secs
+            whole = self._handed_out_at + self._sink.batch_secs
+            self._closes_at = max(whole, time.monotonic() + min(_GATHER_SECS, self._sink.batch_secs))
         for partition, records in got.items():
             self._pending.extend(records)
             self._pending_bytes += sum(len(record.value or b"") for record in records)
@@ -108,6 +113,7 @@ class BatchConsumer:
         is_full = len(self._pending) >= size or self._pending_bytes >= _BATCH_BYTES
         if not self._pending or not (is_full or time.monotonic() >= self._closes_at):
             return []
+        self._handed_out_at = time.monotonic()
         batch, self._pending, self._pending_bytes = self._pending, [], 0
         return batch
 
