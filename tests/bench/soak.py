@@ -64,21 +64,26 @@ FULL: Final = _Size(STEPS, step_secs=30, long_secs=330, soak_secs=1800, sample_s
 
 
 @dataclass
-class _Samples:
+class Samples:
     """What was seen of one thing, and when."""
 
     at: list[float] = field(default_factory=list)
+    """In seconds of any clock."""
     values: list[float] = field(default_factory=list)
 
     def add(self, value: float) -> None:
+        """Take what is seen now."""
         self.at.append(time.monotonic())
         self.values.append(value)
 
     def slope(self) -> float:
-        """Give the change in an hour, by least squares over what came after the warm part."""
+        """Give the change in an hour after the warm part: the median of the slopes between all pairs (Theil and Sen).
+
+        What goes up and comes back, as a pool of threads does, tilts a line of least squares by when it did so.
+        """
         warm = self.at[0] + WARM * (self.at[-1] - self.at[0])
-        first = next(number for number, at in enumerate(self.at) if at >= warm)
-        return statistics.linear_regression(self.at[first:], self.values[first:]).slope * 3600
+        seen = [(at, value) for at, value in zip(self.at, self.values, strict=True) if at >= warm]
+        return statistics.median((b - a) / (then - at) for (at, a), (then, b) in itertools.combinations(seen, 2)) * 3600
 
 
 class _Fleet:
@@ -205,8 +210,8 @@ def _p99(waited: Sequence[float]) -> float:
 def _soak(stage: Stage, agent: AgentProcess, sink: Program, size: _Size, rate: int) -> Iterator[Figure]:
     assert agent.process is not None
     pids = {"agent": agent.process.pid, "sink": sink.process.pid}
-    seen = {(name, what): _Samples() for name in pids for what in ("memory", "descriptors", "threads")}
-    outbox, wal, log, rows = _Samples(), _Samples(), _Samples(), _Samples()
+    seen = {(name, what): Samples() for name in pids for what in ("memory", "descriptors", "threads")}
+    outbox, wal, log, rows = Samples(), Samples(), Samples(), Samples()
     windows: list[list[float]] = []
     since = datetime.now(UTC)
     fleet = _Fleet(stage.env_file("init"), rate)
@@ -231,7 +236,7 @@ def _soak(stage: Stage, agent: AgentProcess, sink: Program, size: _Size, rate: i
     note = f"of {len(windows)} of {size.sample_secs:.0f} s; {fell} were over the bar of all"
     yield Figure("  of its worst window", max(map(_p99, windows)), "s", note=note)
     units = {"memory": ("MB", 10.0), "descriptors": ("", 1.0), "threads": ("", 1.0)}
-    flat = f"least squares over the last {1 - WARM:.0%} of {len(windows)} samples"
+    flat = f"median of the slopes between all pairs of the last {1 - WARM:.0%} of {len(windows)} samples"
     for (name, what), samples in seen.items():
         unit, most = units[what]
         yield Figure(f"{what} of the {name}, peak", max(samples.values), unit)
