@@ -22,7 +22,7 @@ _COMMIT_SECS: Final = 3.0
 _MOST_AT_ONCE: Final = 500
 """Messages that one call gives, so that the bound on bytes is looked at often enough."""
 _GATHER_SECS: Final = 0.2
-"""A batch that follows one which took long to store still takes what waits, not the first few messages alone."""
+"""A batch whose time is over when its first records come, after a long store or a silence, still takes what waits."""
 _BATCH_BYTES: Final = 16 * 1024 * 1024
 """Values that close a batch: results have half a kilobyte, but what is no result may have megabytes."""
 
