@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from webmon import __version__, settings
+from webmon.env_file import environment, find_env_file
 from webmon.errors import UserError
 
 OK, FAILED, USER_MISTAKE = 0, 1, 2
@@ -260,7 +261,7 @@ def _seconds(text: str) -> float:
 
 def _env_file(arguments: argparse.Namespace, component: settings.Component) -> Path | None:
     chosen: Path | None = arguments.env_file
-    return chosen or settings.find_env_file(component)
+    return chosen or find_env_file(component)
 
 
 # Each command imports its component when it runs: a daemon loads only what it needs.
@@ -270,7 +271,7 @@ def _agent(arguments: argparse.Namespace) -> int:
     from webmon.agent.run import run  # noqa: PLC0415
 
     env_file = _env_file(arguments, "agent")
-    return run(settings.load(settings.AgentSettings, env_file), lambda: settings.environment(env_file))
+    return run(settings.load(settings.AgentSettings, env_file), lambda: environment(env_file))
 
 
 def _drain(arguments: argparse.Namespace) -> int:
@@ -308,15 +309,15 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
+    from webmon.render import Form  # noqa: PLC0415
     from webmon.report.status import run  # noqa: PLC0415
-    from webmon.table import Form  # noqa: PLC0415
 
     return run(_report_settings(arguments), form=Form(arguments.form))
 
 
 def _uptime(arguments: argparse.Namespace) -> int:
+    from webmon.render import Form  # noqa: PLC0415
     from webmon.report.uptime import run  # noqa: PLC0415
-    from webmon.table import Form  # noqa: PLC0415
 
     return run(
         _report_settings(arguments),
@@ -329,8 +330,8 @@ def _uptime(arguments: argparse.Namespace) -> int:
 
 
 def _incidents(arguments: argparse.Namespace) -> int:
+    from webmon.render import Form  # noqa: PLC0415
     from webmon.report.incidents import run  # noqa: PLC0415
-    from webmon.table import Form  # noqa: PLC0415
 
     return run(
         _report_settings(arguments),
@@ -342,8 +343,8 @@ def _incidents(arguments: argparse.Namespace) -> int:
 
 
 def _slowest(arguments: argparse.Namespace) -> int:
+    from webmon.render import Form  # noqa: PLC0415
     from webmon.report.slowest import run  # noqa: PLC0415
-    from webmon.table import Form  # noqa: PLC0415
 
     return run(
         _report_settings(arguments),
@@ -365,44 +366,35 @@ def _letters_settings(arguments: argparse.Namespace) -> settings.LettersSettings
 
 
 def _letters_list(arguments: argparse.Namespace) -> int:
-    from webmon.sink.letters import print_list  # noqa: PLC0415
-    from webmon.table import Form  # noqa: PLC0415
+    from webmon.render import Form  # noqa: PLC0415
+    from webmon.sink.redrive import print_list  # noqa: PLC0415
 
     print_list(_letters_settings(arguments), also_sent_back=arguments.all, form=Form(arguments.form))
     return OK
 
 
 def _letters_show(arguments: argparse.Namespace) -> int:
-    from webmon.sink.letters import print_letter  # noqa: PLC0415
+    from webmon.sink.redrive import print_letter  # noqa: PLC0415
 
     print_letter(_letters_settings(arguments), arguments.id, raw=arguments.raw)
     return OK
 
 
 def _letters_redrive(arguments: argparse.Namespace) -> int:
-    from webmon.sink.letters import redrive  # noqa: PLC0415
+    from webmon.sink.redrive import redrive  # noqa: PLC0415
 
     return OK if redrive(_letters_settings(arguments), arguments.id) else FAILED
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from webmon.agent.resolver import Resolver  # noqa: PLC0415
-    from webmon.check import once, show  # noqa: PLC0415
-    from webmon.check.result import encode  # noqa: PLC0415
+    from webmon.once.run import run  # noqa: PLC0415
 
-    secrets = settings.environment(arguments.env_file)
-    target = once.choose(arguments.what, targets=arguments.targets, secrets=secrets, timeout=arguments.timeout)
-    result, trace = once.check(target, resolve=Resolver(most=1), authority=arguments.ca)
-    if arguments.json:
-        print(encode(result).decode())
-    else:
-        for line in show.lines(target, result, trace):
-            print(line)
-    return OK if result.outcome.is_up else FAILED
+    target = {"targets": arguments.targets, "timeout": arguments.timeout, "authority": arguments.ca}
+    return run(arguments.what, secrets=environment(arguments.env_file), as_json=arguments.json, **target)
 
 
 def _targets_check(arguments: argparse.Namespace) -> int:
-    from webmon.check.targets_file import check_file  # noqa: PLC0415
+    from webmon.targets.file import check_file  # noqa: PLC0415
 
     count = check_file(arguments.file, stands_at=arguments.stands_at)
     print(f"{arguments.stands_at or arguments.file}: {count} targets, no fault")

@@ -1,8 +1,7 @@
 """Settings: every environment variable of webmon in one table, with its type, default and meaning.
 
-A component reads one .env file, as python-dotenv reads it, with ${NAME} and ${NAME:-default} expanded. The process
-environment wins over the file; an empty value counts as not set. All faults are told at once, each with its file,
-line and variable. Relative paths start at _WORKSPACE_PATH.
+A component reads one .env (webmon/env_file.py). All faults are told at once, each with its file, line and variable.
+Relative paths start at _WORKSPACE_PATH.
 """
 
 import dataclasses
@@ -11,19 +10,17 @@ import os
 import socket
 import ssl
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_type_hints
 
-from dotenv.parser import parse_stream
-from dotenv.variables import parse_variables
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
 
+from webmon.env_file import WORKSPACE, Source, read
 from webmon.errors import UserError
 
 Component = Literal["agent", "sink", "init", "report"]
-WORKSPACE = "_WORKSPACE_PATH"
 
 
 def _var(name: str, meaning: str, right: str, default: Any = ...) -> Any:
@@ -445,46 +442,13 @@ class LettersSettings:
 T = TypeVar("T", AgentSettings, SinkSettings, InitSettings, RetentionSettings, ReportSettings, LettersSettings)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Source:
-    """The variables as found, and where."""
-
-    file: Path | None
-    values: Mapping[str, str]
-    lines: Mapping[str, int]
-
-    def place(self, variable: str) -> str:
-        if variable in os.environ or self.file is None:
-            return "environment"
-        return f"{self.file}:{self.lines[variable]}" if variable in self.lines else str(self.file)
-
-
-def find_env_file(component: Component) -> Path | None:
-    """Give the .env that a component reads when it is told none, or None where there is none.
-
-    It is $_WORKSPACE_PATH/.env where that variable is set, else ./.env, else /etc/webmon/<component>/.env.
-    """
-    if workspace := os.environ.get(WORKSPACE):
-        found = Path(workspace) / ".env"
-    else:
-        # A directory that is closed to us, such as root's after runuser, holds no .env of ours.
-        found = Path(".env")
-        if not os.access(found, os.F_OK):
-            found = Path("/etc/webmon") / component / ".env"
-    try:
-        return found if found.exists() else None
-    except PermissionError:
-        # It may well be there: reading it tells the user what is wrong.
-        return found
-
-
 def load(kind: type[T], env_file: Path | None) -> T:
     """Read what a component needs from the .env file and the process environment.
 
     Raises:
         UserError: one line for each fault of the file and of the values.
     """
-    source = _read(env_file)
+    source = read(env_file)
     faults: list[str] = []
     groups: dict[str, _Group] = {}
     for field, group in get_type_hints(kind).items():
@@ -496,49 +460,7 @@ def load(kind: type[T], env_file: Path | None) -> T:
     return kind(**groups)  # type: ignore[arg-type]
 
 
-def environment(env_file: Path | None) -> Mapping[str, str]:
-    """Give every variable of the .env file and of the process environment, ours and others; secrets are among them.
-
-    Raises:
-        UserError: the file cannot be read.
-    """
-    return _read(env_file).values
-
-
-def _read(env_file: Path | None) -> _Source:
-    """Read and expand the file; process environment first, in values and in expansions alike."""
-    base = Path.cwd()
-    if env_file is None:
-        return _Source(None, {WORKSPACE: str(base), **os.environ}, {})
-    env_file = env_file.absolute()
-    try:
-        mode = env_file.stat().st_mode
-        with env_file.open(encoding="utf-8") as stream:
-            bindings = list(parse_stream(stream))
-    except OSError as error:
-        raise UserError(f"{env_file}: {error.strerror}; right would be a readable file of NAME=value lines") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{env_file}: not UTF-8 at byte {error.start}; right would be UTF-8 text") from error
-    faults = [f"{env_file}:{b.original.line}: can't be read; right would be NAME=value" for b in bindings if b.error]
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        faults.append(
-            f"{env_file}: others may read it (mode {mode & 0o777:04o}); right would be 0600: chmod 600 {env_file}"
-        )
-    if faults:
-        raise UserError(*faults)
-    values: dict[str, str] = {}
-    lines: dict[str, int] = {}
-    for binding in bindings:
-        if binding.key is None or binding.value is None:
-            continue
-        known = {WORKSPACE: str(env_file.parent), **values, **os.environ}
-        values[binding.key] = "".join(atom.resolve(known) for atom in parse_variables(binding.value))
-        lines[binding.key] = binding.original.line
-    values = {WORKSPACE: str(env_file.parent), **values, **os.environ}
-    return _Source(env_file, {name: value for name, value in values.items() if value}, lines)
-
-
-def _load_group(group: type[_Group], source: _Source, faults: list[str]) -> _Group | None:
+def _load_group(group: type[_Group], source: Source, faults: list[str]) -> _Group | None:
     before = len(faults)
     by_alias = {str(field.alias): (name, field) for name, field in group.model_fields.items()}
     base = source.file.parent if source.file else Path.cwd()
@@ -561,7 +483,7 @@ def _load_group(group: type[_Group], source: _Source, faults: list[str]) -> _Gro
     return loaded if len(faults) == before else None
 
 
-def _describe(variable: str, field: FieldInfo, source: _Source, *, missing: bool) -> str:
+def _describe(variable: str, field: FieldInfo, source: Source, *, missing: bool) -> str:
     extra = field.json_schema_extra
     right = extra["right"] if isinstance(extra, dict) else ""
     if not missing:

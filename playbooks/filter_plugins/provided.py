@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from webmon import certificate
+from webmon.kafka import certificate
 
 _AUTHORITY: Final = "ca.pem"
 _CERTIFICATE: Final = "service.cert"

@@ -11,8 +11,8 @@ from pathlib import Path
 from webmon import settings
 from webmon.agent.run import Agent
 from webmon.agent.schedule import Due
-from webmon.check import targets_file
 from webmon.check.result import Outcome
+from webmon.targets import file as targets_file
 
 
 def main(env_file: Path) -> None:

@@ -19,8 +19,9 @@ import msgspec
 from kafka import KafkaProducer
 
 from tests.bench.sink import TARGETS, VANTAGES, checks
-from webmon import kafka, settings
+from webmon import settings
 from webmon.check.result import CheckResult, encode, headers
+from webmon.kafka import client
 
 _BURST_SECS: Final = 0.2
 """As the agent's publisher has it."""
@@ -40,7 +41,7 @@ def main() -> None:
     kinds.add_parser("live").add_argument("rate", type=float)
     options = parser.parse_args()
     loaded = settings.load(settings.InitSettings, options.env_file).kafka
-    producer = KafkaProducer(**kafka.producer_args(loaded))
+    producer = KafkaProducer(**client.producer_args(loaded))
     try:
         if options.kind == "backlog":
             part, parts = map(int, options.part.split("/"))

@@ -21,7 +21,7 @@ from tests.bench.sink import DEFAULTS, TARGETS, VANTAGES, a_stage, checks, versi
 from tests.integration.stage import Stage
 from tests.waiting import wait_until
 from webmon.check.result import Outcome
-from webmon.sink.store import Store
+from webmon.sink.writer import Writer
 
 A_MINUTE: Final = TARGETS * VANTAGES
 PUBLISHERS: Final = 2
@@ -196,7 +196,7 @@ def _names(stage: Stage) -> Iterator[Figure]:
     """Store batches of one vantage, a target a row, whose names are known; and looked up, as of more than are kept."""
     count, size = 20 * DEFAULTS.batch_size, DEFAULTS.batch_size
     results = list(checks(count * VANTAGES, targets=size, every=VANTAGES))
-    with contextlib.closing(Store(stage.settings("sink").postgres)) as store:
+    with contextlib.closing(Writer(stage.settings("sink").postgres)) as store:
         store.store(results)  # the names are there, and so is the plan
         for name, forgets in ((KNOWN, False), (FORGOTTEN, True)):
             stage.sql("TRUNCATE {t}")

@@ -33,12 +33,12 @@ from tests.bench.site import Site
 from tests.integration.services import find
 from tests.integration.stage import Stage
 from tests.waiting import wait_until
-from webmon import kafka
 from webmon.check.result import CheckResult, Outcome, Phases, encode, headers
+from webmon.kafka import client
 from webmon.settings import Sink
 from webmon.sink import rows
-from webmon.sink.store import ADD_NEW, SESSION, STATEMENT_SECS, Store
-from webmon.tables import Tables
+from webmon.sink.writer import ADD_NEW, SESSION, STATEMENT_SECS, Writer
+from webmon.store.names import Tables
 
 TARGETS: Final = 1000
 VANTAGES: Final = 3
@@ -142,7 +142,7 @@ def store_figures(stage: Stage, size: _Size) -> Iterator[Figure]:
     """
     results = list(checks(size.stored))
     batches = [results[start : start + DEFAULTS.batch_size] for start in range(0, len(results), DEFAULTS.batch_size)]
-    with contextlib.closing(Store(stage.settings("sink").postgres)) as store:
+    with contextlib.closing(Writer(stage.settings("sink").postgres)) as store:
 
         def stored() -> None:
             for batch in batches:
@@ -301,7 +301,7 @@ def topic_figures(stage: Stage, size: _Size) -> Iterator[Figure]:
 
 
 def _publish(stage: Stage, count: int) -> None:
-    producer = KafkaProducer(**kafka.producer_args(stage.kafka_settings("agent")))
+    producer = KafkaProducer(**client.producer_args(stage.kafka_settings("agent")))
     ours = headers()
     try:
         last = None
@@ -344,7 +344,7 @@ def _drain(stage: Stage, total: int, *, sinks: int) -> _Drained:
 
 def _consumer_alone(stage: Stage, total: int) -> float:
     """Give the CPU microseconds a message of kafka-python's consumer as the sink sets it, which only polls."""
-    ours = kafka.consumer_args(stage.kafka_settings("sink")) | {"group_id": None}
+    ours = client.consumer_args(stage.kafka_settings("sink")) | {"group_id": None}
     consumer = KafkaConsumer(stage.topic, **ours)
     try:
         got = 0
@@ -413,7 +413,7 @@ def disk_figures(stage: Stage, size: _Size) -> Iterator[Figure]:
     _empty(stage)
     targets = size.kept // 10_000
     results = checks(size.kept, targets=targets)
-    with contextlib.closing(Store(stage.settings("sink").postgres)) as store:
+    with contextlib.closing(Writer(stage.settings("sink").postgres)) as store:
         while batch := list(itertools.islice(results, targets * 10)):
             store.store(batch)
     rows = stage.count()

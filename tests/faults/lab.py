@@ -19,10 +19,10 @@ from tests.integration.services import Services, find, lab_password
 from tests.integration.stage import Stage
 from tests.lab.demo import lab_hosts
 from tests.lab.steps import BIN, LAB_PROGRAM, LAB_ROOT, TOP, environment
-from webmon import kafka
 from webmon.check.result import CheckResult, Outcome, decode
-from webmon.rollups import MOST_BUCKETS, roll_up
-from webmon.tables import Tables
+from webmon.kafka import client
+from webmon.store.names import Tables
+from webmon.store.rollups import MOST_BUCKETS, roll_up
 
 HERE: Final = Path(__file__).parent
 SITE_PORT: Final = 8100
@@ -354,7 +354,7 @@ class _Product(Stage):
 
     @contextlib.contextmanager
     def _consumer(self) -> Iterator[Any]:
-        consumer = KafkaConsumer(**(kafka.consumer_args(self.kafka_settings("init")) | {"group_id": None}))
+        consumer = KafkaConsumer(**(client.consumer_args(self.kafka_settings("init")) | {"group_id": None}))
         try:
             yield consumer
         finally:

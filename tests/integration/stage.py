@@ -32,10 +32,10 @@ from kafka.admin import (
 from psycopg2 import sql
 
 from tests.integration.services import Services
-from webmon import kafka
 from webmon.check.result import CheckResult, Outcome, encode, headers
+from webmon.kafka import client
 from webmon.settings import InitSettings, Kafka, ReportSettings, SinkSettings, load
-from webmon.tables import Tables
+from webmon.store.names import Tables
 
 SINK_PASSWORD = "sink $ ${HOME} '\"\\ #%"
 READER_PASSWORD = "reader ü 密"
@@ -270,7 +270,7 @@ class Stage:
 
     def producer(self, unit: str = "agent") -> Any:
         """Give a producer, ended with the test."""
-        made = KafkaProducer(**kafka.producer_args(self.kafka_settings(unit)), max_request_size=64_000_000)
+        made = KafkaProducer(**client.producer_args(self.kafka_settings(unit)), max_request_size=64_000_000)
         self._others.callback(made.close, timeout=5)
         return made
 
@@ -300,7 +300,7 @@ class Stage:
         ours = self.kafka_settings("init")
         consumer = KafkaConsumer(
             ours.dead_letter_topic,
-            **(kafka.consumer_args(ours) | {"group_id": None, "consumer_timeout_ms": 15_000}),
+            **(client.consumer_args(ours) | {"group_id": None, "consumer_timeout_ms": 15_000}),
         )
         found = []
         try:
@@ -325,7 +325,7 @@ class Stage:
     @contextlib.contextmanager
     def admin(self) -> Iterator[Any]:
         """Give an administrator of the cluster."""
-        admin = KafkaAdminClient(**kafka.admin_args(self.kafka_settings("init")))
+        admin = KafkaAdminClient(**client.admin_args(self.kafka_settings("init")))
         try:
             yield admin
         finally:

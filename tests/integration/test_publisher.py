@@ -22,10 +22,10 @@ from tests.hostile import HostileServer, hang, page
 from tests.integration import watched
 from tests.integration.stage import Stage, recent
 from tests.waiting import wait_until
-from webmon import kafka
 from webmon.agent.outbox import Outbox
 from webmon.agent.publisher import MOST_IN_FLIGHT, Publisher
 from webmon.check.result import encode
+from webmon.kafka import client
 from webmon.settings import Kafka
 
 Start = Callable[..., Publisher]
@@ -87,7 +87,7 @@ def test_a_record_carries_key_value_and_schema(stage: Stage, outbox: Outbox, sta
     start()
     wait_until_empty(outbox)
     ours = stage.kafka_settings("init")
-    arguments = kafka.consumer_args(ours) | {"group_id": None, "consumer_timeout_ms": 15_000}
+    arguments = client.consumer_args(ours) | {"group_id": None, "consumer_timeout_ms": 15_000}
     consumer = KafkaConsumer(ours.topic, **arguments)
     record = next(iter(consumer))
     consumer.close()
@@ -148,7 +148,7 @@ def test_a_clock_that_is_hours_ahead_is_told_and_costs_no_result(
     put(outbox, range(10))
     hours = 3
 
-    class Ahead(kafka.Producer):
+    class Ahead(client.Producer):
         def send(self, *arguments: Any, **more: Any) -> Any:
             return super().send(*arguments, **more, timestamp_ms=int(time.time() * 1000) + hours * 3_600_000)
 

@@ -6,16 +6,17 @@ import pytest
 import trustme
 
 from tests.integration.stage import Stage
-from webmon import kafka, postgres
 from webmon.errors import UserError
-from webmon.kafka import KafkaAwayError
-from webmon.postgres import DatabaseAwayError
+from webmon.kafka import reach
+from webmon.kafka.reach import KafkaAwayError
 from webmon.settings import InitSettings
+from webmon.store import postgres
+from webmon.store.postgres import DatabaseAwayError
 
 
 def test_the_right_settings_reach_both(bare_stage: Stage) -> None:
     settings: InitSettings = bare_stage.settings("init")
-    kafka.check_reachable(settings.kafka)
+    reach.check_reachable(settings.kafka)
     postgres.connect(settings.postgres, application="test", autocommit=True).close()
 
 
@@ -33,7 +34,7 @@ def foreign(tmp_path: Path) -> Path:
 
 def _kafka_fault(stage: Stage, **changes: str) -> str:
     with pytest.raises((UserError, KafkaAwayError)) as caught:
-        kafka.check_reachable(stage.settings("sink", **changes).kafka)
+        reach.check_reachable(stage.settings("sink", **changes).kafka)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -62,7 +63,7 @@ def test_an_expired_client_certificate_is_named_as_that(bare_stage: Stage) -> No
 
 def test_one_broker_of_several_that_is_there_is_enough(bare_stage: Stage) -> None:
     hosts = f"no-such-host.invalid,{bare_stage.services.kafka_host}"
-    kafka.check_reachable(bare_stage.settings("sink", KAFKA_HOST=hosts).kafka)
+    reach.check_reachable(bare_stage.settings("sink", KAFKA_HOST=hosts).kafka)
 
 
 def test_a_certificate_without_any_right_is_told_which_right_is_missing(shared_stage: Stage) -> None:

@@ -11,11 +11,11 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
 from tests.integration.stage import READER_PASSWORD, SINK_PASSWORD, Stage, recent
-from webmon import kafka
 from webmon.check.result import encode
-from webmon.init import migrations
-from webmon.sink.store import Store
-from webmon.tables import Tables
+from webmon.kafka import client
+from webmon.sink.writer import Writer
+from webmon.store import migrations
+from webmon.store.names import Tables
 
 NO_PRIVILEGE = psycopg2.errors.InsufficientPrivilege
 
@@ -61,7 +61,7 @@ def test_a_topic_grows_but_never_shrinks(stage: Stage) -> None:
 
 
 def test_the_length_of_chunks_is_set_for_those_to_come(stage: Stage) -> None:
-    store = Store(stage.settings("sink").postgres)
+    store = Writer(stage.settings("sink").postgres)
     store.store([recent(0)])
     assert f"changed  chunks of {stage.table}: 12 h each from now on" in stage.init(POSTGRES_CHUNK_HOURS="12")
     assert f"unchanged  chunks of {stage.table}: 12 h each" in stage.init(POSTGRES_CHUNK_HOURS="12")
@@ -179,7 +179,7 @@ def test_principals_may_do_their_part_on_kafka_and_no_other(stage: Stage) -> Non
 
     def make_topic(unit: str) -> Callable[[], bool]:
         def make() -> bool:
-            with contextlib.closing(KafkaAdminClient(**kafka.admin_args(stage.kafka_settings(unit)))) as admin:
+            with contextlib.closing(KafkaAdminClient(**client.admin_args(stage.kafka_settings(unit)))) as admin:
                 made = admin.create_topics([f"{stage.topic}.made-by-{unit}"], raise_errors=False)
             return not any(topic["error_code"] for topic in made["topics"])
 
@@ -214,7 +214,7 @@ def test_principals_may_do_their_part_on_kafka_and_no_other(stage: Stage) -> Non
 
 def _read(stage: Stage, unit: str, topic: str, group: str | None) -> bool:
     """Try for a few seconds; tell whether a record came."""
-    consumer = KafkaConsumer(**(kafka.consumer_args(stage.kafka_settings(unit)) | {"group_id": group}))
+    consumer = KafkaConsumer(**(client.consumer_args(stage.kafka_settings(unit)) | {"group_id": group}))
     try:
         if group is None:
             consumer.assign([TopicPartition(topic, number) for number in range(3 if topic == stage.topic else 1)])
@@ -260,7 +260,7 @@ def test_a_role_that_may_not_create_roles_is_told_what_to_do(bare_stage: Stage) 
     bare_stage.sql(f"CREATE ROLE {bare_stage.roles[0]} LOGIN PASSWORD %s", SINK_PASSWORD)
     existing = bare_stage.init(**as_plain, POSTGRES_READER_USER=None)
     assert f"unchanged  role {bare_stage.roles[0]}" in existing
-    store = Store(bare_stage.settings("sink").postgres)
+    store = Writer(bare_stage.settings("sink").postgres)
     assert store.store([recent()]).added == 1
     store.close()
 
@@ -269,7 +269,7 @@ def test_any_legal_name_of_a_table_does(bare_stage: Stage) -> None:
     bare_stage.table = f'{bare_stage.name} "Wéb" %s {{}}; --'
     bare_stage.init()
     assert all(line.startswith(("unchanged  ", "not set  ")) for line in bare_stage.init())
-    store = Store(bare_stage.settings("sink").postgres)
+    store = Writer(bare_stage.settings("sink").postgres)
     assert store.store([recent(0), recent(1)]).added == 2
     store.close()
     assert bare_stage.sql("SELECT count(*) FROM {t_view}") == [(2,)]

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from tests.integration.stage import Stage, recent
-from webmon import postgres, rollups
 from webmon.check.result import CheckResult, Outcome
 from webmon.cli import main
-from webmon.sink.store import Store
-from webmon.tables import Tables
+from webmon.sink.writer import Writer
+from webmon.store import postgres, rollups
+from webmon.store.names import Tables
 
 DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=4)
 """A midnight some days ago."""
@@ -52,7 +52,7 @@ def check(
 
 
 def put(stage: Stage, results: Sequence[CheckResult]) -> None:
-    store = Store(stage.settings("sink").postgres)
+    store = Writer(stage.settings("sink").postgres)
     store.store(results)
     store.close()
 

@@ -11,9 +11,9 @@ from tests.integration.stage import SINK_PASSWORD, Stage, recent
 from tests.integration.test_real_rollups import FUTURE, by_hour, expected, stored, worker
 from tests.waiting import wait_until
 from webmon.check.result import CheckResult
-from webmon.rollups import roll_up
-from webmon.sink.store import Store
-from webmon.tables import Tables
+from webmon.sink.writer import Writer
+from webmon.store.names import Tables
+from webmon.store.rollups import roll_up
 
 MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
@@ -31,7 +31,7 @@ def retention(stage: Stage, *arguments: str, **ages: str) -> list[str]:
 
 
 def test_what_is_older_than_its_age_goes_and_a_dry_run_only_tells(stage: Stage) -> None:
-    store = Store(stage.settings("sink").postgres)
+    store = Writer(stage.settings("sink").postgres)
     old = [aged(5.5, error="broken"), aged(4.5)]
     young = [aged(1.5), aged(0.5)]
     store.store([*old, *young])
@@ -67,7 +67,7 @@ def test_what_is_older_than_its_age_goes_and_a_dry_run_only_tells(stage: Stage) 
 
 
 def test_rollups_have_ages_of_their_own(stage: Stage) -> None:
-    store = Store(stage.settings("sink").postgres)
+    store = Writer(stage.settings("sink").postgres)
     results = [aged(300), aged(200), aged(30), aged(0.5)]
     store.store(results)
     store.close()
@@ -112,7 +112,7 @@ def test_what_is_younger_than_its_age_survives_while_a_backlog_is_replayed(stage
 
 
 def test_a_role_that_does_not_own_the_tables_is_refused_with_one_line(stage: Stage) -> None:
-    store = Store(stage.settings("sink").postgres)
+    store = Writer(stage.settings("sink").postgres)
     store.store([aged(9)])
     store.close()
     done = stage.run(
@@ -133,7 +133,7 @@ def test_a_role_that_does_not_own_the_tables_is_refused_with_one_line(stage: Sta
 
 def test_the_floor_waits_for_a_sink_that_is_adding_rows_and_its_hour_is_rolled_up(stage: Stage) -> None:
     tables = Tables(stage.table)
-    store = Store(stage.settings("sink").postgres)
+    store = Writer(stage.settings("sink").postgres)
     store.store([aged(5.5)])
     store.close()
     sink = worker(stage)

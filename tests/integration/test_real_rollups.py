@@ -17,13 +17,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from tests.integration.stage import SINK_PASSWORD, Stage, recent
 from tests.waiting import wait_until
-from webmon import rollups
 from webmon.check.result import CheckResult, Outcome
-from webmon.rollups import roll_up
 from webmon.sink import rollups as rollups_worker
 from webmon.sink.rollups import Rollups
-from webmon.sink.store import Store
-from webmon.tables import Tables
+from webmon.sink.writer import Writer
+from webmon.store import rollups
+from webmon.store.names import Tables
+from webmon.store.rollups import roll_up
 
 MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3)
 FUTURE = MIDNIGHT + timedelta(days=10)
@@ -134,8 +134,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.model: dict[tuple[str, str, datetime], CheckResult] = {}
         self.worker = worker(self.stage)
 
-    def new_sink(self) -> Store:
-        return Store(self.stage.settings("sink").postgres)
+    def new_sink(self) -> Writer:
+        return Writer(self.stage.settings("sink").postgres)
 
     def deliver(self, sink: int, batch: Sequence[CheckResult]) -> None:
         new = {(result.target, result.agent, result.time): result for result in reversed(batch)}
@@ -241,7 +241,7 @@ def test_a_closed_hour_is_rolled_up_within_seconds_by_one_worker_of_several(stag
     workers = [Rollups(configured, pass_secs=0.1) for _ in range(3)]
     for one in workers:
         one.start()
-    store = Store(configured)
+    store = Writer(configured)
     old = [recent(number) for number in range(200)]
     running = recent(time=datetime.now(UTC), scheduled_at=datetime.now(UTC))
     store.store([*old, running])
@@ -266,7 +266,7 @@ def test_the_hour_that_runs_is_rolled_up_too_where_its_marks_have_become_many(
     monkeypatch.setattr(rollups_worker, "_RUNNING_MARKS", 2)
     worker = Rollups(stage.settings("sink").postgres, pass_secs=0.1)
     worker.start()
-    store = Store(stage.settings("sink").postgres)
+    store = Writer(stage.settings("sink").postgres)
     now = datetime.now(UTC)
     for agent in ("a", "b", "c"):
         store.store([recent(time=now, scheduled_at=now, agent=agent)])

@@ -15,7 +15,7 @@ from tests.integration.proxy import relay
 from tests.integration.stage import SINK_PASSWORD, Stage, recent
 from tests.waiting import wait_until
 from webmon.check.result import Outcome, Phases, encode
-from webmon.sink.store import Store
+from webmon.sink.writer import Writer
 
 
 def test_a_result_is_stored_as_it_was_measured(stage: Stage) -> None:
@@ -63,13 +63,13 @@ def test_a_result_is_stored_as_it_was_measured(stage: Stage) -> None:
 def test_a_repeated_batch_changes_nothing(stage: Stage, autocommit: str) -> None:
     settings = stage.settings("sink", POSTGRES_AUTOCOMMIT=autocommit).postgres
     results = [recent(number, error="broken" if number % 2 else None) for number in range(100)]
-    store = Store(settings)
+    store = Writer(settings)
     first = store.store([*results[:60], *results[:10]])
     assert (first.added, first.repeats) == (60, 10)
     again = store.store(results)
     assert (again.added, again.repeats) == (40, 60)
     store.close()
-    after_restart = Store(settings)
+    after_restart = Writer(settings)
     assert after_restart.store(list(reversed(results))).added == 0
     after_restart.close()
     assert stage.count() == 100
@@ -84,7 +84,7 @@ def test_rows_that_the_database_refuses_do_not_take_others_with_them(stage: Stag
     results[8] = recent(8, target="never\0seen")
     results[30] = recent(30, labels={"a": "\0"}, target="labelled")
     results[49] = recent(49, interval=1e300)
-    store = Store(stage.settings("sink", POSTGRES_AUTOCOMMIT=autocommit).postgres)
+    store = Writer(stage.settings("sink", POSTGRES_AUTOCOMMIT=autocommit).postgres)
     stored = store.store(results)
     store.close()
     assert [place for place, _ in stored.refused] == [7, 8, 30, 49]
@@ -96,7 +96,7 @@ def test_rows_that_the_database_refuses_do_not_take_others_with_them(stage: Stag
 
 
 def test_a_target_that_came_with_a_refused_row_is_there_for_the_others(stage: Stage) -> None:
-    store = Store(stage.settings("sink", POSTGRES_AUTOCOMMIT="False").postgres)
+    store = Writer(stage.settings("sink", POSTGRES_AUTOCOMMIT="False").postgres)
     stored = store.store([recent(0, target="new"), recent(1, target="new", agent="a\0b")])
     store.close()
     assert (stored.added, len(stored.refused)) == (1, 1)
@@ -104,7 +104,7 @@ def test_a_target_that_came_with_a_refused_row_is_there_for_the_others(stage: St
 
 
 def test_an_older_result_that_comes_late_does_not_set_a_description_back(stage: Stage) -> None:
-    store = Store(stage.settings("sink").postgres)
+    store = Writer(stage.settings("sink").postgres)
     store.store([recent(700, target="shop", url="https://new.example/")])
     store.store([recent(0, target="shop", url="https://old.example/")])
     store.close()
@@ -117,7 +117,7 @@ def test_sinks_that_store_the_same_rows_at_once_store_each_once(stage: Stage) ->
     batches = [results, list(reversed(results)), results[1000:] + results[:1000]]
     added: list[int] = []
 
-    stores = [Store(stage.settings("sink", POSTGRES_AUTOCOMMIT=mode).postgres) for mode in ("True", "False", "True")]
+    stores = [Writer(stage.settings("sink", POSTGRES_AUTOCOMMIT=mode).postgres) for mode in ("True", "False", "True")]
 
     def work(part: int) -> None:
         store = stores[part]
@@ -353,7 +353,7 @@ def test_status_tells_state_vantages_and_age_and_json_for_programs(stage: Stage)
         return {"time": moment, "scheduled_at": moment}
 
     refused = {"outcome": Outcome.CONNECT_ERROR, "error": "refused", "http_status": None, "response_time": None}
-    store = Store(stage.settings("sink").postgres)
+    store = Writer(stage.settings("sink").postgres)
     store.store(
         [
             recent(target="fine", agent="a", **at(10)),

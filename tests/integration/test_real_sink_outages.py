@@ -14,14 +14,14 @@ import pytest
 from tests.integration.proxy import relay
 from tests.integration.stage import SINK_PASSWORD, Program, Stage, recent
 from tests.waiting import wait_until
-from webmon import kafka
-from webmon.kafka import KafkaAwayError
-from webmon.postgres import DatabaseAwayError
+from webmon.kafka import client
+from webmon.kafka.reach import KafkaAwayError
 from webmon.settings import SinkSettings
 from webmon.sink import dead_letters, run
 from webmon.sink.consumer import BatchConsumer
-from webmon.sink.reading import Unreadable
-from webmon.sink.store import Store
+from webmon.sink.decode import Unreadable
+from webmon.sink.writer import Writer
+from webmon.store.postgres import DatabaseAwayError
 
 FROZEN_SECS = 30
 SPUN_SECS = 15
@@ -87,9 +87,9 @@ def test_a_letter_that_a_frozen_broker_does_not_take_leaves_no_producer_behind(
 @pytest.fixture
 def short_poll_interval(monkeypatch: pytest.MonkeyPatch) -> float:
     """Kafka takes a consumer that does not poll for so many seconds, instead of 300, for dead."""
-    usual = kafka.consumer_args
+    usual = client.consumer_args
     short = {"max_poll_interval_ms": 6000, "session_timeout_ms": 6000}
-    monkeypatch.setattr(kafka, "consumer_args", lambda settings: usual(settings) | short)
+    monkeypatch.setattr(client, "consumer_args", lambda settings: usual(settings) | short)
     return 6.0
 
 
@@ -196,12 +196,12 @@ def test_a_database_that_is_stopped_in_a_statement_is_given_up(stage: Stage, mon
         )
         stop = threading.Event()
         sink = run._Sink(settings, stop)
-        sink._store.store([recent(0)])
+        sink._writer.store([recent(0)])
         threading.Thread(target=sink.watch_database, daemon=True).start()
         way.hold()
         began = time.monotonic()
         with pytest.raises(DatabaseAwayError):
-            sink._store.store([recent(1)])
+            sink._writer.store([recent(1)])
         assert 1 < time.monotonic() - began < 10
         stop.set()
         sink.close()
@@ -210,7 +210,7 @@ def test_a_database_that_is_stopped_in_a_statement_is_given_up(stage: Stage, mon
 def test_what_a_dead_sink_had_stored_and_not_told_the_group_is_a_repeat(stage: Stage) -> None:
     """As after a SIGKILL between the two commits."""
     results = [recent(number, error="x") for number in range(300)]
-    store = Store(stage.settings("sink").postgres)
+    store = Writer(stage.settings("sink").postgres)
     store.store(results)
     store.close()
     stage.publish(results)

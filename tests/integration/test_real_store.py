@@ -7,9 +7,9 @@ import pytest
 from tests.integration.stage import Stage, recent
 from webmon.check.result import CheckResult, Outcome
 from webmon.errors import UserError
-from webmon.init.migrations import apply, shipped
-from webmon.sink.store import Store
-from webmon.tables import Tables
+from webmon.sink.writer import Writer
+from webmon.store.migrations import apply, shipped
+from webmon.store.names import Tables
 
 OLD_ROWS = """
 INSERT INTO {targets} (target, url, labels, described_at) VALUES
@@ -59,7 +59,7 @@ def test_a_database_of_the_first_schema_upgrades_with_its_data(bare_stage: Stage
     ]
     # The same rows come again, from the topic: they are there.
     moment = at("11-01T10:00")
-    store = Store(bare_stage.settings("sink").postgres)
+    store = Writer(bare_stage.settings("sink").postgres)
     again = store.store([recent(target="shop", agent="one", time=moment, scheduled_at=moment)])
     store.close()
     assert (again.added, again.repeats) == (0, 1)
@@ -69,7 +69,7 @@ def test_what_was_just_stored_is_in_hours_and_days_at_once(stage: Stage) -> None
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
     outcomes = [Outcome.UP, Outcome.SLOW, Outcome.UP, Outcome.TIMEOUT, Outcome.AGENT_ERROR]
     times = [0.1, 3.0, 0.2, None, None]
-    store = Store(stage.settings("sink").postgres)
+    store = Writer(stage.settings("sink").postgres)
     for number, (outcome, response) in enumerate(zip(outcomes, times, strict=True)):
         moment = hour + timedelta(minutes=number)
         at = {"time": moment, "scheduled_at": moment}
@@ -101,7 +101,7 @@ def test_targets_and_agents_know_when_they_were_first_and_last_seen(stage: Stage
         return [((first - start) / timedelta(hours=1), (last - start) / timedelta(hours=1)) for first, last in rows]
 
     for settings in (stage.settings("sink"), stage.settings("sink", POSTGRES_AUTOCOMMIT="False")):
-        store = Store(settings.postgres)
+        store = Writer(settings.postgres)
         store.store([at(1), at(0), at(2)])
         assert seen("targets") == seen("agents") == [(0, 2)]
         # At most an hour behind: a row for each check is enough to write.
@@ -117,9 +117,9 @@ def test_targets_and_agents_know_when_they_were_first_and_last_seen(stage: Stage
 
 def test_the_history_tells_each_description_once_with_its_times(stage: Stage) -> None:
     start = recent(0).time - timedelta(days=1)
-    one, other = Store(stage.settings("sink").postgres), Store(stage.settings("sink").postgres)
+    one, other = Writer(stage.settings("sink").postgres), Writer(stage.settings("sink").postgres)
 
-    def see(store: Store, minute: int, url: str, **labels: str) -> None:
+    def see(store: Writer, minute: int, url: str, **labels: str) -> None:
         moment = start + timedelta(minutes=minute)
         store.store([recent(target="shop", agent="a", time=moment, scheduled_at=moment, url=url, labels=labels)])
 
@@ -151,7 +151,7 @@ def test_the_history_tells_each_description_once_with_its_times(stage: Stage) ->
 def test_columns_of_another_release_are_told_and_make_no_dead_letters(stage: Stage) -> None:
     stage.sql("ALTER TABLE {t} RENAME COLUMN delay_secs TO other_secs")
     stage.sql("ALTER TABLE {t} ADD COLUMN delay_secs smallint")
-    store = Store(stage.settings("sink").postgres)
+    store = Writer(stage.settings("sink").postgres)
     with pytest.raises(UserError, match="incorrect binary data format"):
         store.store([recent(number) for number in range(10)])
     store.close()

@@ -14,9 +14,9 @@ from kafka import KafkaConsumer, TopicPartition
 from tests.agent_process import AgentProcess
 from tests.integration.stage import Stage
 from tests.waiting import wait_until
-from webmon import kafka
 from webmon.agent.outbox import Outbox
 from webmon.check.result import CheckResult, decode, encode
+from webmon.kafka import client
 
 INTERVAL_SECS = 1.0
 TARGETS = 5
@@ -147,7 +147,7 @@ class Watched:
 def published(stage: Stage) -> list[CheckResult]:
     """Read the whole topic."""
     ours = stage.kafka_settings("init")
-    consumer = KafkaConsumer(**(kafka.consumer_args(ours) | {"group_id": None}))
+    consumer = KafkaConsumer(**(client.consumer_args(ours) | {"group_id": None}))
     try:
         partitions = [TopicPartition(ours.topic, number) for number in consumer.partitions_for_topic(ours.topic)]
         consumer.assign(partitions)

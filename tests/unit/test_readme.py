@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.readme import FOR_THE_CONTROLLER, MADE_BY_MAKE_TEST, ON_HOSTS, README, commands
 from webmon import settings
-from webmon.check.targets_file import check_file
+from webmon.targets.file import check_file
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,6 +9,7 @@ import pytest
 import trustme
 
 from webmon import settings
+from webmon.env_file import WORKSPACE, find_env_file
 from webmon.errors import UserError
 from webmon.settings import AgentSettings, ReportSettings, RetentionSettings, SinkSettings, T, load
 
@@ -16,7 +17,7 @@ from webmon.settings import AgentSettings, ReportSettings, RetentionSettings, Si
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests see the variables that they set and no others."""
-    for name in [settings.WORKSPACE, *settings.variables()]:
+    for name in [WORKSPACE, *settings.variables()]:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -261,7 +262,7 @@ def test_without_any_file_the_environment_is_enough(workspace: Path, monkeypatch
     monkeypatch.chdir(workspace)
     for line in POSTGRES.splitlines():
         monkeypatch.setenv(*line.split("=", 1))
-    assert load(ReportSettings, settings.find_env_file("report")).postgres.host == "db"
+    assert load(ReportSettings, find_env_file("report")).postgres.host == "db"
 
 
 def test_the_file_is_found_in_the_workspace_then_here(
@@ -269,11 +270,11 @@ def test_the_file_is_found_in_the_workspace_then_here(
 ) -> None:
     file = write(workspace, AGENT)
     monkeypatch.chdir(workspace)
-    assert settings.find_env_file("agent") == Path(".env")
+    assert find_env_file("agent") == Path(".env")
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
-    assert settings.find_env_file("agent") is None
+    assert find_env_file("agent") is None
     monkeypatch.setenv("_WORKSPACE_PATH", str(workspace))
-    assert settings.find_env_file("agent") == file
+    assert find_env_file("agent") == file
 
 
 def test_a_directory_that_is_closed_to_us_is_passed_over(workspace: Path) -> None:
@@ -282,7 +283,7 @@ def test_a_directory_that_is_closed_to_us_is_passed_over(workspace: Path) -> Non
     # As runuser leaves it: in a directory of somebody else's. Root could look into any, so it becomes another user.
     script = """
 import os, sys
-from webmon.settings import find_env_file
+from webmon.env_file import find_env_file
 os.chdir(sys.argv[1])
 os.chmod(sys.argv[1], 0)
 if os.geteuid() == 0:

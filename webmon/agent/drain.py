@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 from typing import Final
 
-from webmon import log
 from webmon.agent.outbox import Outbox
 from webmon.agent.publisher import Publisher
+from webmon.daemon import log
 from webmon.errors import UserError
 from webmon.settings import AgentSettings
 

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from kafka import errors as kafka_errors
 
-from webmon import kafka
 from webmon.agent.outbox import Outbox, Row
 from webmon.check.result import headers
 from webmon.errors import UserError
+from webmon.kafka import client, reach
 from webmon.settings import Kafka
 
 _log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class Publisher:
         outbox: Outbox,
         *,
         stall_secs: float = STALL_SECS,
-        make_producer: Callable[..., Any] = kafka.Producer,
+        make_producer: Callable[..., Any] = client.Producer,
     ) -> None:
         """Take the way to Kafka and the outbox to empty."""
         self.refused = 0
@@ -172,12 +172,12 @@ class Publisher:
                 self._publish_with_new_producer()
             except UserError as error:
                 self._note_away("refused", "; ".join(error.lines), lasting=True)
-            except kafka.KafkaAwayError as error:
+            except reach.KafkaAwayError as error:
                 self._note_away("away", str(error))
             except _StalledError as error:
                 self._note_away("stalled", error.cause, f"{error.seen}: ")
             except kafka_errors.KafkaError as error:
-                cause = kafka.explain(error, self._settings, wanted=f"WRITE topic {self._settings.topic}")
+                cause = reach.explain(error, self._settings, wanted=f"WRITE topic {self._settings.topic}")
                 self._note_away(type(error).__name__, cause)
             # A fault that nobody foresaw must not end the sending for good.
             except Exception as error:  # noqa: BLE001
@@ -191,8 +191,8 @@ class Publisher:
 
     def _publish_with_new_producer(self) -> None:
         # The producer would say "unable to bootstrap" for any of a dozen causes, so look at the way first.
-        kafka.check_reachable(self._settings)
-        producer = self._make_producer(**kafka.producer_args(self._settings))
+        reach.check_reachable(self._settings)
+        producer = self._make_producer(**client.producer_args(self._settings))
         session = _Session()
         try:
             self._publish(producer, session)
@@ -231,13 +231,13 @@ class Publisher:
             silent = session.silent_for()
             if silent > self._stall_secs:
                 seen = f"nothing acknowledged for {self._stall_secs:g} s"
-                raise _StalledError(seen, kafka.why_silent(self._settings))
+                raise _StalledError(seen, reach.why_silent(self._settings))
             if session.oldest_age() > _LONGEST_SECS:
                 seen = f"a result not acknowledged for {_LONGEST_SECS:g} s, others are"
-                raise _StalledError(seen, kafka.why_silent(self._settings))
+                raise _StalledError(seen, reach.why_silent(self._settings))
             if silent > _LOOK_SECS and looked_at != session.progress:
                 looked_at = session.progress
-                kafka.check_reachable(self._settings)
+                reach.check_reachable(self._settings)
 
     def _send(self, producer: Any, session: _Session, row: Row) -> None:
         self._turned = time.monotonic()

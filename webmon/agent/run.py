@@ -10,23 +10,23 @@ from typing import Final
 
 from prometheus_client import Metric
 
-from webmon import log, systemd
 from webmon.agent.metrics import Metrics
 from webmon.agent.outbox import Outbox
 from webmon.agent.publisher import Publisher
-from webmon.agent.resolver import Resolver
 from webmon.agent.schedule import PAUSE, SECOND, Due, Schedule
 from webmon.agent.shard import mine
 from webmon.agent.vantage import Vantage
 from webmon.agent.workers import Workers
-from webmon.check import targets_file
 from webmon.check.probe import Probe, utc_now
+from webmon.check.resolver import Resolver
 from webmon.check.result import UnreadableResultError, decode, encode
 from webmon.check.target import Target
+from webmon.daemon import log, systemd
+from webmon.daemon.listener import Listener
+from webmon.daemon.metrics import age, counter, counters, gauge
 from webmon.errors import UserError
-from webmon.listener import Listener
-from webmon.metrics import age, counter, counters, gauge
 from webmon.settings import AgentSettings, Monitoring
+from webmon.targets import file as targets_file
 
 _log = logging.getLogger(__name__)
 

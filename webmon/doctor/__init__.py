@@ -1,1 +1,4 @@
-"""The doctor: looks over one component of a host and says what is not as it should be, and what to do."""
+"""`webmon doctor`: looks over the components of this host and says what is not well, and what to do.
+
+Called by the command line and by the playbooks. It changes nothing.
+"""

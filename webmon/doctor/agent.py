@@ -5,12 +5,12 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from webmon.check import targets_file
 from webmon.doctor import service
 from webmon.doctor.finding import Finding, failed, ok, warning
 from webmon.errors import UserError
 from webmon.report.status import STALE_INTERVALS
 from webmon.settings import Monitoring
+from webmon.targets import file as targets_file
 
 _GRACE_SECS: Final = 30.0
 """How late an acknowledgement may be beyond what makes a vantage stale: the way to Kafka."""

@@ -6,10 +6,10 @@ from typing import Any, Final
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 
-from webmon import kafka
 from webmon.doctor.finding import Finding, failed, ok, warning
 from webmon.errors import UserError
-from webmon.kafka import KafkaAwayError
+from webmon.kafka import client, reach
+from webmon.kafka.reach import KafkaAwayError
 from webmon.settings import Init, Kafka
 
 _IMPLIED: Final = {"DESCRIBE"}
@@ -25,13 +25,13 @@ def examine(settings: Kafka, rights: Mapping[str, str], init: Init | None = None
         init: what the topics were declared to be, where the component knows.
     """
     try:
-        kafka.check_reachable(settings)
-        admin = KafkaAdminClient(**kafka.admin_args(settings))
+        reach.check_reachable(settings)
+        admin = KafkaAdminClient(**client.admin_args(settings))
     except (UserError, KafkaAwayError) as error:
         yield failed("broker", str(error))
         return
     except kafka_errors.KafkaError as error:
-        yield failed("broker", kafka.explain(error, settings, wanted="answer"))
+        yield failed("broker", reach.explain(error, settings, wanted="answer"))
         return
     try:
         yield ok("broker", f"Kafka at {', '.join(settings.bootstrap)} answers, and takes our certificate")
@@ -42,7 +42,7 @@ def examine(settings: Kafka, rights: Mapping[str, str], init: Init | None = None
             yield from _topic_rights(rights, topics)
             yield from _cluster_rights(admin)
     except kafka_errors.KafkaError as error:
-        yield failed("broker", kafka.explain(error, settings, wanted="describe its topics"))
+        yield failed("broker", reach.explain(error, settings, wanted="describe its topics"))
     finally:
         admin.close()
 

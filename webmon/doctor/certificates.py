@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from webmon import certificate
 from webmon.doctor.finding import Finding, failed, ok, warning
+from webmon.kafka import certificate
 from webmon.settings import Kafka
 
 RENEW_BEFORE: Final = timedelta(days=30)

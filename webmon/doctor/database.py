@@ -7,14 +7,14 @@ from typing import Any, Final
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from webmon import postgres, schema
 from webmon.doctor import clock
 from webmon.doctor.finding import Finding, failed, ok, warning
 from webmon.errors import UserError
 from webmon.report.status import STALE_INTERVALS
-from webmon.schema import SCHEMA_VERSION
 from webmon.settings import Postgres
-from webmon.tables import Tables
+from webmon.store import postgres
+from webmon.store.names import Tables
+from webmon.store.version import SCHEMA_VERSION, current
 
 _VERBS: Final = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 _GRACE_SECS: Final = 60.0
@@ -37,7 +37,7 @@ def examine(
 
     Args:
         settings: the way to it.
-        rights: what our role should be allowed on each table (webmon.tables' names); None for the owner of all.
+        rights: what our role should be allowed on each table (names of webmon.store.names); None for the owner of all.
         wants_results: whether a new result should be there.
     """
     tables = Tables(settings.table)
@@ -90,7 +90,7 @@ def _clock(cursor: Cursor) -> Finding:
 
 
 def _schema(cursor: Cursor, tables: Tables) -> Finding:
-    version = schema.version(cursor, tables)
+    version = current(cursor, tables)
     if version is None or version < SCHEMA_VERSION:
         return failed(
             "schema", f"is at version {version}, this webmon needs {SCHEMA_VERSION}: run `webmon init` of this release"

@@ -10,6 +10,7 @@ from typing import Final
 from webmon import settings
 from webmon.doctor import agent, broker, certificates, database, host, service
 from webmon.doctor.finding import Finding, Level, failed, ok
+from webmon.env_file import environment
 from webmon.errors import UserError
 from webmon.init.database import READER_RIGHTS, SINK_RIGHTS
 from webmon.settings import AgentSettings, Component, InitSettings, ReportSettings, SinkSettings
@@ -65,7 +66,7 @@ def _of_component(component: Component, env_file: Path | None) -> Iterator[Findi
         yield ok("settings", f"{where}: every value is right, and nobody else may read the secrets")
         yield from certificates.examine(of_agent.kafka)
         yield from broker.examine(of_agent.kafka, {of_agent.kafka.topic: "WRITE"})
-        yield from agent.examine(of_agent.monitoring, settings.environment(env_file))
+        yield from agent.examine(of_agent.monitoring, environment(env_file))
     elif component == "sink":
         of_sink = settings.load(SinkSettings, env_file)
         yield ok("settings", f"{where}: every value is right, and nobody else may read the secrets")

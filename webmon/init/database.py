@@ -13,13 +13,12 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from psycopg2.extensions import encrypt_password
 from pydantic import SecretStr
 
-from webmon import postgres
 from webmon.errors import UserError
-from webmon.init import migrations
 from webmon.init.step import Step
-from webmon.postgres import DatabaseAwayError
 from webmon.settings import Init, Postgres
-from webmon.tables import Tables
+from webmon.store import migrations, postgres
+from webmon.store.names import Tables
+from webmon.store.postgres import DatabaseAwayError
 
 _LOCK: Final = 7_236_941_385
 """Of pg_advisory_xact_lock: any number, the same for every init."""

@@ -7,10 +7,11 @@ from typing import Final
 
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
-from webmon import log, postgres, schema
-from webmon.rollups import MOST_BUCKETS, roll_up
+from webmon.daemon import log
 from webmon.settings import Retention, RetentionSettings
-from webmon.tables import Tables
+from webmon.store import postgres, version
+from webmon.store.names import Tables
+from webmon.store.rollups import MOST_BUCKETS, roll_up
 
 _WAIT_SECS: Final = 300
 """How long a sink's statement or a rollup may keep us waiting."""
@@ -59,7 +60,7 @@ def run(settings: RetentionSettings, *, dry_run: bool) -> int:
     with postgres.session(settings.postgres, application="webmon-retention", autocommit=False) as connection:
         tables = Tables(settings.postgres.table)
         with connection, connection.cursor() as cursor:
-            schema.require(cursor, tables, settings.postgres)
+            version.require(cursor, tables, settings.postgres)
         for chunk in retain(connection, tables, settings.retention, dry_run=dry_run):
             print(f"{'would go' if dry_run else 'dropped'}  {chunk}", flush=True)
             chunks.append(chunk)

@@ -6,15 +6,17 @@ import psycopg2
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 
-from webmon import kafka, log, postgres
+from webmon.daemon import log
 from webmon.errors import UserError
 from webmon.init.acls import ensure_acls
 from webmon.init.database import ensure_database
 from webmon.init.step import Step
 from webmon.init.topics import ensure_topics
-from webmon.kafka import KafkaAwayError
-from webmon.postgres import DatabaseAwayError
+from webmon.kafka import client, reach
+from webmon.kafka.reach import KafkaAwayError
 from webmon.settings import InitSettings
+from webmon.store import postgres
+from webmon.store.postgres import DatabaseAwayError
 
 
 def run(settings: InitSettings) -> int:
@@ -33,7 +35,7 @@ def _steps(settings: InitSettings) -> Iterator[Step]:
     faults: list[str] = []
     connection = None
     try:
-        kafka.check_reachable(settings.kafka)
+        reach.check_reachable(settings.kafka)
     except (UserError, KafkaAwayError) as error:
         faults.append(str(error))
     try:
@@ -53,11 +55,11 @@ def _steps(settings: InitSettings) -> Iterator[Step]:
 
 def _kafka_steps(settings: InitSettings) -> Iterator[Step]:
     try:
-        admin = KafkaAdminClient(**kafka.admin_args(settings.kafka))
+        admin = KafkaAdminClient(**client.admin_args(settings.kafka))
         try:
             yield from ensure_topics(admin, settings.kafka, settings.init)
             yield from ensure_acls(admin, settings.kafka, settings.init)
         finally:
             admin.close()
     except kafka_errors.KafkaError as error:
-        raise UserError(kafka.explain(error, settings.kafka, wanted="administer topics and ACLs")) from error
+        raise UserError(reach.explain(error, settings.kafka, wanted="administer topics and ACLs")) from error

@@ -1,1 +1,4 @@
-"""What people ask of the store; it only reads."""
+"""What people ask of the store: status, uptime, incidents, slowest.
+
+Called by the command line. It only reads, and knows no Kafka.
+"""

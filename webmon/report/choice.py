@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from webmon.errors import UserError
-from webmon.report.session import Session
+from webmon.store.reader import Session
 
 _SHOWN: Final = 3
 """Names that are proposed in place of one that nothing has."""

@@ -12,13 +12,13 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from webmon.check.result import Outcome
-from webmon.report import rollups
+from webmon.render import Column, Form, as_duration, as_minute, show
+from webmon.report import rolled_up
 from webmon.report.choice import Target, targets
-from webmon.report.session import Session, look
 from webmon.report.span import Moment, Span, span
 from webmon.report.status import STALE_INTERVALS
 from webmon.settings import ReportSettings
-from webmon.table import Column, Form, as_duration, as_minute, show
+from webmon.store.reader import Session, look
 
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
@@ -201,7 +201,7 @@ def run(
     with look(settings, "incidents") as session:
         asked = span(since, until, session.now())
         chosen = targets(session, patterns)
-        kept_since = rollups.floor(session, "rows")
+        kept_since = rolled_up.floor(session, "rows")
         found = read(session, asked, chosen, kept_since=kept_since, only=chosen if patterns else None)
     found.sort(key=lambda incident: (incident.state is not State.OPEN, -incident.began.timestamp()))
     title = str(asked)
@@ -234,7 +234,7 @@ def read(
     whole = asked.whole_hours(now)
     if kept_since is not None:
         whole = Span(min(max(whole.since, kept_since), whole.until), whole.until)
-    source = rollups.hours_with_failures(session, whole, only)
+    source = rolled_up.hours_with_failures(session, whole, only)
     bad: dict[int, list[datetime]] = {}
     series: dict[int, tuple[int, str]] = {}
     for target_id, agent, series_id, hours in session.rows(_BAD_HOURS, source=source):

@@ -4,12 +4,12 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from webmon.report import rollups
+from webmon.render import Column, Form, as_milliseconds, show
+from webmon.report import rolled_up
 from webmon.report.choice import By, Target, targets
-from webmon.report.session import look
 from webmon.report.span import Moment, Span, span
 from webmon.settings import ReportSettings
-from webmon.table import Column, Form, as_milliseconds, show
+from webmon.store.reader import look
 
 # Two kinds of rows: how often a bucket occurs; and without a bucket, the extremes.
 _HISTOGRAMS: Final = """
@@ -74,10 +74,10 @@ def run(
         UserError: the database is not there or refuses us; no such target; an empty span.
     """
     with look(settings, "slowest") as session:
-        whole = rollups.answered(session, span(since, until, session.now()))
+        whole = rolled_up.answered(session, span(since, until, session.now()))
         chosen = targets(session, patterns)
         names = ("target_id", "agent_id", "responses", "slow", "response_min", "response_max", "buckets", "counts")
-        source = rollups.source(session, whole, names, chosen if patterns else None)
+        source = rolled_up.source(session, whole, names, chosen if patterns else None)
         found = responses(session.rows(_HISTOGRAMS, source=source), chosen, whole, by)
     shown = found[:limit]
     more = f"; the first {limit} of {len(found)}" if len(found) > limit else ""

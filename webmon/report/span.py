@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from webmon.errors import UserError
-from webmon.table import as_minute
+from webmon.render import as_minute
 
 Moment = timedelta | datetime
 """A time, or how long ago it was."""

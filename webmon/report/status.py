@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from webmon.check.result import Outcome
-from webmon.report.session import Session, look
+from webmon.render import Column, Form, as_milliseconds, show
 from webmon.settings import ReportSettings
-from webmon.table import Column, Form, as_milliseconds, show
+from webmon.store.reader import Session, look
 
 STALE_INTERVALS: Final = 2.5
 """Intervals without a result after which a vantage counts as silent: one may be missed, and one may be on its way."""

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from webmon.report import rollups
+from webmon.render import Column, Form, as_milliseconds, as_percent, show
+from webmon.report import rolled_up
 from webmon.report.choice import By, Target, targets
-from webmon.report.session import look
 from webmon.report.span import Moment, Span, span
 from webmon.settings import ReportSettings
-from webmon.table import Column, Form, as_milliseconds, as_percent, show
+from webmon.store.reader import look
 
 _SUMS: Final = ("up", "slow", "down", "agent_error", "covered_secs", "responses", "response_sum")
 _OF_SERIES: Final = """
@@ -105,10 +105,10 @@ def run(
         UserError: the database is not there or refuses us; no such target; an empty span.
     """
     with look(settings, "uptime") as session:
-        whole = rollups.answered(session, span(since, until, session.now()))
+        whole = rolled_up.answered(session, span(since, until, session.now()))
         chosen = targets(session, patterns)
         agents = {row[0]: Agent(*row) for row in session.rows(_AGENTS)}
-        source = rollups.source(session, whole, ("target_id", "agent_id", *_SUMS), chosen if patterns else None)
+        source = rolled_up.source(session, whole, ("target_id", "agent_id", *_SUMS), chosen if patterns else None)
         counts = [Counts(*row) for row in session.rows(_OF_SERIES, source=source)]
     show(
         form,

@@ -10,9 +10,9 @@ from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
-from webmon import kafka
+from webmon.kafka import client
 from webmon.settings import Kafka, Sink
-from webmon.sink.reading import Record
+from webmon.sink.decode import Record
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +38,12 @@ class BatchConsumer:
         """Join the group.
 
         Raises:
-            kafka.errors.KafkaError: no broker took us; see kafka.check_reachable for the cause.
+            kafka.errors.KafkaError: no broker took us; see reach.check_reachable for the cause.
         """
         self._sink = sink
         self._topic = settings.topic
         self._client = KafkaConsumer(
-            **kafka.consumer_args(settings),
+            **client.consumer_args(settings),
             # So that a restart of one sink does not stop the others.
             partition_assignment_strategy=[CooperativeStickyAssignor],
             max_poll_records=_MOST_AT_ONCE,

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from kafka import errors as kafka_errors
 
-from webmon import kafka
 from webmon.errors import UserError
-from webmon.kafka import KafkaAwayError
+from webmon.kafka import client, reach
+from webmon.kafka.reach import KafkaAwayError
 from webmon.settings import Kafka
-from webmon.sink.reading import Record, Unreadable
+from webmon.sink.decode import Record, Unreadable
 
 ACKNOWLEDGE_SECS: Final = 10.0
 LARGEST: Final = 64 * 1024 * 1024
@@ -75,7 +75,7 @@ class DeadLetters:
                 self._send_one_by_one(letters)
         except kafka_errors.KafkaError as error:
             self.close()
-            line = kafka.explain(error, self._settings, wanted=f"WRITE topic {self._settings.dead_letter_topic}")
+            line = reach.explain(error, self._settings, wanted=f"WRITE topic {self._settings.dead_letter_topic}")
             if isinstance(error, (kafka_errors.AuthorizationError, kafka_errors.UnknownTopicOrPartitionError)):
                 raise UserError(line) from error
             raise KafkaAwayError(line) from error
@@ -96,8 +96,8 @@ class DeadLetters:
 
     def _send(self, letters: Sequence[_Letter]) -> None:
         if self._producer is None:
-            kafka.check_reachable(self._settings)
-            self._producer = kafka.Producer(**kafka.producer_args(self._settings), max_request_size=LARGEST)
+            reach.check_reachable(self._settings)
+            self._producer = client.Producer(**client.producer_args(self._settings), max_request_size=LARGEST)
         topic = self._settings.dead_letter_topic
         for future in [
             self._producer.send(topic, key=one.key, value=one.value, headers=one.headers) for one in letters

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from webmon import __version__
 from webmon.check.result import CheckResult
-from webmon.metrics import counter, gauge
+from webmon.daemon.metrics import counter, gauge
 
 _MESSAGES: Final = (1, 10, 100, 500, 1000, 2500, 5000, 10_000, 25_000)
 _BATCH_SECS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)

@@ -10,12 +10,12 @@ from typing import Final
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
-from webmon import postgres
 from webmon.errors import UserError
-from webmon.postgres import DatabaseAwayError
-from webmon.rollups import MOST_BUCKETS, roll_up
 from webmon.settings import Postgres
-from webmon.tables import Tables
+from webmon.store import postgres
+from webmon.store.names import Tables
+from webmon.store.postgres import DatabaseAwayError
+from webmon.store.rollups import MOST_BUCKETS, roll_up
 
 _log = logging.getLogger(__name__)
 

@@ -14,21 +14,22 @@ from typing import Final, TypeVar
 from kafka import errors as kafka_errors
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from webmon import kafka, log
+from webmon.daemon import log
+from webmon.daemon.listener import Listener
+from webmon.daemon.metrics import age, counter, gauge
+from webmon.daemon.systemd import notify
 from webmon.errors import UserError
-from webmon.kafka import KafkaAwayError
-from webmon.listener import Listener
-from webmon.metrics import age, counter, gauge
-from webmon.postgres import DatabaseAwayError
+from webmon.kafka import reach
+from webmon.kafka.reach import KafkaAwayError
 from webmon.settings import SinkSettings
 from webmon.sink.consumer import BatchConsumer
 from webmon.sink.dead_letters import DeadLetters
+from webmon.sink.decode import Record, Unreadable, read
 from webmon.sink.metrics import Metrics
 from webmon.sink.outage import Outage
-from webmon.sink.reading import Record, Unreadable, read
 from webmon.sink.rollups import Rollups
-from webmon.sink.store import STATEMENT_SECS, Store
-from webmon.systemd import notify
+from webmon.sink.writer import STATEMENT_SECS, Writer
+from webmon.store.postgres import DatabaseAwayError
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -122,7 +123,7 @@ class _Sink:
     def __init__(self, settings: SinkSettings, stop: threading.Event) -> None:
         self._settings = settings
         self._stop = stop
-        self._store = Store(settings.postgres, tick=self._tick)
+        self._writer = Writer(settings.postgres, tick=self._tick)
         self._rollups = Rollups(settings.postgres)
         self._dead_letters = DeadLetters(settings.kafka)
         self._consumer: BatchConsumer | None = None
@@ -140,8 +141,8 @@ class _Sink:
 
     def start(self) -> None:
         """Wait for both sides and join the group; what only the user can mend ends it."""
-        self._wait_for(self._broker, lambda: kafka.check_reachable(self._settings.kafka), refusals_end=True)
-        self._wait_for(self._database, self._store.check, refusals_end=True)
+        self._wait_for(self._broker, lambda: reach.check_reachable(self._settings.kafka), refusals_end=True)
+        self._wait_for(self._database, self._writer.check, refusals_end=True)
         self._consumer = self._wait_for(self._broker, self._join, refusals_end=True)
         _log.info(
             "storing %s into %s, partitions %s",
@@ -166,7 +167,7 @@ class _Sink:
                 consumer.join(until=time.monotonic() + _JOIN_SECS, tick=self._tick_or_stop)
                 undo.pop_all()
         except kafka_errors.KafkaError as error:
-            line = kafka.explain(error, ours, wanted=wanted)
+            line = reach.explain(error, ours, wanted=wanted)
             if isinstance(error, (kafka_errors.AuthorizationError, kafka_errors.UnknownTopicOrPartitionError)):
                 raise UserError(line) from error
             raise KafkaAwayError(line) from error
@@ -195,7 +196,7 @@ class _Sink:
     def _probe(self) -> None:
         """Name the cause of silence: kafka-python gives no records and no error while a broker is away."""
         try:
-            kafka.check_reachable(self._settings.kafka, timeout=2.0)
+            reach.check_reachable(self._settings.kafka, timeout=2.0)
         except (UserError, KafkaAwayError) as error:
             self._broker.begins(str(error))
         else:
@@ -206,7 +207,7 @@ class _Sink:
         began = time.monotonic()
         readable, unreadable = read(batch, now=datetime.now(UTC))
         results = [result for _, result in readable]
-        stored = self._wait_for(self._database, lambda: self._store.store(results))
+        stored = self._wait_for(self._database, lambda: self._writer.store(results))
         committed = datetime.now(UTC)
         unreadable += [Unreadable(readable[place].record, reason) for place, reason in stored.refused]
         if unreadable:
@@ -277,7 +278,7 @@ class _Sink:
     def _refused(self, error: kafka_errors.KafkaError) -> None:
         """Take an error that the consumer raised; of a broker that is merely away it raises none."""
         ours = self._settings.kafka
-        self._leave.begins(kafka.explain(error, ours, wanted=f"READ topic {ours.topic} as group {ours.group}"))
+        self._leave.begins(reach.explain(error, ours, wanted=f"READ topic {ours.topic} as group {ours.group}"))
 
     def _tell_ready(self) -> None:
         if not self._ready:
@@ -305,7 +306,7 @@ class _Sink:
         """Give up the connection of a database that says nothing, so that the loop turns again; runs until the stop."""
         while not self._stop.wait(1.0):
             if time.monotonic() - self._turned > _SILENT_SECS:
-                self._store.interrupt()
+                self._writer.interrupt()
 
     def is_alive(self) -> bool:
         """Tell whether the loop turns: a sink that waits for a neighbour lives."""
@@ -349,5 +350,5 @@ class _Sink:
             except kafka_errors.KafkaError as error:
                 _log.debug("the consumer did not end well: %s", error)
         self._dead_letters.close()
-        self._store.close()
+        self._writer.close()
         self._rollups.stop(timeout=2.0)

@@ -8,8 +8,8 @@ from kafka import KafkaConsumer, TopicPartition
 from tests.faults.case import Run, case
 from tests.faults.lab import Lab, await_
 from tests.integration.stage import recent
-from webmon import kafka
 from webmon.check.result import encode
+from webmon.kafka import client
 
 
 def poison(mark: str) -> list[bytes | None]:
@@ -67,7 +67,7 @@ def poisoned(run: Run) -> None:
 def _ends(lab: Lab) -> dict[int, int]:
     """Give the ends of the dead letters' topic."""
     ours = lab.product.kafka_settings("init")
-    consumer = KafkaConsumer(**(kafka.consumer_args(ours) | {"group_id": None}))
+    consumer = KafkaConsumer(**(client.consumer_args(ours) | {"group_id": None}))
     try:
         topic = ours.dead_letter_topic
         ends = consumer.end_offsets([TopicPartition(topic, at) for at in consumer.partitions_for_topic(topic)])

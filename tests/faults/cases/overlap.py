@@ -8,11 +8,11 @@ from kafka import KafkaConsumer, TopicPartition
 
 from tests.faults.case import Run, case
 from tests.faults.lab import CaseError
-from webmon import kafka
 from webmon.check.result import CheckResult, decode
-from webmon.postgres import DatabaseAwayError
+from webmon.kafka import client
 from webmon.settings import SinkSettings
-from webmon.sink.store import Store
+from webmon.sink.writer import Writer
+from webmon.store.postgres import DatabaseAwayError
 
 DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = 'webmon'"
 
@@ -25,8 +25,8 @@ def overlapping(run: Run) -> None:
     """
     lab = run.lab
     settings: SinkSettings = lab.product.settings("sink", POSTGRES_PASSWORD=lab.password("postgres-sink"))
-    consumer = KafkaConsumer(**(kafka.consumer_args(lab.product.kafka_settings("init")) | {"group_id": None}))
-    before, repeats, stores = lab.psql(DEADLOCKS), 0, [Store(settings.postgres) for _ in range(2)]
+    consumer = KafkaConsumer(**(client.consumer_args(lab.product.kafka_settings("init")) | {"group_id": None}))
+    before, repeats, stores = lab.psql(DEADLOCKS), 0, [Writer(settings.postgres) for _ in range(2)]
     try:
         topic = lab.product.topic
         consumer.assign([TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)])
@@ -47,12 +47,12 @@ def overlapping(run: Run) -> None:
     run.expect(repeats, "no batches overlapped")
 
 
-def _store_at_once(run: Run, stores: Sequence[Store], results: list[CheckResult]) -> int:
+def _store_at_once(run: Run, stores: Sequence[Writer], results: list[CheckResult]) -> int:
     """Store the same results forwards and backwards at once; give how many were there already."""
     repeats: list[int] = []
     faults: list[str] = []
 
-    def add(store: Store, ordered: list[CheckResult]) -> None:
+    def add(store: Writer, ordered: list[CheckResult]) -> None:
         try:
             repeats.append(store.store(ordered).repeats)
         except DatabaseAwayError as error:

@@ -8,7 +8,7 @@ from tests.lab.steps import say
 
 NO_WATCHDOG = "/run/systemd/system/webmon-sink.service.d/fault.conf"
 SESSION_SECS = 10
-"""After so long the group takes a silent sink for dead (webmon.kafka.consumer_args)."""
+"""After so long the group takes a silent sink for dead (webmon.kafka.client.consumer_args)."""
 
 
 @case(1, "sink killed between the commits, and at random, 20 times", short=True)

@@ -13,11 +13,11 @@ import pytest
 
 from tests.hostile import AUTHORITY, HOSTILE, HostileServer, full_backlog, page, server_context
 from tests.waiting import wait_until
-from webmon.agent.resolver import Resolver
 from webmon.agent.schedule import Due, Schedule
 from webmon.agent.workers import Workers
 from webmon.check.pattern import compile_pattern
 from webmon.check.probe import Probe
+from webmon.check.resolver import Resolver
 from webmon.check.result import CheckResult, Outcome
 from webmon.check.target import Target
 from webmon.check.verdict import Expectations

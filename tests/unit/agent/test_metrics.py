@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from webmon import listener
 from webmon.agent.metrics import Metrics
 from webmon.check.result import CheckResult, Outcome, Phases
-from webmon.listener import Listener
-from webmon.metrics import age, counter, gauge
+from webmon.daemon import listener
+from webmon.daemon.listener import Listener
+from webmon.daemon.metrics import age, counter, gauge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FULL: dict[str, Any] = {

@@ -11,11 +11,11 @@ from kafka import errors as kafka_errors
 from kafka.future import Future
 
 from tests.waiting import wait_until
-from webmon import kafka
 from webmon.agent import publisher as publisher_module
 from webmon.agent.outbox import Outbox, Row
 from webmon.agent.publisher import MOST_IN_FLIGHT, Publisher
 from webmon.errors import UserError
+from webmon.kafka import reach
 from webmon.settings import Kafka
 
 SETTINGS = Kafka.model_construct(
@@ -79,8 +79,8 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
 
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
-    monkeypatch.setattr(kafka, "check_reachable", lambda _: None)
-    monkeypatch.setattr(kafka, "why_silent", lambda _: "Kafka answers, but acknowledges no record")
+    monkeypatch.setattr(reach, "check_reachable", lambda _: None)
+    monkeypatch.setattr(reach, "why_silent", lambda _: "Kafka answers, but acknowledges no record")
     monkeypatch.setattr(publisher_module, "_BURST_SECS", 0.02)
     monkeypatch.setattr(publisher_module, "_BACKOFF_SECS", (0.02, 0.05))
     monkeypatch.setattr(publisher_module, "_CLOSE_SECS", 0.2)
@@ -197,14 +197,14 @@ def test_a_broker_that_goes_away_is_told_before_the_producer_counts_as_dead(
         if away:
             raise away[0]
 
-    monkeypatch.setattr(kafka, "check_reachable", check)
+    monkeypatch.setattr(reach, "check_reachable", check)
     monkeypatch.setattr(publisher_module, "_LOOK_SECS", 0.1)
     publisher = Publisher(SETTINGS, outbox, stall_secs=60, make_producer=broker.make)
     publisher.start()
     broker.settle = stay_silent
     put(outbox, 1)
     wait_until(lambda: broker.values == [b"1"])
-    away.append(kafka.KafkaAwayError("nobody there"))
+    away.append(reach.KafkaAwayError("nobody there"))
     wait_until(lambda: "nobody there" in caplog.text)
     assert broker.producers[0].abandoned
     # What waiting does not mend is told at once, although the outage was told before.
@@ -244,7 +244,7 @@ def test_what_is_in_flight_is_bounded(outbox: Outbox, broker: Broker, publisher:
     wait_until(lambda: len(outbox) == 0)
 
 
-@pytest.mark.parametrize("error", [kafka.KafkaAwayError("nobody there"), UserError("wrong certificate", "and so on")])
+@pytest.mark.parametrize("error", [reach.KafkaAwayError("nobody there"), UserError("wrong certificate", "and so on")])
 def test_a_broker_that_is_away_is_tried_again_and_its_cause_told_once(
     error: Exception, outbox: Outbox, broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -257,7 +257,7 @@ def test_a_broker_that_is_away_is_tried_again_and_its_cause_told_once(
         if away.is_set():
             raise error
 
-    monkeypatch.setattr(kafka, "check_reachable", check)
+    monkeypatch.setattr(reach, "check_reachable", check)
     publisher = Publisher(SETTINGS, outbox, make_producer=broker.make)
     publisher.start()
     put(outbox, 1)

@@ -13,9 +13,9 @@ import pytest
 from tests.agent_process import AgentProcess
 from tests.hostile import HostileServer, hear, page
 from tests.waiting import wait_until
-from webmon import systemd
 from webmon.agent.shard import owner
 from webmon.check.result import decode
+from webmon.daemon import systemd
 
 
 @pytest.fixture

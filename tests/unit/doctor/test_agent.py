@@ -7,10 +7,10 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
+from webmon.daemon.listener import Listener
+from webmon.daemon.metrics import counter, gauge
 from webmon.doctor import agent
 from webmon.doctor.finding import Finding
-from webmon.listener import Listener
-from webmon.metrics import counter, gauge
 from webmon.settings import Monitoring
 
 

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from webmon.render import lines
 from webmon.report.choice import Target
 from webmon.report.incidents import COLUMNS, Incident, Run, State, Stretch, join, merge
-from webmon.table import lines
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 NOW = NOON + timedelta(hours=2)

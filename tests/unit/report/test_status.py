@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from webmon.check.result import Outcome
+from webmon.render import as_csv, as_json, lines
 from webmon.report.status import COLUMNS, State, TargetStatus, Vantage
-from webmon.table import as_csv, as_json, lines
 
 
 def make_vantage(outcome: Outcome = Outcome.UP, agent: str = "a", age: float = 10, **changes: Any) -> Vantage:

@@ -49,7 +49,7 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
     topic = Topic()
     monkeypatch.setattr(consumer, "KafkaConsumer", lambda **_: topic)
     monkeypatch.setattr(consumer, "time", topic)
-    monkeypatch.setattr("webmon.kafka.consumer_args", lambda _: {})
+    monkeypatch.setattr("webmon.kafka.client.consumer_args", lambda _: {})
     return topic
 
 

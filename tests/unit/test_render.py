@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webmon.table import (
+from webmon.render import (
     Column,
     Form,
     as_csv,

@@ -1,4 +1,4 @@
--- What the sink stores and people read. Names in braces are made from POSTGRES_TABLE (webmon/tables.py).
+-- What the sink stores and people read. Names in braces are made from POSTGRES_TABLE (webmon/store/names.py).
 --
 -- A check is a narrow row: who and what stand in two small tables and are referred to by number, seldom texts in a
 -- third, and the hypertable holds numbers only.

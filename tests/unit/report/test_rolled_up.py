@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webmon.report.rollups import Part, parts
+from webmon.report.rolled_up import Part, parts
 from webmon.report.span import Span
 
 DAY = datetime(2026, 11, 1, tzinfo=UTC)

@@ -10,12 +10,12 @@ from typing import Any, Final
 from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
-from webmon import kafka
 from webmon.errors import UserError
+from webmon.kafka import client, reach
+from webmon.render import Column, Form, show
 from webmon.settings import Kafka, LettersSettings
 from webmon.sink.dead_letters import ACKNOWLEDGE_SECS, CUT_FROM, LARGEST, OFFSET, PARTITION, REASON, TOPIC
-from webmon.sink.reading import Record
-from webmon.table import Column, Form, show
+from webmon.sink.decode import Record
 
 Id = tuple[int, int]
 """Where a letter stands in the topic of the dead letters: partition and offset."""
@@ -160,7 +160,7 @@ def _send_back(consumer: Any, ours: Kafka, wanted: Collection[Id]) -> int:
 
 def _producer(ours: Kafka, undo: contextlib.ExitStack) -> Any:
     try:
-        made = kafka.Producer(**kafka.producer_args(ours), max_request_size=LARGEST)
+        made = client.Producer(**client.producer_args(ours), max_request_size=LARGEST)
     except kafka_errors.KafkaError as error:
         raise _fault(error, ours, f"WRITE topic {ours.topic}") from error
     undo.callback(made.abandon, timeout=1)
@@ -171,11 +171,11 @@ def _producer(ours: Kafka, undo: contextlib.ExitStack) -> Any:
 def _reading(ours: Kafka) -> Iterator[Any]:
     """Give a consumer that has the topic of the dead letters and is in no group."""
     try:
-        kafka.check_reachable(ours)
-    except kafka.KafkaAwayError as error:
+        reach.check_reachable(ours)
+    except reach.KafkaAwayError as error:
         raise UserError(str(error)) from error
     try:
-        consumer = KafkaConsumer(**(kafka.consumer_args(ours) | {"group_id": None}))
+        consumer = KafkaConsumer(**(client.consumer_args(ours) | {"group_id": None}))
         try:
             partitions = consumer.partitions_for_topic(ours.dead_letter_topic)
             if not partitions:
@@ -195,7 +195,7 @@ def _fault(error: kafka_errors.KafkaError, ours: Kafka, wanted: str) -> UserErro
             f"an administrator's, as the .env of init has it (READ and WRITE on {ours.dead_letter_topic}, WRITE on "
             f"{ours.topic})"
         )
-    return UserError(kafka.explain(error, ours, wanted=wanted))
+    return UserError(reach.explain(error, ours, wanted=wanted))
 
 
 def _records(consumer: Any, ours: Kafka, wanted: Collection[Id] | None = None) -> Iterator[Record]:

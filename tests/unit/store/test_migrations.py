@@ -3,9 +3,9 @@
 import re
 
 from webmon.check.result import Outcome
-from webmon.init.migrations import shipped
-from webmon.schema import SCHEMA_VERSION
-from webmon.tables import Tables
+from webmon.store.migrations import shipped
+from webmon.store.names import Tables
+from webmon.store.version import SCHEMA_VERSION
 
 
 def test_versions_count_up_from_one_and_the_sink_expects_the_newest() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from webmon.agent import resolver as resolver_module
-from webmon.agent.resolver import Resolver
+from webmon.check import resolver as resolver_module
+from webmon.check.resolver import Resolver
 from webmon.check.transport import OwnFaultError
 
 

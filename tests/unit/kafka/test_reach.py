@@ -12,7 +12,8 @@ import trustme
 from kafka import errors as kafka_errors
 
 from webmon.errors import UserError
-from webmon.kafka import KafkaAwayError, check_reachable, consumer_args, explain, producer_args
+from webmon.kafka.client import consumer_args, producer_args
+from webmon.kafka.reach import KafkaAwayError, check_reachable, explain
 from webmon.settings import Kafka
 
 Serve = Callable[[socket.socket], None]

@@ -16,14 +16,14 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from webmon import postgres, schema
 from webmon.check.result import CheckResult
 from webmon.errors import UserError
-from webmon.postgres import DatabaseAwayError
 from webmon.settings import Postgres
 from webmon.sink import rows
 from webmon.sink.dimensions import Dimensions
-from webmon.tables import Tables
+from webmon.store import postgres, version
+from webmon.store.names import Tables
+from webmon.store.postgres import DatabaseAwayError
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Stored(NamedTuple):
     """Those whose content the database does not take: place in the batch, and the reason."""
 
 
-class Store:
+class Writer:
     """One session with the database, made when it is needed and again when it is lost."""
 
     def __init__(self, settings: Postgres, *, tick: Callable[[], None] = lambda: None) -> None:
@@ -151,7 +151,7 @@ class Store:
         connection = postgres.connect(self._settings, application="webmon-sink", autocommit=self._settings.autocommit)
         self._connection = connection
         with connection.cursor() as cursor:
-            schema.require(cursor, self._tables, self._settings)
+            version.require(cursor, self._tables, self._settings)
             self._execute(cursor, SESSION, statement_secs=sql.SQL(str(STATEMENT_SECS)))
         connection.commit()
         return connection

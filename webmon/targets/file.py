@@ -19,7 +19,6 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ValidationError
 
-from webmon.check import yaml_lines
 from webmon.check.pattern import Pattern, PatternError, compile_pattern
 from webmon.check.target import (
     BODY_LIMIT,
@@ -32,10 +31,11 @@ from webmon.check.target import (
     Tls,
     without_password,
 )
-from webmon.check.targets_model import PROXY_URL, Auth, Common, Expect, TargetModel, TargetsFile, TlsModel
 from webmon.check.transport import tls_context
 from webmon.check.verdict import ANY_SUCCESS, Expectations
 from webmon.errors import UserError
+from webmon.targets import yaml_lines
+from webmon.targets.model import PROXY_URL, Auth, Common, Expect, TargetModel, TargetsFile, TlsModel
 
 _SECRET: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _CLOSED: Final = ("headers", "body", "auth", "proxy")

@@ -1,4 +1,4 @@
-"""One check by hand: the target that somebody names, checked now, without an agent."""
+"""`webmon check`: the target that somebody names, checked now, without an agent."""
 
 import dataclasses
 import difflib
@@ -6,12 +6,43 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from webmon.check import targets_file
 from webmon.check.probe import Probe, Trace, utc_now
-from webmon.check.result import CheckResult
+from webmon.check.resolver import Resolver
+from webmon.check.result import CheckResult, encode
 from webmon.check.target import DEFAULT_INTERVAL, DEFAULT_TIMEOUT, Target, without_password
 from webmon.check.transport import Resolve
 from webmon.errors import UserError
+from webmon.once import show
+from webmon.targets import file as targets_file
+
+
+def run(
+    what: str,
+    *,
+    targets: Path | None,
+    secrets: Mapping[str, str],
+    timeout: float | None,
+    authority: Path | None,
+    as_json: bool,
+) -> int:
+    """Make one check and print what it found, for people or as the message of the topic.
+
+    The arguments are those of `choose` and `check`.
+
+    Returns:
+        The exit status: 0 where the target is up or slow, else 1.
+
+    Raises:
+        UserError: as `choose` and `check`.
+    """
+    target = choose(what, targets=targets, secrets=secrets, timeout=timeout)
+    result, trace = check(target, resolve=Resolver(most=1), authority=authority)
+    if as_json:
+        print(encode(result).decode())
+    else:
+        for line in show.lines(target, result, trace):
+            print(line)
+    return 0 if result.outcome.is_up else 1
 
 
 def choose(

@@ -4,16 +4,16 @@ from typing import Final
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from webmon import postgres
 from webmon.errors import UserError
 from webmon.settings import Postgres
-from webmon.tables import Tables
+from webmon.store import postgres
+from webmon.store.names import Tables
 
 SCHEMA_VERSION: Final = 3
-"""The newest schema file (webmon/init/schema): what sink, retention and reports need to find."""
+"""The newest schema file (webmon/store/schema): what sink, retention and reports need to find."""
 
 
-def version(cursor: Cursor, tables: Tables) -> int | None:
+def current(cursor: Cursor, tables: Tables) -> int | None:
     """Give the version that the database is at; None before the first schema file.
 
     Raises:
@@ -29,9 +29,9 @@ def require(cursor: Cursor, tables: Tables, settings: Postgres) -> None:
 
     Raises:
         UserError: the schema is older.
-        psycopg2.Error: as with `version`.
+        psycopg2.Error: as with `current`.
     """
-    found = version(cursor, tables)
+    found = current(cursor, tables)
     if found is None or found < SCHEMA_VERSION:
         raise UserError(
             f"{postgres.place(settings)}: the schema of {tables.metrics} is at version {found}, "

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webmon.errors import UserError
-from webmon.tables import Tables
+from webmon.store.names import Tables
 
 
 def test_a_name_so_long_that_others_made_from_it_would_be_cut_is_refused() -> None:

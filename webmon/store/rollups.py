@@ -8,7 +8,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from webmon.tables import Tables
+from webmon.store.names import Tables
 
 MOST_BUCKETS: Final = 64
 """Hours of an agent in one transaction: some seconds' work at most."""

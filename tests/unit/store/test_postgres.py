@@ -6,10 +6,10 @@ from typing import Any
 import psycopg2
 import pytest
 
-from webmon import postgres
 from webmon.errors import UserError
-from webmon.postgres import DatabaseAwayError
 from webmon.settings import Postgres
+from webmon.store import postgres
+from webmon.store.postgres import DatabaseAwayError
 
 
 def make_settings(**changes: str) -> Postgres:

@@ -1,6 +1,6 @@
 """Names in the store: all derive from POSTGRES_TABLE, so that several sets can stand in one database.
 
-How the store is laid out (webmon/init/schema has every column):
+How the store is laid out (webmon/store/schema has every column):
 
 A check is one narrow row of `metrics` (a hypertable by `time`): its `series_id`, its `context_id` and numbers.
 - `series` is one target as one agent sees it (target_id, agent_id); `targets` and `agents` name the two and tell when

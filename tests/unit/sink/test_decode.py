@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webmon.check.result import CheckResult, Outcome, encode
-from webmon.sink.reading import read
+from webmon.sink.decode import read
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 

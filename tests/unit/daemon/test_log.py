@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from webmon.log import JournalHandler
+from webmon.daemon.log import JournalHandler
 
 
 class Journald:

@@ -8,9 +8,9 @@ from typing import Any
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from webmon import postgres, schema
 from webmon.settings import ReportSettings
-from webmon.tables import Tables
+from webmon.store import postgres, version
+from webmon.store.names import Tables
 
 
 class Session:
@@ -24,12 +24,12 @@ class Session:
     def rows(
         self, statement: str, values: Sequence[Any] | dict[str, Any] | None = None, **parts: sql.Composable
     ) -> list[tuple[Any, ...]]:
-        """Run a statement with the names of webmon.tables in its braces; give what it found."""
+        """Run a statement with the names of webmon.store.names in its braces; give what it found."""
         self._cursor.execute(self.fill(statement, with_values=values is not None, **parts), values)
         return self._cursor.fetchall()
 
     def fill(self, statement: str, *, with_values: bool = False, **parts: sql.Composable) -> sql.Composed:
-        """Put names and other parts in a statement's places, as webmon.tables does."""
+        """Put names and other parts in a statement's places, as webmon.store.names does."""
         return self._tables.fill(statement, with_values=with_values, **parts)
 
     def now(self) -> datetime:
@@ -53,5 +53,5 @@ def look(settings: ReportSettings, command: str) -> Iterator[Session]:
         with connection.cursor() as cursor:
             # To compile these statements takes longer than to run them.
             cursor.execute("SET jit = off; SET TIME ZONE 'UTC'")
-            schema.require(cursor, tables, settings.postgres)
+            version.require(cursor, tables, settings.postgres)
             yield Session(cursor, tables)

@@ -17,11 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from webmon import cli
-from webmon.check import targets_model
 from webmon.check.pattern import PatternError, compile_pattern
 from webmon.check.target import Proxy, Target, Tls
-from webmon.check.targets_file import check_file, load
 from webmon.errors import UserError
+from webmon.targets import model as targets_model
+from webmon.targets.file import check_file, load
 
 
 def write(folder: Path, text: str, name: str = "targets.yml") -> Path:
@@ -203,7 +203,7 @@ def test_a_key_that_is_not_the_certificates_is_refused(whole: Path) -> None:
 
 def test_the_checked_in_schema_is_that_of_the_model() -> None:
     checked_in = json.loads(files("webmon").joinpath("targets.schema.json").read_text())
-    again = "run: python -m webmon.check.targets_model > webmon/targets.schema.json"
+    again = "run: python -m webmon.targets.model > webmon/targets.schema.json"
     assert checked_in == targets_model.json_schema(), again
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from webmon.errors import UserError
-from webmon.tables import Tables
+from webmon.store.names import Tables
 
 _FILE_NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
@@ -32,7 +32,7 @@ class Migration:
 def shipped() -> list[Migration]:
     """Give the schema files of this release, in order."""
     found = []
-    for file in resources.files("webmon.init").joinpath("schema").iterdir():
+    for file in resources.files("webmon.store").joinpath("schema").iterdir():
         match = _FILE_NAME.fullmatch(file.name)
         if match:
             found.append(Migration(int(match[1]), file.name, file.read_text(encoding="utf-8")))

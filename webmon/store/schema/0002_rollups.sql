@@ -1,5 +1,5 @@
 -- Narrower rows, what stays from check to check told once, and rollups that are exact at any moment.
--- Names in braces are made from POSTGRES_TABLE (webmon/tables.py, which also says who may read what).
+-- Names in braces are made from POSTGRES_TABLE (webmon/store/names.py, which also says who may read what).
 
 DROP VIEW {view};
 ALTER TABLE {metrics} RENAME TO {old_metrics};

@@ -7,8 +7,8 @@ from typing import Final
 
 from psycopg2 import sql
 
-from webmon.report.session import Session
 from webmon.report.span import Span
+from webmon.store.reader import Session
 
 _DAY: Final = timedelta(days=1)
 # Days of which some hour is marked; the view of the hours adds the rows themselves for those.

@@ -1,0 +1,126 @@
+"""Arguments of kafka-python's clients, and those of its private parts that are overridden here, and nowhere else."""
+
+import logging
+from typing import Any, Final
+
+from kafka import KafkaProducer
+from kafka import errors as kafka_errors
+from kafka.net.compat import KafkaNetClient
+from kafka.net.manager import KafkaConnectionManager
+from kafka.net.selector import NetworkSelector
+
+from webmon.settings import Kafka
+
+_log = logging.getLogger(__name__)
+
+_DAY_MS: Final = 86_400_000
+_PATIENCE_MS: Final = 25.0
+"""How often the clients below look again where kafka-python would without a pause."""
+
+
+class _ProducerClient(KafkaNetClient):  # type: ignore[misc]
+    """kafka-python's own, without its producer's spin.
+
+    The producer's thread polls for connection_delay() milliseconds where records wait for a broker that is not ready.
+    kafka-python 3.0.12 gives 0 while it connects or has five requests under way, and seconds for milliseconds after a
+    failure: a frozen broker cost a whole core. What comes from the network ends the wait at once, whatever its length.
+    """
+
+    def connection_delay(self, node_id: object) -> float:
+        """Give the milliseconds for which nothing can be sent to a broker that is not ready."""
+        seconds: float = super().connection_delay(node_id)
+        return max(1000 * seconds, _PATIENCE_MS)
+
+
+class _ConsumerClient(KafkaNetClient):  # type: ignore[misc]
+    """kafka-python's own, without its consumer's spin.
+
+    KafkaConsumer.poll() waits until the next heartbeat is due. One that a frozen broker does not answer stays due, so
+    kafka-python 3.0.12 waits 0 s, again and again, until request_timeout_ms: a whole core for that long.
+    """
+
+    def __init__(self, **configs: Any) -> None:
+        """Take a client's arguments."""
+        net = NetworkSelector(**configs)
+        super().__init__(net, _PatientManager(net, **configs), **configs)
+
+
+class _PatientManager(KafkaConnectionManager):  # type: ignore[misc]
+    async def wait_for(self, future: Any, timeout_ms: float | None) -> Any:
+        """Wait for a future, never for no time at all."""
+        return await super().wait_for(future, None if timeout_ms is None else max(timeout_ms, _PATIENCE_MS))
+
+
+class Producer(KafkaProducer):  # type: ignore[misc]
+    """kafka-python's own, which can be given up."""
+
+    def abandon(self, *, timeout: float) -> None:
+        """Give up what waits, and wait so many seconds at most for the end of its thread.
+
+        KafkaProducer.close() raises while records wait, and leaves its thread running then.
+        """
+        self._sender.force_close()
+        self._sender.join(timeout)
+        try:
+            self.close(timeout=0)
+        except kafka_errors.KafkaError as error:
+            _log.debug("a producer that was given up did not close: %s", error)
+
+
+def _client_args(kafka: Kafka) -> dict[str, Any]:
+    return {
+        "bootstrap_servers": kafka.bootstrap,
+        "security_protocol": "SSL",
+        # Files, not a context: kafka-python reads them anew for each connection, so renewed ones need no restart.
+        "ssl_cafile": str(kafka.ca_certificate),
+        "ssl_certfile": str(kafka.access_certificate),
+        "ssl_keyfile": str(kafka.access_key),
+        # Empty, so that OpenSSL never asks for a passphrase on a terminal.
+        "ssl_password": "",
+        "ssl_check_hostname": True,
+        "bootstrap_timeout_ms": 15_000,
+        "reconnect_backoff_max_ms": 5_000,
+    }
+
+
+def producer_args(kafka: Kafka) -> dict[str, Any]:
+    """Give a Producer's arguments: every record acknowledged by all replicas in sync, once.
+
+    A batch that expires in the client leaves an idempotent kafka-python producer dead for good, so delivery never
+    does (a day): who needs a bound closes the producer and makes another.
+    """
+    return _client_args(kafka) | {
+        "acks": "all",
+        "enable_idempotence": True,
+        "delivery_timeout_ms": _DAY_MS,
+        "request_timeout_ms": 15_000,
+        "max_block_ms": 10_000,
+        "linger_ms": 20,
+        "compression_type": "zstd",
+        "allow_auto_create_topics": False,
+        "metrics_enabled": False,
+        "kafka_client": _ProducerClient,
+    }
+
+
+def consumer_args(kafka: Kafka) -> dict[str, Any]:
+    """Give KafkaConsumer's arguments: the sinks' group, from the earliest message, offsets committed by hand."""
+    return _client_args(kafka) | {
+        "group_id": kafka.group,
+        "auto_offset_reset": "earliest",
+        "enable_auto_commit": False,
+        "request_timeout_ms": 15_000,
+        # A sink that died hands its partitions on after ten seconds; one that stopped or joined, after one.
+        "session_timeout_ms": 10_000,
+        "heartbeat_interval_ms": 1_000,
+        # What one broker may send at once; it bounds memory while a backlog is read.
+        "fetch_max_bytes": 8 * 1024 * 1024,
+        "allow_auto_create_topics": False,
+        "metrics_enabled": False,
+        "kafka_client": _ConsumerClient,
+    }
+
+
+def admin_args(kafka: Kafka) -> dict[str, Any]:
+    """Give KafkaAdminClient's arguments."""
+    return _client_args(kafka) | {"request_timeout_ms": 15_000}
