@@ -1,10 +1,27 @@
-"""The commands that the README shows, and where each of them is run."""
+"""The pages for people (README, docs/ and what lies beside them): their commands, and where each of them is run."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-README: Final = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT: Final = Path(__file__).parents[1]
+_LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def links(text: str) -> Iterator[str]:
+    """Give what a page links to, as it is written there."""
+    yield from _LINK.findall(text)
+
+
+def _pages() -> Iterator[str]:
+    yield "README.md"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    yield from dict.fromkeys(link for link in links(readme) if link.endswith(".md") and "://" not in link)
+
+
+PAGES: Final = {name: (ROOT / name).read_text(encoding="utf-8") for name in _pages()}
+"""The README and every page that it opens, by path from the top and in that order: a newcomer's way through them."""
 
 FOR_THE_CONTROLLER: Final = (".venv/bin/", "cp ")
 """How commands begin that tests/e2e/test_readme.py runs in a newcomer's checkout, whatever they are."""
@@ -12,6 +29,9 @@ FOR_THE_CONTROLLER: Final = (".venv/bin/", "cp ")
 MADE_BY_MAKE_TEST: Final = {
     "make test": "it is what runs the tests",
     "make check": "its first step",
+    "make molecule": "a step of it",
+    "make integration": "a step of it",
+    "make e2e": "a step of it",
     "make demo": "its test lab is a demo",
     "make demo-down": "its last step",
     "make help": "tests/e2e/test_readme.py",
@@ -39,13 +59,73 @@ ON_HOSTS: Final = {
     "webmon slowest": "sink1",
     "webmon slowest --since 12h --by agent --csv": "sink1",
 }
-"""Commands that the README gives for a host, and one where they must work: tests/e2e/test_readme.py."""
+"""Commands that the pages give for a host, and one where they must work: tests/e2e/test_readme.py."""
+
+_DEAD_LETTERS: Final = "tests/integration/test_real_dead_letters.py"
+_TYPED: Final = "tests/unit/test_everything.py::test_what_a_person_types_after_make_is_understood"
+_DOCUMENTS: Final = "tests/unit/bench/test_documents.py"
+IN_A_TEST: Final = {
+    "webmon check": "tests/unit/once/test_once.py::test_a_page_that_is_up_is_shown_with_its_phases",
+    "webmon check --targets FILE NAME": (
+        "tests/unit/once/test_once.py::test_a_target_of_a_file_is_checked_as_the_file_says"
+    ),
+    "webmon init": "tests/integration/test_real_init.py::test_a_second_run_finds_everything_unchanged_line_by_line",
+    "webmon retention": (
+        "tests/integration/test_real_retention.py::test_what_is_older_than_its_age_goes_and_a_dry_run_only_tells"
+    ),
+    "webmon dead-letters list": f"{_DEAD_LETTERS}::test_letters_are_listed_and_shown_without_harm_to_a_terminal",
+    "webmon dead-letters show ID": f"{_DEAD_LETTERS}::test_letters_are_listed_and_shown_without_harm_to_a_terminal",
+    "webmon dead-letters redrive --all": (
+        f"{_DEAD_LETTERS}::test_letters_that_are_sent_back_are_stored_once_each_however_often"
+    ),
+    "webmon dead-letters redrive --id ID": (
+        f"{_DEAD_LETTERS}::test_a_letter_that_fails_again_is_a_new_letter_with_the_same_message"
+    ),
+    "make demo TARGETS=FILE": "tests/e2e/test_readme.py::test_a_users_own_list_is_watched_beside_the_demo",
+    "make bench FULL=1": _TYPED,
+    "make bench BENCH=NAME": "tests/e2e/test_bench.py::test_a_bench_prints_its_table_and_keeps_it_where_it_is_started",
+    "make bench BENCH=NAME FULL=1": _TYPED,
+}
+"""Other commands, and the test that runs each, or what it calls."""
+
+_CODE: Final = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+_PROGRAMS: Final = re.compile(r"(?:make|\.venv/bin/\S+|systemctl|journalctl|runuser|webmon|cp) .+")
+_NAMED: Final = re.compile(r"make bench BENCH=[a-z]+\b")
 
 
 def commands() -> list[str]:
-    """Give the commands that the README shows: lines of its sh blocks, and code in its tables and text that runs."""
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    lines = [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
-    ours = "status|uptime|incidents|slowest|check|doctor"
-    words = rf"`((?:make|\.venv/bin/\S+|systemctl|journalctl|runuser|webmon (?:{ours})|cp)\b[^`]*)`"
-    return list(dict.fromkeys(lines + [found for found in re.findall(words, README) if "FILE" not in found]))
+    """Give the commands that the pages show: lines of their sh blocks, and code in tables and text that runs.
+
+    What stands behind # is left out, and the name of a bench is NAME. The changelog names what once was, so it is none.
+    """
+    found: list[str] = []
+    for page in (text for name, text in PAGES.items() if name != "CHANGELOG.md"):
+        found += [line for block in _CODE.findall(page) for line in block.splitlines()]
+        inline = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", page, flags=re.DOTALL))
+        found += [code for code in inline if _PROGRAMS.fullmatch(code)]
+    lines = (re.sub(r"\s+# .*|^#.*", "", line).strip() for line in found)
+    return list(dict.fromkeys(_NAMED.sub("make bench BENCH=NAME", line) for line in lines if line))
+
+
+def block(page: str, language: str) -> str:
+    """Give the first code block of a language on a page.
+
+    Raises:
+        LookupError: the page has none.
+    """
+    found = re.search(rf"```{language}\n(.*?)```", PAGES[page], re.DOTALL)
+    if not found:
+        message = f"{page} has no block of {language}"
+        raise LookupError(message)
+    return found[1]
+
+
+def missing_tests(text: str) -> list[str]:
+    """Give the tests that a text names as file::test and that are not there."""
+
+    def is_there(file: str, name: str) -> bool:
+        path = ROOT / file
+        return path.is_file() and f"def {name}(" in path.read_text(encoding="utf-8")
+
+    named = re.findall(r"(tests/[\w/]+\.py)::(\w+)", text)
+    return [f"{file}::{name}" for file, name in named if not is_there(file, name)]

@@ -47,7 +47,7 @@ def outside(lab: Lab) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def inventory(lab: Lab, services: Services, outside: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example for managed services, filled in as README.md says, with everything of ours on one host."""
+    """The example for managed services, filled in as docs/production.md says, with everything of ours on one host."""
     mine = tmp_path_factory.mktemp("managed")
     example = ROOT / "inventory/example-managed"
     hosts = yaml.safe_load((example / "hosts.yml").read_text())

@@ -1,4 +1,4 @@
-"""Every command of the README is run: here on the test lab, or by `make test` itself."""
+"""Every command of the README and of docs/ is run: here on the test lab, or by `make test` itself."""
 
 import os
 import re
@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.lab import ROOT, Lab
 from tests.lab.demo import recap
-from tests.readme import FOR_THE_CONTROLLER, ON_HOSTS, README, commands
+from tests.readme import FOR_THE_CONTROLLER, ON_HOSTS, block, commands
 
 CHANGES_THE_LAB = {"playbooks/remove.yml": "test_taking_out.py"}
 """Playbooks that are only looked at here, in check mode, and where they are run."""
@@ -40,7 +40,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(command: str, where: Path, lab: Lab) -> str:
-    """Run a command line of the README in a checkout; give its output."""
+    """Run a command line of the pages in a checkout; give its output."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
         cwd=where,
@@ -77,9 +77,7 @@ def test_the_commands_for_a_host_work(lab: Lab, command: str) -> None:
 
 
 def test_the_selects_work_for_a_reader(lab: Lab) -> None:
-    found = re.search(r"```sql\n(.*?)```", README, re.DOTALL)
-    assert found
-    for select in found[1].split(";")[:-1]:
+    for select in block("docs/reports.md", "sql").split(";")[:-1]:
         rows = lab.sql(f"SET ROLE webmon_reader; {select};")
         assert len(rows) == 10, select
         assert all(len(row) == 7 for row in rows)

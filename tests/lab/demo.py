@@ -160,7 +160,7 @@ It runs. Three things to try next:
   tests/lab/lab ssh sink1 webmon status    look into a host; without a command it is a shell
   $EDITOR {targets} && make demo    change what is watched
   make demo-down    stop it, and remove all of it from this machine
-To production: the same playbook with an inventory of your own; README.md, "To production", has the five steps.
+To production: the same playbook with an inventory of your own; docs/production.md has the five steps.
 """
 
 

@@ -15,7 +15,10 @@ from tests.lab.steps import TOP
     [
         (["test"], None, [], False),
         (["check"], "check", [], False),
+        (["molecule"], "molecule", [], False),
         (["molecule", "ROLE=agent"], "molecule", ["agent"], False),
+        (["integration"], "integration", [], False),
+        (["e2e"], "e2e", [], False),
         (["bench"], "bench", [], False),
         (["bench", "BENCH=load"], "bench", ["load"], False),
         (["bench", "BENCH=load", "FULL=1"], "bench", ["load"], True),

@@ -1,33 +1,115 @@
-"""The README says what the code does: its variables and its targets file are held against it, its commands are run."""
+"""README and docs/ say what there is: commands, links, paths, variables, the example and the picture are held to it."""
 
 import re
+import subprocess
 from pathlib import Path
 
-from tests.readme import FOR_THE_CONTROLLER, MADE_BY_MAKE_TEST, ON_HOSTS, README, commands
+import pytest
+
+from tests.readme import (
+    FOR_THE_CONTROLLER,
+    IN_A_TEST,
+    MADE_BY_MAKE_TEST,
+    ON_HOSTS,
+    PAGES,
+    ROOT,
+    block,
+    commands,
+    links,
+    missing_tests,
+)
+from tests.unit.test_rooms import ORDER
 from webmon import settings
 from webmon.targets.file import check_file
 
-ROOT = Path(__file__).parents[2]
+GIVEN_BY_THE_USER = ("inventory/mine", "files/")
+"""Where paths begin that pages name and a fresh checkout does not have."""
+
+MADE_INTO_ANOTHER = "tests/bench/scale.md"
+"""What docs/scale.md is filled in from: its links count there."""
+
+
+def _marked(page: str, begin: str, end: str) -> str:
+    found = re.search(rf"<!-- {begin} -->\n(.*?)<!-- {end} -->", PAGES[page], re.DOTALL)
+    assert found, f"{page} has nothing between {begin} and {end}"
+    return found[1]
+
+
+def _tracked(pattern: str) -> list[str]:
+    """Give the files of the repository that fit a pattern."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "--", pattern],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def _anchors(text: str) -> set[str]:
+    """Give the anchors that a page's headings have, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_every_command_is_run_by_a_test() -> None:
     controller = [command for command in commands() if command.startswith(FOR_THE_CONTROLLER)]
     assert controller
-    assert set(commands()) - set(controller) == MADE_BY_MAKE_TEST.keys() | ON_HOSTS.keys()
+    assert set(commands()) - set(controller) == MADE_BY_MAKE_TEST.keys() | ON_HOSTS.keys() | IN_A_TEST.keys()
+
+
+def test_every_page_for_people_is_opened_by_the_readme() -> None:
+    assert set(_tracked("docs/*.md")) <= PAGES.keys()
+    assert {"CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"} <= PAGES.keys()
+
+
+@pytest.mark.parametrize("page", [name for name in _tracked("*.md") if name != MADE_INTO_ANOTHER])
+def test_links_lead_somewhere(page: str) -> None:
+    lost = []
+    for link in links((ROOT / page).read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        to = ROOT / page if not path else (ROOT / page).parent / path
+        if not to.exists() or (anchor and anchor not in _anchors(to.read_text(encoding="utf-8"))):
+            lost.append(link)
+    assert lost == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
+def test_the_paths_that_a_page_names_are_there(page: str) -> None:
+    named = re.findall(r"`((?:webmon|tests|roles|playbooks|inventory|docs|files)/[\w./-]*)", PAGES[page])
+    assert [path for path in named if not path.startswith(GIVEN_BY_THE_USER) and not (ROOT / path).exists()] == []
+
+
+def test_every_test_that_is_named_as_a_proof_is_there() -> None:
+    assert missing_tests(PAGES["docs/testing.md"]) == []
+    assert missing_tests(" ".join(IN_A_TEST.values())) == []
+
+
+def test_what_is_promised_to_users_has_its_table_of_tests() -> None:
+    promising = ("README", "production", "operations", "targets", "reports", "variables", "design")
+    headings = re.findall(r"^## \[(\w+)\.md\]", PAGES["docs/testing.md"], re.MULTILINE)
+    assert sorted(headings) == sorted(promising)
 
 
 def test_the_table_of_variables_is_that_of_the_settings() -> None:
-    found = re.search(r"<!-- variables: .* -->\n(.*?)<!-- end of variables -->", README, re.DOTALL)
-    assert found
     rows = ["| `{}` | {} | {} | {} |".format(*row) for row in settings.table()]
-    assert found[1].splitlines()[2:] == rows, "run: python -m webmon.settings"
+    found = _marked("docs/variables.md", "variables: .*?", "end of variables")
+    assert found.splitlines()[2:] == rows, "run: python -m webmon.settings"
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_package() -> None:
+    picture = _marked("docs/design.md", "rooms", "end of rooms")
+    drawn = [re.split(r"\s{3,}", line.strip())[0].split() for line in picture.splitlines()]
+    levels = [set(names) for names in drawn if names and names[0].isidentifier()]
+    assert levels == [rooms - {"__init__"} for rooms in ORDER]
 
 
 def test_the_example_of_a_targets_file_has_no_fault(tmp_path: Path) -> None:
-    found = re.search(r"test_readme.py -->\n```yaml\n(.*?)```", README, re.DOTALL)
-    assert found
     file = tmp_path / "targets.yml"
-    file.write_text(found[1])
+    file.write_text(block("docs/targets.md", "yaml"))
     assert check_file(file) == 2
 
 

@@ -1,4 +1,4 @@
-"""docs/: written by programs, from figures that benches gave and from what faults showed."""
+"""The pages that programs write into docs/, from figures that benches gave and from what faults showed."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
 def test_the_documents_are_what_the_programs_make_of_the_figures_and_the_faults() -> None:
     expected = document.texts(kept.read(document.RUNS))
     expected[report.DOCUMENT] = report.text(json.loads(report.RUNS.read_text(encoding="utf-8")))
-    assert {path: path.read_text(encoding="utf-8") for path in document.DOCS.glob("*.md")} == expected
+    assert {path: path.read_text(encoding="utf-8") for path in expected} == expected
 
 
 def test_each_run_says_how_to_get_it() -> None:
