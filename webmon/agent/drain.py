@@ -38,15 +38,13 @@ def run(settings: AgentSettings, path: Path | None, seconds: float) -> int:
         span = outbox.span()
     finally:
         publisher.stop(_STOP_SECS)
-        outbox.close(_STOP_SECS)
+        outbox.close(_STOP_SECS, remove_empty=not left)
     # What stands in for a file that cannot be read is empty too.
     if left or not outbox.is_on_disk:
         why = publisher.away_cause or ("not done in time" if outbox.is_on_disk else "the file can't be read")
         when = f" (of {span[0]:{_MOMENT}} to {span[1]:{_MOMENT}} UTC)" if span else ""
         print(f"{path}: {left} of {found} results{when} are left: {why}; nothing is lost, try again later")
         return 1
-    for file in (path, path.with_name(path.name + ".lock")):
-        file.unlink(missing_ok=True)
     refused = f", {publisher.refused} of them refused by Kafka" if publisher.refused else ""
     print(f"{path}: {found} results sent{refused}; it is empty and removed")
     return 0

@@ -3,6 +3,9 @@
 Results are committed in groups by one thread, so that a check never waits for the disk. The bound is bytes; past it
 the oldest go first, counted and logged. A file that is corrupt is set aside for a person; a disk that is full or
 broken is replaced by memory until it can be used again. Checks go on either way.
+
+After a commit that failed nobody knows whether it took place. So what it was about is kept until another has succeeded:
+results go in once however often they are put in, and what was acknowledged is not handed out again meanwhile.
 """
 
 import contextlib
@@ -13,11 +16,12 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
+from webmon.agent.spool import Disk, Memory, Row, Spool, is_corrupt
 from webmon.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -29,133 +33,60 @@ _PENDING_BYTES: Final = 16 << 20
 _RETRY_SECS: Final = 30.0
 """How often a disk that failed is tried again."""
 _REPORT_SECS: Final = 60.0
-"""How often results that went for want of room are logged."""
-
+"""How often dropped results are logged."""
 _COMMIT_SECS: Final = 30.0
 """How long a commit may take before the outbox counts as standing still; a disk that is busy takes a few seconds."""
-
-_CORRUPT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-
-
-class Row(NamedTuple):
-    """A result that waits: ids grow with time and are never used twice."""
-
-    id: int
-    key: bytes
-    value: bytes
-
-
-class _Spool:
-    """One SQLite database of waiting results; the outbox's lock guards it."""
-
-    def __init__(self, path: Path | None) -> None:
-        """Open or create it; None is one in memory."""
-        if path is not None:
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        self._db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
-        try:
-            self._db.executescript(
-                """
-                PRAGMA auto_vacuum = INCREMENTAL;
-                PRAGMA journal_mode = WAL;
-                PRAGMA synchronous = FULL;
-                PRAGMA wal_autocheckpoint = 256;
-                PRAGMA journal_size_limit = 1048576;
-                CREATE TABLE IF NOT EXISTS results (id INTEGER PRIMARY KEY, key BLOB NOT NULL, value BLOB NOT NULL);
-                """
-            )
-            self._page = self._pragma("page_size")
-            self.count: int
-            self.last_id: int
-            self.count, self.last_id = self._db.execute("SELECT count(*), ifnull(max(id), 0) FROM results").fetchone()
-        except sqlite3.Error:
-            self._db.close()
-            raise
-
-    def change(self, rows: Iterable[Row], removed: Iterable[int]) -> None:
-        """Add and remove in one transaction."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            gone = self._db.executemany("DELETE FROM results WHERE id = ?", ((i,) for i in removed)).rowcount
-            came = self._db.executemany("INSERT INTO results VALUES (?, ?, ?)", rows).rowcount
-            self._db.execute("COMMIT")
-        except sqlite3.Error:
-            with contextlib.suppress(sqlite3.Error):  # SQLite has often rolled back by itself
-                self._db.execute("ROLLBACK")
-            raise
-        self.count += max(came, 0) - max(gone, 0)
-
-    def read(self, after: int, most: int) -> list[Row]:
-        """Give the oldest rows with an id above `after`."""
-        found = self._db.execute("SELECT id, key, value FROM results WHERE id > ? ORDER BY id LIMIT ?", (after, most))
-        return [Row(*row) for row in found]
-
-    def bounds(self) -> tuple[int | None, int | None]:
-        """Give the ids of the oldest row and of the newest."""
-        oldest, newest = self._db.execute("SELECT min(id), max(id) FROM results").fetchone()
-        return oldest, newest
-
-    def used(self) -> int:
-        """Give the bytes of the pages in use."""
-        return (self._pragma("page_count") - self._pragma("freelist_count")) * self._page
-
-    def trim(self, limit: int) -> int:
-        """Delete the oldest until `limit` bytes hold the rest; give how many went."""
-        dropped = 0
-        while self.count and self.used() > limit:
-            some = max(1, self.count // 50)
-            gone = self._db.execute(
-                "DELETE FROM results WHERE id IN (SELECT id FROM results ORDER BY id LIMIT ?)", (some,)
-            ).rowcount
-            self.count -= gone
-            dropped += gone
-        return dropped
-
-    def give_back(self) -> None:
-        """Let the file shrink when most of it is free."""
-        if self._pragma("freelist_count") * 2 > self._pragma("page_count") > 256:
-            self._db.executescript("PRAGMA incremental_vacuum(256)")  # execute() would free a single page
-
-    def close(self) -> None:
-        """Close it; what was committed is on disk."""
-        self._db.close()
-
-    def _pragma(self, name: str) -> int:
-        value: int = self._db.execute(f"PRAGMA {name}").fetchone()[0]
-        return value
+_MOMENT: Final = "%Y-%m-%d %H:%M:%S"
 
 
 class Outbox:
     """Results on their way to Kafka; put by many threads, read and removed by the publisher."""
 
-    def __init__(self, path: Path, limit: int) -> None:
+    def __init__(self, path: Path, limit: int, *, writes: bool = True) -> None:
         """Open the file at `path`, bounded to `limit` bytes, and start to commit.
+
+        Args:
+            path: the file.
+            limit: bytes that it may use.
+            writes: whether a thread commits what is put; else who uses it calls `settle`.
 
         Raises:
             UserError: the file cannot be there, or another agent has it.
         """
         self.dropped = 0
-        """Results that went for want of room since the start."""
+        """Results that were given up since the start: the outbox was full, or its disk failed for good."""
         self._path = path
         self._limit = limit
         self._lock = threading.Lock()
+        """Of the spool; taken before the other."""
         self._changed = threading.Condition()
+        """Of what waits for a commit, of what was acknowledged, and of the count of what was dropped."""
         self._pending: deque[Row] = deque()
         self._pending_bytes = 0
-        self._removed: list[int] = []
+        self._gone: set[int] = set()
+        """Acknowledged, and still in the file as far as is known: these are not handed out any more."""
+        self._has_news = False
+        """Whether something was acknowledged since the last commit began."""
         self._waiting_since: float | None = None
         """When the last commit was, or the first result was put since; None while none waits for one."""
         self._closing = False
-        self._on_disk = True
         self._retry_at = 0.0
         self._reported = (0, float("-inf"))
         self._claim = self._claim_file()
-        self._spool = self._open()
-        self._last_id = self._spool.last_id
+        self._spool: Spool = Memory()
+        self._is_on_disk = True
+        self._seen_dropped: int | None = None
+        """What the file said last of its dropped results; None before it was opened first."""
+        self._in_file = 0
+        """Results in the file when it was seen last."""
         self.opened = 1
         """How often a database was opened; a reader starts anew when it changes, for older rows may be back."""
+        self._open_first()
+        last = self._spool.bounds()
+        self._last_id = last[1] if last else 0
         self._writer = threading.Thread(target=self._write, name="outbox", daemon=True)
-        self._writer.start()
+        if writes:
+            self._writer.start()
 
     def put(self, key: bytes, value: bytes) -> None:
         """Take a result; it is on disk in a moment. Never waits and never fails."""
@@ -166,41 +97,40 @@ class Outbox:
             self._pending_bytes += len(key) + len(value)
             self._waiting_since = self._waiting_since or time.monotonic()
             while self._pending_bytes > _PENDING_BYTES:
-                oldest = self._pending.popleft()
-                self._pending_bytes -= len(oldest.key) + len(oldest.value)
+                self._pending_bytes -= self._pending.popleft().size
                 self.dropped += 1
             self._changed.notify_all()
 
     def read(self, after: int, most: int) -> list[Row]:
-        """Give the oldest committed rows with an id above `after`."""
+        """Give the oldest committed rows with an id above `after` that are not acknowledged."""
         with self._lock:
+            gone = self._acknowledged()
             try:
-                return self._spool.read(after, most)
+                rows = self._spool.read(after, most + len(gone))
             except sqlite3.Error as error:
                 self._replace(error)
                 return []
+            return [row for row in rows if row.id not in gone][:most]
 
     def remove(self, ids: Sequence[int]) -> None:
         """Forget results that Kafka has acknowledged."""
         with self._changed:
-            self._removed.extend(ids)
+            self._gone.update(ids)
+            self._has_news = True
             self._changed.notify_all()
 
     def __len__(self) -> int:
         """Give how many results wait, those not yet committed included."""
-        return self._spool.count + len(self._pending)
+        return max(0, self._spool.count - len(self._gone)) + len(self._pending)
 
     def span(self) -> tuple[datetime, datetime] | None:
         """Give when the oldest and the newest committed result were put; None where there is none."""
         with self._lock:
             try:
-                oldest, newest = self._spool.bounds()
+                bounds = self._spool.bounds()
             except sqlite3.Error:
                 return None
-        if oldest is None or newest is None:
-            return None
-        # The ids are the microseconds of that moment, or just after it.
-        return datetime.fromtimestamp(oldest / 1e6, UTC), datetime.fromtimestamp(newest / 1e6, UTC)
+        return None if bounds is None else _moments(*bounds)
 
     def used(self) -> int:
         """Give the bytes in use."""
@@ -212,40 +142,86 @@ class Outbox:
 
     @property
     def is_on_disk(self) -> bool:
-        """Whether results wait in the file, and not in memory for want of one that works."""
-        return self._on_disk
+        """Whether results wait in the file, and not in memory because it cannot be used."""
+        return self._is_on_disk
 
     def faults(self) -> list[str]:
         """Tell that the results that wait for a commit get none, neither on disk nor in memory."""
         waits = time.monotonic() - self._waiting_since if self._waiting_since is not None else 0.0
         return [f"outbox: nothing was committed for {waits:.0f} s"] if waits > _COMMIT_SECS else []
 
-    def close(self, timeout: float) -> None:
-        """Commit what is there and close, in so many seconds at most."""
+    def settle(self) -> bool:
+        """Commit what was put and forget what was acknowledged; tell whether that could be done."""
+        with self._lock:
+            if not self._is_on_disk and time.monotonic() >= self._retry_at:
+                self._return_to_disk()
+            with self._changed:
+                rows, gone = list(self._pending), set(self._gone)
+                self._has_news = False
+            if not self._commit(rows, gone):
+                return False
+            with self._changed:
+                if self._is_on_disk:
+                    # They are in the file no more; what a failure had left open is known now.
+                    self._gone -= gone
+                for row in rows:
+                    # put() may have dropped the oldest meanwhile.
+                    if self._pending and self._pending[0].id == row.id:
+                        self._pending_bytes -= self._pending.popleft().size
+                self._waiting_since = time.monotonic() if self._pending else None
+        return True
+
+    def close(self, timeout: float, *, remove_empty: bool = False) -> bool:
+        """Commit what is there and close, in so many seconds at most.
+
+        Args:
+            timeout: seconds; what is not on disk by then is given up, counted and told.
+            remove_empty: remove the file where nothing is left in it, before another may have it.
+
+        Returns:
+            Whether everything is on disk, or nothing was there.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._writer.join(timeout)
+        if self._writer.ident is not None:
+            self._writer.join(timeout)
+        else:
+            self.settle()
         if self._writer.is_alive():
-            _log.error(
-                "outbox %(file)s: the disk does not take the last %(dropped)d results",
-                {"file": self._path, "dropped": len(self._pending)},
-            )
-            return
+            self._give_up([row.id for row in self._pending], "the disk does not answer")
+            return False
         with self._lock:
-            if not self._on_disk:
+            if not self._is_on_disk:
                 self._return_to_disk()
-            if not self._on_disk and self._spool.count:
-                _log.error("outbox %s: %d results that waited in memory are lost", self._path, self._spool.count)
+            if not self._is_on_disk:
+                gone = self._acknowledged()
+                waiting = [row.id for row in self._spool.read(0, self._spool.count) if row.id not in gone]
+                self._give_up([*waiting, *(row.id for row in self._pending)], "its disk failed")
+            is_empty = self.is_on_disk and not self._spool.count
             self._spool.close()
+            if remove_empty and is_empty:
+                for file in (*self._files(), self._lock_path):
+                    file.unlink(missing_ok=True)
         os.close(self._claim)
+        return self._is_on_disk
+
+    def _acknowledged(self) -> set[int]:
+        with self._changed:
+            return set(self._gone)
+
+    @property
+    def _lock_path(self) -> Path:
+        return self._path.with_name(self._path.name + ".lock")
+
+    def _files(self) -> list[Path]:
+        return [self._path.with_name(self._path.name + suffix) for suffix in ("", "-wal", "-shm")]
 
     def _claim_file(self) -> int:
         if self._path.is_dir():
             raise UserError(f"MONITORING_OUTBOX_PATH {self._path}: is a directory; right would be a file in it")
-        lock_path = self._path.with_name(self._path.name + ".lock")
         try:
-            claim = os.open(lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            claim = os.open(self._lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise UserError(
                 f"MONITORING_OUTBOX_PATH {self._path}: {error.strerror}; right would be a file in a directory that "
@@ -258,113 +234,159 @@ class Outbox:
             raise UserError(
                 f"MONITORING_OUTBOX_PATH {self._path}: another agent uses it; each needs its own"
             ) from error
+        if not _is_still(claim, self._lock_path):
+            # Whoever drained this outbox has removed both files in this moment.
+            os.close(claim)
+            return self._claim_file()
         return claim
 
     def _write(self) -> None:
         while True:
             with self._changed:
-                while not (self._pending or self._removed or self._closing):
+                while not (self._pending or self._has_news or self._closing):
                     self._changed.wait()
                 closing = self._closing
             if not closing:
                 time.sleep(_GROUP_SECS)
-            with self._changed:
-                rows, removed = list(self._pending), self._removed
-                self._removed = []
-            if closing and not rows and not removed:
+            committed = self.settle()
+            if closing and (not committed or not (self._pending or self._has_news)):
                 return
-            with self._lock:
-                committed = self._commit(rows, removed)
-            if not committed and closing:
-                return
-            if committed:
-                with self._changed:
-                    for row in rows:
-                        # put() may have dropped the oldest meanwhile.
-                        if self._pending and self._pending[0].id == row.id:
-                            self._pending.popleft()
-                            self._pending_bytes -= len(row.key) + len(row.value)
-                    self._waiting_since = time.monotonic() if self._pending else None
-                    self._changed.notify_all()
 
-    def _commit(self, rows: Sequence[Row], removed: Sequence[int]) -> bool:
+    def _commit(self, rows: Sequence[Row], gone: set[int]) -> bool:
         try:
-            if not self._on_disk and time.monotonic() >= self._retry_at:
-                self._return_to_disk()
-            self._spool.change(rows, removed)
-            self.dropped += self._spool.trim(self._limit if self._on_disk else min(self._limit, _PENDING_BYTES))
-            self._spool.give_back()
+            self._spool.change(rows, gone, self._limit if self._is_on_disk else min(self._limit, _PENDING_BYTES))
         except sqlite3.Error as error:
             self._replace(error)
             return False
         finally:
             self._report_dropped()
+        self._note_dropped()
         return True
 
-    def _open(self) -> _Spool:
+    def _open_first(self) -> None:
         try:
-            return _Spool(self._path)
-        except sqlite3.Error as error:
-            if _is_corrupt(error):
-                self._set_aside(error)
-                with contextlib.suppress(sqlite3.Error, OSError):
-                    return _Spool(self._path)
-            return self._substitute(error)
-        except OSError as error:
-            return self._substitute(error)
+            self._use(Disk(self._path))
+        except (sqlite3.Error, OSError) as error:
+            self._go_on_after(error)
 
     def _replace(self, error: sqlite3.Error) -> None:
-        """Go on with another database after one has failed."""
-        with contextlib.suppress(sqlite3.Error):
-            self._spool.close()
-        if self._on_disk and _is_corrupt(error):
-            self._set_aside(error)
-            self._spool = self._open()
-        else:
-            self._spool = self._substitute(error)
+        """Go on with another spool after the file has failed."""
+        self._spool.close()
         self.opened += 1
+        self._go_on_after(error)
 
-    def _set_aside(self, error: sqlite3.Error) -> None:
+    def _go_on_after(self, error: sqlite3.Error | OSError) -> None:
+        if is_corrupt(error):
+            self._set_aside(error)
+            try:
+                self._use(Disk(self._path))
+            except (sqlite3.Error, OSError) as another:
+                error = another
+            else:
+                return
+        self._substitute(error)
+
+    def _use(self, disk: Disk) -> None:
+        self._spool, self._is_on_disk = disk, True
+        if self._seen_dropped is None:
+            self._seen_dropped = disk.dropped
+        self._note_dropped()
+
+    def _note_dropped(self) -> None:
+        """Count what the spool has dropped since it was seen last."""
+        if isinstance(self._spool, Disk):
+            self._in_file = self._spool.count
+            new, self._seen_dropped = self._spool.dropped - (self._seen_dropped or 0), self._spool.dropped
+        else:
+            new, self._spool.dropped = self._spool.dropped, 0
+        with self._changed:
+            self.dropped += new
+
+    def _set_aside(self, error: sqlite3.Error | OSError) -> None:
         aside = self._path.with_name(f"{self._path.name}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
         with contextlib.suppress(OSError):
-            for suffix in ("", "-wal", "-shm"):
-                file = self._path.with_name(self._path.name + suffix)
+            for file in self._files():
                 if file.exists():
-                    file.rename(aside.with_name(aside.name + suffix))
+                    file.rename(aside.with_name(aside.name + file.name.removeprefix(self._path.name)))
+        with self._changed:
+            lost = max(0, self._in_file - len(self._gone))
+            self.dropped += lost
+            self._gone.clear()
+        self._in_file, self._seen_dropped = 0, 0
         _log.error(
-            "outbox %(file)s is corrupt (%(cause)s): kept as %(aside)s, going on with an empty one",
-            {"file": self._path, "cause": error, "aside": aside},
+            "outbox %(file)s is corrupt (%(cause)s): kept as %(aside)s, going on with an empty one; "
+            "%(dropped)d results that were in it are not sent",
+            {"file": self._path, "cause": error, "aside": aside, "dropped": lost},
         )
 
-    def _substitute(self, error: sqlite3.Error | OSError) -> _Spool:
-        if self._on_disk:
+    def _substitute(self, error: sqlite3.Error | OSError) -> None:
+        if self._is_on_disk:
             _log.error(
                 "outbox %(file)s can't be used (%(cause)s): results wait in memory, %(megabytes)d MB at most, "
                 "until it can",
                 {"file": self._path, "cause": error, "megabytes": _PENDING_BYTES >> 20},
             )
-        self._on_disk = False
+        self._is_on_disk = False
         self._retry_at = time.monotonic() + _RETRY_SECS
-        return _Spool(None)
+        self._spool = Memory()
 
     def _return_to_disk(self) -> None:
+        """Try the file again, and move there what waits in memory; where that fails memory goes on."""
         self._retry_at = time.monotonic() + _RETRY_SECS
+        memory = self._spool
         try:
-            disk = _Spool(self._path)
-        except (sqlite3.Error, OSError):
-            return
+            disk = Disk(self._path)
+        except (sqlite3.Error, OSError) as error:
+            if not is_corrupt(error):
+                return
+            self._set_aside(error)
+            try:
+                disk = Disk(self._path)
+            except (sqlite3.Error, OSError):
+                return
         try:
-            disk.change(self._spool.read(0, self._spool.count), ())
-        except sqlite3.Error:
+            gone = self._acknowledged()
+            waiting = memory.read(self._dropped_up_to(disk), memory.count)
+            disk.change(waiting, gone, self._limit)
+        except sqlite3.Error as error:
             disk.close()
+            if is_corrupt(error):
+                self._set_aside(error)
             return
-        self._spool.close()
-        self._spool = disk
-        self._on_disk = True
+        with self._changed:
+            self._gone -= gone
+        self._use(disk)
         self.opened += 1
         _log.warning(
             "outbox %(file)s can be used again; %(waiting)d results wait in it",
             {"file": self._path, "waiting": disk.count},
+        )
+
+    def _dropped_up_to(self, disk: Disk) -> int:
+        """Give the id up to which a commit whose outcome was not known has dropped what still waits here."""
+        if disk.dropped == (self._seen_dropped or 0) or (bounds := disk.bounds()) is None:
+            return 0
+        with self._changed:
+            while self._pending and self._pending[0].id < bounds[0]:
+                self._pending_bytes -= self._pending.popleft().size
+        return bounds[0] - 1
+
+    def _give_up(self, ids: Sequence[int], why: str) -> None:
+        """Count and tell what is lost for good."""
+        if not ids:
+            return
+        with self._changed:
+            self.dropped += len(ids)
+        oldest, newest = _moments(min(ids), max(ids))
+        _log.error(
+            "outbox %(file)s: %(why)s: %(dropped)d results of %(oldest)s to %(newest)s UTC are lost",
+            {
+                "file": self._path,
+                "why": why,
+                "dropped": len(ids),
+                "oldest": f"{oldest:{_MOMENT}}",
+                "newest": f"{newest:{_MOMENT}}",
+            },
         )
 
     def _report_dropped(self) -> None:
@@ -378,5 +400,14 @@ class Outbox:
             self._reported = self.dropped, now
 
 
-def _is_corrupt(error: sqlite3.Error) -> bool:
-    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _CORRUPT
+def _is_still(descriptor: int, path: Path) -> bool:
+    """Tell whether an open file is the one that stands at a path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _moments(oldest: int, newest: int) -> tuple[datetime, datetime]:
+    """Give when results were put, by their ids: the microseconds of that moment, or just after it."""
+    return datetime.fromtimestamp(oldest / 1e6, UTC), datetime.fromtimestamp(newest / 1e6, UTC)

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from kafka import errors as kafka_errors
 
-from webmon.agent.outbox import Outbox, Row
+from webmon.agent.outbox import Outbox
+from webmon.agent.spool import Row
 from webmon.check.result import headers
 from webmon.errors import UserError
 from webmon.kafka import client, reach

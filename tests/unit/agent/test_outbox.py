@@ -14,7 +14,8 @@ import pytest
 
 from tests.waiting import wait_until
 from webmon.agent import outbox as outbox_module
-from webmon.agent.outbox import Outbox, Row
+from webmon.agent.outbox import Outbox
+from webmon.agent.spool import Disk, Row
 from webmon.errors import UserError
 
 LIMIT = 10_000_000
@@ -59,6 +60,7 @@ def fill_disk(outbox: Outbox, path: Path, monkeypatch: pytest.MonkeyPatch) -> th
         return connection
 
     monkeypatch.setattr(sqlite3, "connect", connect)
+    assert isinstance(outbox._spool, Disk)
     outbox._spool._db.execute("PRAGMA max_page_count = 1")
     return full
 
@@ -270,7 +272,7 @@ def test_what_waits_in_memory_at_a_stop_goes_to_disk_or_is_told_to_be_lost(
     outbox.close(5)
     assert outbox.is_on_disk is not stays_full
     assert on_disk(path) == ([] if stays_full else list(range(300)))
-    assert ("300 results that waited in memory are lost" in caplog.text) is stays_full
+    assert ("its disk failed: 300 results of " in caplog.text) is stays_full
 
 
 def test_two_agents_do_not_share_a_file(outbox: Outbox, path: Path) -> None:

@@ -12,8 +12,9 @@ from kafka.future import Future
 
 from tests.waiting import wait_until
 from webmon.agent import publisher as publisher_module
-from webmon.agent.outbox import Outbox, Row
+from webmon.agent.outbox import Outbox
 from webmon.agent.publisher import MOST_IN_FLIGHT, Publisher
+from webmon.agent.spool import Row
 from webmon.errors import UserError
 from webmon.kafka import reach
 from webmon.settings import Kafka
@@ -287,6 +288,6 @@ def test_rows_that_come_back_with_the_disk_are_sent_too(outbox: Outbox, broker: 
     put(outbox, 1)
     wait_until(lambda: publisher.acknowledged == 1)
     with outbox._lock:
-        outbox._spool.change([Row(5, b"key", b"older")], ())
+        outbox._spool.change([Row(5, b"key", b"older")], (), 1_000_000)
         outbox.opened += 1
     wait_until(lambda: b"older" in broker.values and len(outbox) == 0)
