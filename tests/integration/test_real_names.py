@@ -21,7 +21,7 @@ from webmon.init.retention import retain
 from webmon.settings import Retention
 from webmon.sink import dimensions
 from webmon.sink.dimensions import Dimensions
-from webmon.sink.writer import Writer
+from webmon.sink.writer import ADD_NEW, Writer
 from webmon.store.names import Tables
 from webmon.store.unused import SPARE
 
@@ -187,6 +187,22 @@ def _shorten_chunks(stage: Stage) -> None:
     """Let rollups go as soon as rows."""
     for what in ("hourly", "daily"):
         stage.sql("SELECT set_chunk_time_interval(%s::regclass, INTERVAL '1 day')", Tables(stage.table).name(what))
+
+
+def test_what_is_known_and_told_costs_no_statement(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    execute, executed = Writer._execute, []
+
+    def record(self: Writer, cursor: Any, statement: str, *arguments: Any, **parts: Any) -> None:
+        executed.append(statement)
+        execute(self, cursor, statement, *arguments, **parts)
+
+    monkeypatch.setattr(Writer, "_execute", record)
+    store = Writer(stage.settings("sink").postgres)
+    for minutes in (0, 1, 2):
+        executed.clear()
+        store.store([at(0.5 - minutes / 1440, target=f"t{number}") for number in range(5)])
+    assert executed == ["TRUNCATE webmon_incoming", ADD_NEW]
+    store.close()
 
 
 @pytest.mark.parametrize("days_ago", [0.5, 5.4999], ids=["young", "too old"])
