@@ -35,14 +35,10 @@ from tests.integration.services import Services
 from webmon.check.result import CheckResult, Outcome, encode, headers
 from webmon.kafka import client
 from webmon.settings import InitSettings, Kafka, ReportSettings, SinkSettings, load
-from webmon.store.names import Tables
+from webmon.store.names import TABLES, Tables
 
 SINK_PASSWORD = "sink $ ${HOME} '\"\\ #%"
 READER_PASSWORD = "reader ü 密"
-_TABLES = (
-    *("migrations", "errors", "agents", "targets", "target_history", "series", "contexts", "marks", "floors"),
-    *("hourly", "daily"),
-)
 
 
 def recent(number: int = 0, /, **changes: object) -> CheckResult:
@@ -375,7 +371,7 @@ class Stage:
     def _remove_from_database(self) -> None:
         with self.database() as cursor:
             tables = Tables(self.table)
-            for what in (*_TABLES, "metrics"):
+            for what in (*TABLES, "metrics"):
                 cursor.execute(tables.fill(f"DROP TABLE IF EXISTS {{{what}}} CASCADE"))
             cursor.execute(tables.fill("DROP TYPE IF EXISTS {outcome} CASCADE"))
             for what in ("bucket_of", "percentile"):

@@ -98,6 +98,8 @@ def test_a_new_password_is_set_and_told_as_a_change(stage: Stage) -> None:
         "UPDATE {t_targets} SET target = 'x'",
         "UPDATE {t_agents} SET agent = 'x'",
         "DELETE FROM {t_series}",
+        "UPDATE {t_series} SET agent_id = 1",
+        "DELETE FROM {t_contexts}",
         "UPDATE {t_contexts} SET redirects = 0",
         "UPDATE {t_marks} SET hour = now()",
         "TRUNCATE {t_marks}",

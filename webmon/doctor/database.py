@@ -13,6 +13,7 @@ from webmon.errors import UserError
 from webmon.report.status import STALE_INTERVALS
 from webmon.settings import Postgres
 from webmon.store import postgres
+from webmon.store.counts import COUNT, MOST_CONTEXTS, Counts
 from webmon.store.names import Tables
 from webmon.store.version import SCHEMA_VERSION, current
 
@@ -56,6 +57,7 @@ def examine(
             yield _hypertable(cursor, tables)
             if rights is not None:
                 yield from _rights(cursor, tables, settings, rights)
+            yield _names(cursor, tables)
             if wants_results:
                 yield _newest(cursor, tables)
     except UserError as error:
@@ -113,6 +115,19 @@ def _hypertable(cursor: Cursor, tables: Tables) -> Finding:
     if chunks is None:
         return failed("hypertable", f"{tables.metrics} is no hypertable: was it restored without TimescaleDB?")
     return ok("hypertable", f"{tables.metrics} has {chunks} chunks")
+
+
+def _names(cursor: Cursor, tables: Tables) -> Finding:
+    cursor.execute(tables.fill(COUNT))
+    there = Counts(*(cursor.fetchone() or ()))
+    told = f"{there.targets} targets, {there.agents} agents, {there.series} series, {there.contexts} contexts"
+    if there.contexts >= MOST_CONTEXTS:
+        return warning(
+            "names",
+            f"{told}: with {MOST_CONTEXTS} contexts or more, new ones leave out the address that answered; see which "
+            f"remote_ip of {tables.name('contexts')} are new each day, and let `webmon retention` run",
+        )
+    return ok("names", told)
 
 
 def _rights(

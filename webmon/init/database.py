@@ -17,7 +17,7 @@ from webmon.errors import UserError
 from webmon.init.step import Step
 from webmon.settings import Init, Postgres
 from webmon.store import migrations, postgres
-from webmon.store.names import Tables
+from webmon.store.names import TABLES, VIEWS, Tables
 from webmon.store.postgres import DatabaseAwayError
 
 _LOCK: Final = 7_236_941_385
@@ -25,21 +25,14 @@ _LOCK: Final = 7_236_941_385
 _FAILING_JOB: Final = 3
 """TimescaleDB's "Job History Log Retention": under the Apache licence it fails every hour."""
 
-
-_READABLE: Final = (
-    *("metrics", "errors", "targets", "target_history", "agents", "series", "contexts", "migrations"),
-    *("marks", "floors", "hourly", "daily", "hours", "days"),
-    *("view", "latest", "uptime_hourly", "uptime_daily"),
-)
-"""All that holds data, views included."""
 SINK_RIGHTS: Final = {
     "metrics": ("SELECT", "INSERT"),
     "errors": ("SELECT", "INSERT"),
     "targets": ("SELECT", "INSERT", "UPDATE (url, labels, described_at, first_seen, last_seen)"),
     "target_history": ("SELECT", "INSERT", "UPDATE (first_seen, last_seen)"),
     "agents": ("SELECT", "INSERT", "UPDATE (first_seen, last_seen)"),
-    "series": ("SELECT", "INSERT"),
-    "contexts": ("SELECT", "INSERT"),
+    "series": ("SELECT", "INSERT", "UPDATE (used_until)"),
+    "contexts": ("SELECT", "INSERT", "UPDATE (used_until)"),
     "marks": ("SELECT", "INSERT", "DELETE"),
     "hourly": ("SELECT", "INSERT", "UPDATE"),
     "daily": ("SELECT", "INSERT", "UPDATE"),
@@ -48,7 +41,7 @@ SINK_RIGHTS: Final = {
     "migrations": ("SELECT",),
 }
 """What a sink must be allowed: rows are added and never changed, rollups are made anew."""
-READER_RIGHTS: Final = dict.fromkeys(_READABLE, ("SELECT",))
+READER_RIGHTS: Final = dict.fromkeys(("metrics", *TABLES, *VIEWS), ("SELECT",))
 """What a reader must be allowed."""
 
 

@@ -1,4 +1,4 @@
-"""`webmon retention`: what is older than its age goes, a whole chunk at a time."""
+"""`webmon retention`: what is older than its age goes, a whole chunk at a time; then what only that used."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -9,9 +9,10 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from webmon.daemon import log
 from webmon.settings import Retention, RetentionSettings
-from webmon.store import postgres, version
+from webmon.store import postgres, unused, version
 from webmon.store.names import Tables
 from webmon.store.rollups import MOST_BUCKETS, roll_up
+from webmon.store.unused import Unused
 
 _WAIT_SECS: Final = 300
 """How long a sink's statement or a rollup may keep us waiting."""
@@ -25,6 +26,10 @@ SELECT
 FROM timescaledb_information.chunks
 WHERE hypertable_schema = current_schema() AND hypertable_name = %s AND range_end <= %s
 ORDER BY range_start
+"""
+_OLDEST: Final = """
+SELECT min(range_start) FROM timescaledb_information.chunks
+WHERE hypertable_schema = current_schema() AND hypertable_name = ANY (%s) AND range_end > %s
 """
 _ALONE: Final = "SELECT pg_advisory_xact_lock({lock})"
 _RAISE_FLOOR: Final = """
@@ -56,21 +61,29 @@ def run(settings: RetentionSettings, *, dry_run: bool) -> int:
         UserError: the database is not there or refuses us.
     """
     log.configure(settings.common.log_level)
-    chunks = []
+    chunks: list[Chunk] = []
+    names = 0
     with postgres.session(settings.postgres, application="webmon-retention", autocommit=False) as connection:
         tables = Tables(settings.postgres.table)
         with connection, connection.cursor() as cursor:
             version.require(cursor, tables, settings.postgres)
-        for chunk in retain(connection, tables, settings.retention, dry_run=dry_run):
-            print(f"{'would go' if dry_run else 'dropped'}  {chunk}", flush=True)
-            chunks.append(chunk)
+        for gone in retain(connection, tables, settings.retention, dry_run=dry_run):
+            print(f"{'would go' if dry_run else 'dropped'}  {gone}", flush=True)
+            if isinstance(gone, Chunk):
+                chunks.append(gone)
+            else:
+                names += gone.count
     total = f"{len(chunks)} chunks, {_size(sum(chunk.size for chunk in chunks))}"
-    print(f"{total} would go" if dry_run else f"{total} dropped" if chunks else "nothing is older than its age")
+    total += f", and {names} names" if names else ""
+    nothing = not chunks and not names
+    print(f"{total} would go" if dry_run else "nothing is older than its age" if nothing else f"{total} dropped")
     return 0
 
 
-def retain(connection: Connection, tables: Tables, ages: Retention, *, dry_run: bool) -> Iterator[Chunk]:
+def retain(connection: Connection, tables: Tables, ages: Retention, *, dry_run: bool) -> Iterator[Chunk | Unused]:
     """Drop the chunks that hold nothing younger than the ages; give each when it is gone, or would be.
+
+    At the end contexts, series, targets and agents go that nothing in the other chunks uses.
 
     First a floor is raised, below which no sink takes a row any more: a late one would bring a mark, and its hour
     would be computed anew from what is left of it. Sinks hold the same lock for the moment of their statement, so that
@@ -87,6 +100,7 @@ def retain(connection: Connection, tables: Tables, ages: Retention, *, dry_run: 
     """
     with connection, connection.cursor() as cursor:
         cursor.execute(_SESSION)
+    since: dict[str, datetime] = {}
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     for kind, days, held in (
         ("rows", ages.rows_days, ("metrics", "errors")),
@@ -105,6 +119,18 @@ def retain(connection: Connection, tables: Tables, ages: Retention, *, dry_run: 
                     cursor.execute(f"SET LOCAL lock_timeout = '{_DROP_SECS}s'")
                     cursor.execute(tables.fill(f"SELECT drop_chunks({{{what}_name}}, %s)", with_values=True), (end,))
             yield chunk
+        since[kind] = min(floor, _oldest(connection, [tables.name(what) for what in held], floor if dry_run else None))
+    yield from unused.remove(
+        connection, tables, rows_since=since["rows"], all_since=min(since.values()), dry_run=dry_run
+    )
+
+
+def _oldest(connection: Connection, names: list[str], floor: datetime | None) -> datetime:
+    """Give when the oldest chunk of some tables begins, or the oldest of those that end later than a floor."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(_OLDEST, (names, floor or "-infinity"))
+        row = cursor.fetchone()
+    return row[0] if row and row[0] else datetime.max.replace(tzinfo=UTC)
 
 
 def _chunks(connection: Connection, table: str, floor: datetime) -> list[Chunk]:

@@ -1,8 +1,8 @@
 """`webmon init`: all that an environment needs once; nothing is changed before both sides are known to be there."""
 
+import contextlib
 from collections.abc import Iterator
 
-import psycopg2
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 
@@ -16,7 +16,6 @@ from webmon.kafka import client, reach
 from webmon.kafka.reach import KafkaAwayError
 from webmon.settings import InitSettings
 from webmon.store import postgres
-from webmon.store.postgres import DatabaseAwayError
 
 
 def run(settings: InitSettings) -> int:
@@ -33,24 +32,20 @@ def run(settings: InitSettings) -> int:
 
 def _steps(settings: InitSettings) -> Iterator[Step]:
     faults: list[str] = []
-    connection = None
-    try:
-        reach.check_reachable(settings.kafka)
-    except (UserError, KafkaAwayError) as error:
-        faults.append(str(error))
-    try:
-        connection = postgres.connect(settings.postgres, application="webmon-init", autocommit=False)
-    except (UserError, DatabaseAwayError) as error:
-        faults.append(str(error))
-    if faults or connection is None:
-        raise UserError(*"\n".join(faults).splitlines())
-    try:
+    with contextlib.ExitStack() as held:
+        try:
+            reach.check_reachable(settings.kafka)
+        except (UserError, KafkaAwayError) as error:
+            faults.append(str(error))
+        try:
+            session = postgres.session(settings.postgres, application="webmon-init", autocommit=False)
+            connection = held.enter_context(session)
+        except UserError as error:
+            faults.append(str(error))
+        if faults:
+            raise UserError(*"\n".join(faults).splitlines())
         yield from _kafka_steps(settings)
         yield from ensure_database(connection, settings.postgres, settings.init)
-    except psycopg2.Error as error:
-        raise UserError(str(postgres.explain(error, settings.postgres))) from error
-    finally:
-        connection.close()
 
 
 def _kafka_steps(settings: InitSettings) -> Iterator[Step]:

@@ -1,91 +1,36 @@
-"""The numbers of targets, agents, series and contexts: looked up once and kept, added where they are new."""
+"""The numbers of targets, agents, series and contexts: looked up once and kept, added where they are new.
+
+What nothing kept uses is removed by `webmon retention` while we remember its number (webmon/store/unused.py). So the
+day of what a batch uses is told before its rows are added, at most once a day for each number, and what is gone then
+is looked up anew.
+"""
 
 import hashlib
 import json
+import logging
+import time
 import uuid
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
 from typing import Any, Final, NamedTuple
 
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from webmon.check.result import CheckResult
+from webmon.sink import dimensions_sql as sql
+from webmon.store.counts import COUNT, MOST_CONTEXTS, Counts
+from webmon.store.postgres import DatabaseAwayError
+from webmon.store.unused import SEEN_BEHIND, SPARE
 
-_LAST_SEEN: Final = timedelta(hours=1)
-"""How far the last_seen of a target may be behind: the newest check itself is a row."""
+_log = logging.getLogger(__name__)
+
 _KEPT: Final = 100_000
 """Numbers of a kind that are kept in memory; past that all are looked up anew."""
-
-_FIND_TARGETS: Final = """
-SELECT target, id, url, labels::text, described_at, first_seen, last_seen FROM {targets} WHERE target = ANY(%s)
-"""
-_ADD_TARGETS: Final = """
-INSERT INTO {targets} (target, url, labels, described_at, first_seen, last_seen)
-SELECT target, url, labels, last, first, last
-FROM unnest(%s::text[], %s::text[], %s::jsonb[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
-    AS new (target, url, labels, first, since, last)
-ORDER BY target
-ON CONFLICT DO NOTHING
-"""
-# An older description that comes late does not set a newer one back, but it has its place in the history.
-_SEE_TARGETS: Final = """
-WITH new AS (
-    SELECT t.id, new.*
-    FROM unnest(%s::text[], %s::text[], %s::jsonb[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
-        AS new (target, url, labels, first, since, last)
-    JOIN {targets} AS t USING (target)
-), locked AS (
-    SELECT id FROM {targets} WHERE id IN (SELECT id FROM new) ORDER BY target FOR UPDATE
-), described AS (
-    UPDATE {targets} AS t SET
-        url = CASE WHEN new.last >= t.described_at THEN new.url ELSE t.url END,
-        labels = CASE WHEN new.last >= t.described_at THEN new.labels ELSE t.labels END,
-        described_at = greatest(t.described_at, new.last),
-        first_seen = least(t.first_seen, new.first),
-        last_seen = greatest(t.last_seen, new.last)
-    FROM new JOIN locked USING (id) WHERE t.id = new.id
-    RETURNING t.id
-)
-INSERT INTO {target_history} AS h (target_id, first_seen, last_seen, url, labels)
-SELECT id, since, last, url, labels FROM new JOIN described USING (id) ORDER BY id
-ON CONFLICT (target_id, md5(url), md5(labels::text)) DO UPDATE SET
-    first_seen = least(h.first_seen, excluded.first_seen), last_seen = greatest(h.last_seen, excluded.last_seen)
-"""
-_FIND_AGENTS: Final = "SELECT agent, id, first_seen, last_seen FROM {agents} WHERE agent = ANY(%s)"
-_ADD_AGENTS: Final = """
-INSERT INTO {agents} (agent, first_seen, last_seen)
-SELECT * FROM unnest(%s::text[], %s::timestamptz[], %s::timestamptz[]) ORDER BY 1
-ON CONFLICT DO NOTHING
-"""
-_SEE_AGENTS: Final = """
-WITH new AS (
-    SELECT * FROM unnest(%s::text[], %s::timestamptz[], %s::timestamptz[]) AS new (agent, first, last)
-), locked AS (
-    SELECT agent FROM {agents} WHERE agent IN (SELECT agent FROM new) ORDER BY agent FOR UPDATE
-)
-UPDATE {agents} AS a SET first_seen = least(a.first_seen, new.first), last_seen = greatest(a.last_seen, new.last)
-FROM new JOIN locked USING (agent) WHERE a.agent = new.agent
-"""
-_FIND_SERIES: Final = """
-SELECT s.target_id, s.agent_id, s.id FROM unnest(%s::integer[], %s::integer[]) AS wanted (target_id, agent_id)
-JOIN {series} AS s USING (target_id, agent_id)
-"""
-_ADD_SERIES: Final = """
-INSERT INTO {series} (target_id, agent_id) SELECT * FROM unnest(%s::integer[], %s::integer[]) ORDER BY 1, 2
-ON CONFLICT DO NOTHING
-"""
-_FIND_CONTEXTS: Final = "SELECT fingerprint::text, id FROM {contexts} WHERE fingerprint = ANY(%s::uuid[])"
-_ADD_CONTEXTS: Final = """
-INSERT INTO {contexts} (
-    fingerprint, interval_secs, redirects, regex_match, body_truncated, remote_ip, http_version, tls_version,
-    tls_not_after
-)
-SELECT * FROM unnest(
-    %s::uuid[], %s::real[], %s::smallint[], %s::boolean[], %s::boolean[], %s::inet[], %s::text[], %s::text[],
-    %s::timestamptz[]
-) ORDER BY 1
-ON CONFLICT DO NOTHING
-"""
+_COUNT_SECS: Final = 300.0
+"""Rest between two looks at how many names the store holds."""
+_TRIES: Final = 4
+"""How often a batch's names are looked up while `webmon retention` removes some of them."""
 
 _Context = tuple[float, int, bool | None, bool, str | None, str | None, str | None, datetime | None]
 
@@ -112,16 +57,34 @@ class _Span(NamedTuple):
     first: datetime
 
 
+class _GoneError(Exception):
+    """A number that we remember is of nothing any more."""
+
+
 class Dimensions:
     """The small tables beside the rows, as far as one session knows them."""
 
-    def __init__(self, execute: Callable[[Cursor, str, tuple[Any, ...]], None]) -> None:
-        """Take what executes a statement, with its names filled in, and its values."""
+    def __init__(
+        self,
+        execute: Callable[[Cursor, str, tuple[Any, ...] | None], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take what executes a statement, with its names filled in, and its values; and a clock, in seconds."""
         self._execute = execute
+        self._clock = clock
         self._targets: dict[str, _Target] = {}
         self._agents: dict[str, _Agent] = {}
         self._series: dict[tuple[str, str], int] = {}
         self._contexts: dict[_Context, int] = {}
+        self._day = self._until = date.min
+        """The newest day (UTC) of all results since the last forget(), and the one until which we tell the use."""
+        self._told_series: set[int] = set()
+        self._told_contexts: set[int] = set()
+        """Those that the store knows to be used until then."""
+        self._counts: Counts | None = None
+        self._count_at = clock()
+        self._reduced = 0
 
     def forget(self) -> None:
         """Forget all numbers: the rows behind those that were just given may be gone."""
@@ -129,18 +92,45 @@ class Dimensions:
         self._agents.clear()
         self._series.clear()
         self._contexts.clear()
+        self._begin(date.min)
 
     def look_up(self, cursor: Cursor, results: Sequence[CheckResult]) -> list[tuple[int, int]]:
         """Give each result's series and context, after adding those that are new and telling what was seen when.
 
+        They stay until the results' rows are old enough to be dropped, once the transaction is committed.
+
         Raises:
             psycopg2.Error: the database refused; call forget() when the transaction is undone.
+            DatabaseAwayError: names go as fast as they are added.
         """
-        if max(len(self._targets), len(self._agents), len(self._series), len(self._contexts)) > _KEPT:
-            self.forget()
+        if self._clock() >= self._count_at:
+            self._count(cursor)
+        for _ in range(_TRIES):
+            if max(len(self._targets), len(self._agents), len(self._series), len(self._contexts)) > _KEPT:
+                self.forget()
+            try:
+                return self._numbers(cursor, results)
+            except _GoneError:
+                self.forget()
+        raise DatabaseAwayError("names of targets and series are removed while they are looked up")
+
+    def metrics(self) -> Iterator[Metric]:
+        """Give how many names the store holds, as of the last look."""
+        names = GaugeMetricFamily("webmon_sink_names", "Names in the database, counted every 5 min", labels=["of"])
+        for what, count in (self._counts._asdict() if self._counts else {}).items():
+            names.add_metric([what], count)
+        yield names
+        meaning = "Times that a context left out the address that answered, as there are too many"
+        yield CounterMetricFamily("webmon_sink_reduced_contexts_total", meaning, value=self._reduced)
+
+    def _numbers(self, cursor: Cursor, results: Sequence[CheckResult]) -> list[tuple[int, int]]:
         targets = [result.target for result in results]
         agents = [result.agent for result in results]
-        self._see_targets(cursor, _spans(targets, results))
+        spans = _spans(targets, results)
+        day = max((span.newest.time.astimezone(UTC).date() for span in spans.values()), default=date.min)
+        if day > self._day:
+            self._begin(day)
+        self._see_targets(cursor, spans)
         self._see_agents(cursor, _spans(agents, results))
         pairs = list(zip(targets, agents, strict=True))
         series = self._series
@@ -148,7 +138,36 @@ class Dimensions:
         contexts = [_context(result) for result in results]
         known = self._contexts
         self._find_contexts(cursor, {context for context in contexts if context not in known})
-        return [(series[pair], known[context]) for pair, context in zip(pairs, contexts, strict=True)]
+        of_series, of_contexts = [series[pair] for pair in pairs], [known[context] for context in contexts]
+        self._tell_use(cursor, sql.USE_SERIES, set(of_series), self._told_series)
+        self._tell_use(cursor, sql.USE_CONTEXTS, set(of_contexts), self._told_contexts)
+        return list(zip(of_series, of_contexts, strict=True))
+
+    def _begin(self, day: date) -> None:
+        self._day = day
+        self._until = day + SPARE
+        self._told_series.clear()
+        self._told_contexts.clear()
+
+    def _tell_use(self, cursor: Cursor, statement: str, used: set[int], told: set[int]) -> None:
+        if anew := sorted(used - told):
+            self._execute(cursor, statement, (anew, self._until, self._until))
+            if cursor.fetchone() != (len(anew),):
+                raise _GoneError
+            told.update(anew)
+
+    def _count(self, cursor: Cursor) -> None:
+        self._execute(cursor, COUNT, None)
+        row = cursor.fetchone()
+        assert row is not None
+        before, self._counts = self._counts, Counts(*row)
+        self._count_at = self._clock() + _COUNT_SECS
+        if self._counts.contexts >= MOST_CONTEXTS > (before.contexts if before else 0):
+            _log.warning(
+                "the database holds %d contexts: new ones leave out the address that answered, until `webmon retention`"
+                " has removed old ones; some site answers from ever new addresses",
+                self._counts.contexts,
+            )
 
     def _see_targets(self, cursor: Cursor, spans: dict[str, _Span]) -> None:
         names = sorted(spans)
@@ -156,12 +175,14 @@ class Dimensions:
         if unknown:
             self._find_targets(cursor, unknown)
             if missing := [name for name in unknown if name not in self._targets]:
-                self._execute(cursor, _ADD_TARGETS, self._descriptions(missing, spans))
-                self._execute(cursor, _SEE_TARGETS, self._descriptions(missing, spans))
-                self._find_targets(cursor, missing)
+                self._execute(cursor, sql.ADD_TARGETS, self._descriptions(missing, spans))
+                self._execute(cursor, sql.SEE_TARGETS, self._descriptions(missing, spans))
+                if self._find_targets(cursor, missing) < len(missing):
+                    raise _GoneError
         if told := [name for name in names if self._tells(name, spans[name])]:
-            self._execute(cursor, _SEE_TARGETS, self._descriptions(told, spans))
-            self._find_targets(cursor, told)
+            self._execute(cursor, sql.SEE_TARGETS, self._descriptions(told, spans))
+            if self._find_targets(cursor, told) < len(told):
+                raise _GoneError
 
     def _tells(self, name: str, span: _Span) -> bool:
         # A late result may bring one more description of the past, or one that is told already: the database knows.
@@ -181,10 +202,13 @@ class Dimensions:
             [span.newest.time for span in chosen],
         )
 
-    def _find_targets(self, cursor: Cursor, names: list[str]) -> None:
-        self._execute(cursor, _FIND_TARGETS, (names,))
-        for name, number, url, labels, *times in cursor.fetchall():
+    def _find_targets(self, cursor: Cursor, names: list[str]) -> int:
+        """Read what is known of targets; give of how many."""
+        self._execute(cursor, sql.FIND_TARGETS, (names,))
+        found = cursor.fetchall()
+        for name, number, url, labels, *times in found:
             self._targets[name] = _Target(number, url, json.loads(labels), *times)
+        return len(found)
 
     def _see_agents(self, cursor: Cursor, spans: dict[str, _Span]) -> None:
         names = sorted(spans)
@@ -192,46 +216,76 @@ class Dimensions:
         if unknown:
             self._find_agents(cursor, unknown)
             if missing := [name for name in unknown if name not in self._agents]:
-                self._execute(cursor, _ADD_AGENTS, _times(missing, spans))
-                self._find_agents(cursor, missing)
+                self._execute(cursor, sql.ADD_AGENTS, _times(missing, spans))
+                if self._find_agents(cursor, missing) < len(missing):
+                    raise _GoneError
         if told := [name for name in names if _tells_of_times(self._agents[name], spans[name])]:
-            self._execute(cursor, _SEE_AGENTS, _times(told, spans))
-            self._find_agents(cursor, told)
+            self._execute(cursor, sql.SEE_AGENTS, _times(told, spans))
+            if self._find_agents(cursor, told) < len(told):
+                raise _GoneError
 
-    def _find_agents(self, cursor: Cursor, names: list[str]) -> None:
-        self._execute(cursor, _FIND_AGENTS, (names,))
-        for name, *values in cursor.fetchall():
+    def _find_agents(self, cursor: Cursor, names: list[str]) -> int:
+        """Read what is known of agents; give of how many."""
+        self._execute(cursor, sql.FIND_AGENTS, (names,))
+        found = cursor.fetchall()
+        for name, *values in found:
             self._agents[name] = _Agent(*values)
+        return len(found)
 
     def _find_series(self, cursor: Cursor, unknown: set[tuple[str, str]]) -> None:
         if not unknown:
             return
         names = {(self._targets[target].id, self._agents[agent].id): (target, agent) for target, agent in unknown}
 
+        def pairs() -> tuple[Any, ...]:
+            return self._until, [target for target, _ in names], [agent for _, agent in names]
+
         def find() -> None:
-            self._execute(cursor, _FIND_SERIES, ([pair[0] for pair in names], [pair[1] for pair in names]))
-            for target, agent, number in cursor.fetchall():
+            self._execute(cursor, sql.FIND_SERIES, pairs())
+            for target, agent, number, is_told in cursor.fetchall():
                 self._series[names.pop((target, agent))] = number
+                if is_told:
+                    self._told_series.add(number)
 
         find()
         if names:
-            self._execute(cursor, _ADD_SERIES, ([pair[0] for pair in names], [pair[1] for pair in names]))
+            self._execute(cursor, sql.ADD_SERIES, pairs())
             find()
+        if names:
+            raise _GoneError
 
     def _find_contexts(self, cursor: Cursor, unknown: set[_Context]) -> None:
         if not unknown:
             return
-        wanted = {_fingerprint(context): context for context in unknown}
+        missing = self._find_stored(cursor, {context: context for context in unknown})
+        if missing and self._counts and self._counts.contexts >= MOST_CONTEXTS:
+            self._reduced += len(missing)
+            count = self._counts.contexts
+            missing = self._find_stored(cursor, {context: _reduce(context, count) for context in missing})
+        if missing:
+            new = {_fingerprint(context): context for context in missing.values()}
+            columns = map(list, zip(*new.values(), strict=True))
+            self._execute(cursor, sql.ADD_CONTEXTS, (self._until, list(new), *columns))
+            missing = self._find_stored(cursor, missing)
+        if missing:
+            raise _GoneError
 
-        def find() -> None:
-            self._execute(cursor, _FIND_CONTEXTS, (list(wanted),))
-            for fingerprint, number in cursor.fetchall():
-                self._contexts[wanted.pop(fingerprint)] = number
-
-        find()
-        if wanted:
-            self._execute(cursor, _ADD_CONTEXTS, (list(wanted), *map(list, zip(*wanted.values(), strict=True))))
-            find()
+    def _find_stored(self, cursor: Cursor, wanted: Mapping[_Context, _Context]) -> dict[_Context, _Context]:
+        """Look contexts up, each as what the store shall have in its place; give those that are not there."""
+        fingerprints = {context: _fingerprint(context) for context in wanted.values()}
+        self._execute(cursor, sql.FIND_CONTEXTS, (self._until, list(fingerprints.values())))
+        numbers: dict[str, int] = {}
+        for fingerprint, number, is_told in cursor.fetchall():
+            numbers[fingerprint] = number
+            if is_told:
+                self._told_contexts.add(number)
+        missing = {}
+        for context, stored in wanted.items():
+            if (found := numbers.get(fingerprints[stored])) is None:
+                missing[context] = stored
+            else:
+                self._contexts[context] = found
+        return missing
 
 
 def _spans(names: list[str], results: Sequence[CheckResult]) -> dict[str, _Span]:
@@ -262,6 +316,14 @@ def _context(result: CheckResult) -> _Context:
     )
 
 
+def _reduce(context: _Context, count: int) -> _Context:
+    """Leave out what makes contexts many, where the store holds so many."""
+    *plain, _, http_version, tls_version, ends = context
+    # mypy does not count a starred part.
+    kept = ends if count < 2 * MOST_CONTEXTS else None
+    return (*plain, None, http_version, tls_version, kept)  # type: ignore[return-value]
+
+
 def _fingerprint(context: _Context) -> str:
     *plain, ends = context
     text = json.dumps([*plain, ends and ends.timestamp()])
@@ -273,7 +335,7 @@ def _is_described_anew(known: _Target | None, span: _Span) -> bool:
 
 
 def _tells_of_times(known: _Target | _Agent, span: _Span) -> bool:
-    return span.first < known.first_seen or span.newest.time >= known.last_seen + _LAST_SEEN
+    return span.first < known.first_seen or span.newest.time >= known.last_seen + SEEN_BEHIND
 
 
 def _times(names: list[str], spans: dict[str, _Span]) -> tuple[list[Any], ...]:

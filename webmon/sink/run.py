@@ -341,6 +341,7 @@ class _Sink:
             waits.add_metric([label], outage.count)
             seconds.add_metric([label], outage.seconds)
         yield from (waiting_now, waits, seconds)
+        yield from self._writer.metrics()
 
     def close(self) -> None:
         """Leave the group and end the sessions."""

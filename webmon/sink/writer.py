@@ -7,11 +7,12 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import psycopg2
+from prometheus_client.core import Metric
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -111,6 +112,10 @@ class Writer:
         refused: list[tuple[int, str]] = []
         added = self._guarded(lambda: self._add_all(list(enumerate(results)), refused))
         return Stored(added, len(results) - len(refused) - added, sorted(refused))
+
+    def metrics(self) -> Iterator[Metric]:
+        """Give how many names the store holds; any thread may ask."""
+        return self._dimensions.metrics()
 
     def close(self) -> None:
         """End the session."""

@@ -6,7 +6,10 @@ A check is one narrow row of `metrics` (a hypertable by `time`): its `series_id`
 - `series` is one target as one agent sees it (target_id, agent_id); `targets` and `agents` name the two and tell when
   they were first and last seen (to the hour), `target_history` each url and labels that a target had.
 - `contexts` holds what seldom differs from one check to the next: interval_secs, redirects, regex_match,
-  body_truncated, remote_ip, http_version, tls_version, tls_not_after.
+  body_truncated, remote_ip, http_version, tls_version, tls_not_after. Where they are too many (webmon/store/counts.py),
+  new ones leave out remote_ip, later tls_not_after too.
+- `used_until` of series and contexts is a day (UTC) that no row of theirs is later than. What was last used before all
+  that is kept is removed by `webmon retention`; targets and agents go when no rollup has them any more either.
 - `outcome` is the place in the type of the same name, from 1: `outcome_of(m.outcome)` names it; 1 and 2 are up, 13 is
   agent_error, the others are down.
 - `errors` (series_id, time, error) has the texts of those checks that have one.
@@ -31,40 +34,24 @@ from psycopg2 import sql
 
 from webmon.errors import UserError
 
-_SUFFIXES: Final = {
-    "view": "_view",
-    "latest": "_latest",
-    "uptime_hourly": "_uptime_hourly",
-    "uptime_daily": "_uptime_daily",
-    "hours": "_hours",
-    "days": "_days",
-    "targets": "_targets",
-    "target_history": "_target_history",
-    "agents": "_agents",
-    "series": "_series",
-    "contexts": "_contexts",
-    "errors": "_errors",
-    "marks": "_marks",
-    "hourly": "_hourly",
-    "daily": "_daily",
-    "floors": "_floors",
-    "migrations": "_migrations",
+TABLES: Final = (
+    *("targets", "target_history", "agents", "series", "contexts", "errors"),
+    *("marks", "hourly", "daily", "floors", "migrations"),
+)
+"""All that hold data beside the hypertable `metrics`."""
+VIEWS: Final = ("hours", "days", "view", "latest", "uptime_hourly", "uptime_daily")
+_OTHERS: Final = (
     # Types and functions.
-    "outcome": "_outcome",
-    "outcome_of": "_outcome_of",
-    "bucket_of": "_bucket_of",
-    "percentile": "_percentile",
-    "of_rows": "_of_rows",
-    "of_hours": "_of_hours",
-    # Constraints, and names for the time of an upgrade.
+    *("outcome", "outcome_of", "bucket_of", "percentile", "of_rows", "of_hours"),
+    # Constraints.
+    *("errors_key", "errors_key2", "hourly_key", "daily_key"),
+    # For the time of an upgrade.
+    "old_errors",
+)
+_SUFFIXES: Final = {what: f"_{what}" for what in (*TABLES, *VIEWS, *_OTHERS)} | {
     "metrics_key": "_key",
     "metrics_key2": "_key2",
-    "errors_key": "_errors_key",
-    "errors_key2": "_errors_key2",
-    "hourly_key": "_hourly_key",
-    "daily_key": "_daily_key",
     "old_metrics": "_old",
-    "old_errors": "_old_errors",
 }
 """What stands behind the hypertable's name in each other one."""
 _LONGEST_SUFFIX: Final = max(map(len, _SUFFIXES.values()))

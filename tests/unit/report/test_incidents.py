@@ -5,7 +5,8 @@ from typing import Any
 
 from webmon.render import lines
 from webmon.report.choice import Target
-from webmon.report.incidents import COLUMNS, Incident, Run, State, Stretch, join, merge
+from webmon.report.incidents import COLUMNS, Incident, State, merge
+from webmon.report.stretches import Run, Stretch, join
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 NOW = NOON + timedelta(hours=2)
