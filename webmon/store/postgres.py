@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import psycopg2
@@ -11,6 +11,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from webmon.errors import UserError
 from webmon.settings import Postgres
+from webmon.store import sqlstate
 
 CONNECT_SECS: Final = 5
 """Seconds to wait for each address of the host."""
@@ -57,7 +58,7 @@ def connect(
     try:
         connection: Connection = psycopg2.connect(**arguments)
     except psycopg2.OperationalError as error:
-        raise _connect_fault(error, postgres, arguments["user"]) from error
+        raise _connect_fault(error, postgres, arguments) from error
     connection.autocommit = autocommit
     return connection
 
@@ -91,26 +92,13 @@ def place(postgres: Postgres) -> str:
     return f"PostgreSQL at {postgres.host}:{postgres.port} (POSTGRES_HOST, POSTGRES_PORT)"
 
 
-# What libpq says without an SQLSTATE, and what a person can do about it. Each is a regular expression on the
-# message; the place of the database stands before the line that is made.
+_AWAY_CLASSES: Final = frozenset({"08", "53", "57", "58", "40", "55"})
+"""SQLSTATE classes of a server that can't work now: connection, resources, operator, system, conflict, lock."""
+
+# What libpq itself says when it can't connect, and what a person can do about it. Each is a regular expression on its
+# message, which is English whatever the locale: Python leaves LC_MESSAGES alone.
 _MENDED_BY_USER: Final = (
-    (r"could not translate host name.*Temporary failure", None),
-    (r"could not translate host name", "no host of that name"),
-    (r"password authentication failed", "refuses the role {user!r} (POSTGRES_USER) with POSTGRES_PASSWORD"),
-    (r"role .* does not exist", "has no role {user!r} (POSTGRES_USER)"),
-    (
-        r'database ".*" does not exist',
-        "has no database {database!r} (POSTGRES_DATABASE; default: the role's name, POSTGRES_USER)",
-    ),
-    (
-        r"no pg_hba.conf entry.*no encryption",
-        "takes no connection without TLS here (pg_hba.conf); POSTGRES_SSL is {ssl}, right would be require or higher",
-    ),
-    (
-        r"no pg_hba.conf entry",
-        "no line of its pg_hba.conf lets role {user!r} (POSTGRES_USER) into database {database!r} (POSTGRES_DATABASE) "
-        "from this host",
-    ),
+    (r"could not translate host name(?!.*Temporary failure)", "no host of that name"),
     (r"server does not support SSL", "speaks no TLS, but POSTGRES_SSL is {ssl}"),
     (r"invalid response to SSL negotiation", "what answers there is no PostgreSQL; is the port right?"),
     (
@@ -132,43 +120,59 @@ _MENDED_BY_USER: Final = (
         r"could not read root certificate file",
         "POSTGRES_CA_CERTIFICATE {authority} holds no PEM certificate",
     ),
-    (r"permission denied for database", "does not let role {user!r} connect to database {database!r}"),
-    (r"is not permitted to log in", "does not let role {user!r} (POSTGRES_USER) log in"),
 )
-_PASSING: Final = re.compile(
-    r"starting up|shutting down|recovery mode|not yet accepting|too many (clients|connections)|connection slots"
+_MENDED_BY_WAITING: Final = (
+    (r"could not translate host name", "the name can't be resolved at the moment"),
+    (r"Connection refused", "connection refused; nothing listens on that port"),
+    (r"timeout expired|timed out", f"no answer within {CONNECT_SECS} s; is a firewall between?"),
 )
+_REFUSED: Final = {
+    errorcodes.INVALID_PASSWORD: "refuses the role {user!r} (POSTGRES_USER) with POSTGRES_PASSWORD",
+    errorcodes.INVALID_CATALOG_NAME: (
+        "has no database {database!r} (POSTGRES_DATABASE; default: the role's name, POSTGRES_USER)"
+    ),
+    errorcodes.INSUFFICIENT_PRIVILEGE: "does not let role {user!r} connect to database {database!r}",
+    errorcodes.INVALID_AUTHORIZATION_SPECIFICATION: "does not let role {user!r} (POSTGRES_USER) log in: {said}",
+}
+"""What the server says when it takes no connection, by its SQLSTATE: its words are of its own language."""
+_NO_WORDS: Final = "takes no connection now"
+_NO_LINE: Final = (
+    "no line of its pg_hba.conf lets role {user!r} (POSTGRES_USER) into database {database!r} (POSTGRES_DATABASE) "
+    "from this host"
+)
+_NO_LINE_WITHOUT_TLS: Final = f"{_NO_LINE}, or only with TLS: POSTGRES_SSL is {{ssl}}, right would be require or higher"
 
 
-def _connect_fault(error: psycopg2.Error, postgres: Postgres, user: str) -> UserError | DatabaseAwayError:
-    """Sort a failure to connect; psycopg2 gives no SQLSTATE for these, so the text has to do."""
+def _connect_fault(
+    error: psycopg2.Error, postgres: Postgres, arguments: Mapping[str, Any]
+) -> UserError | DatabaseAwayError:
     text = " ".join(str(error).split())
+    # Of several attempts, at each address and with TLS and without, the last one's.
+    said = text.rpartition(" failed: ")[2].partition(" Is the server running")[0]
     where = place(postgres)
-    if _PASSING.search(text):
-        return DatabaseAwayError(f"{where}: {_server_text(text)}")
+    values = {
+        "user": arguments["user"],
+        "database": database(postgres),
+        "ssl": postgres.ssl,
+        "authority": postgres.ca_certificate,
+    }
     for pattern, meaning in _MENDED_BY_USER:
-        if re.search(pattern, text):
-            if meaning is None:
-                break
-            line = meaning.format(
-                user=user, database=database(postgres), ssl=postgres.ssl, authority=postgres.ca_certificate
-            )
-            return UserError(f"{where}: {line}")
-    if "FATAL:" in text:
-        return UserError(f"{where}: {_server_text(text)}")
-    if "Connection refused" in text:
-        return DatabaseAwayError(f"{where}: connection refused; nothing listens on that port")
-    if "timeout expired" in text or "timed out" in text:
-        return DatabaseAwayError(f"{where}: no answer within {CONNECT_SECS} s; is a firewall between?")
-    return DatabaseAwayError(f"{where}: {text.partition(' Is the server running')[0].rpartition('failed: ')[2]}")
-
-
-def _server_text(text: str) -> str:
-    return text.rpartition("FATAL: ")[2].strip()
-
-
-_AWAY_CLASSES: Final = frozenset({"08", "53", "57", "58", "40", "55"})
-"""SQLSTATE classes of a server that can't work now: connection, resources, operator, system, conflict, lock."""
+        if re.search(pattern, said):
+            return UserError(f"{where}: {meaning.format(**values)}")
+    for pattern, meaning in _MENDED_BY_WAITING:
+        if re.search(pattern, said):
+            return DatabaseAwayError(f"{where}: {meaning}")
+    code = sqlstate.of_refusal(arguments, CONNECT_SECS)
+    if code is None:
+        return DatabaseAwayError(f"{where}: {said or _NO_WORDS}")
+    # After the severity; empty where the driver can't decode the server's words.
+    said = said.partition(": ")[2].strip() or _NO_WORDS
+    if code[:2] in _AWAY_CLASSES:
+        return DatabaseAwayError(f"{where}: {said}")
+    meaning = _REFUSED.get(code, "{said} (SQLSTATE {code})")
+    if code == errorcodes.INVALID_AUTHORIZATION_SPECIFICATION and "pg_hba.conf" in said:
+        meaning = _NO_LINE if postgres.ssl.startswith(("require", "verify")) else _NO_LINE_WITHOUT_TLS
+    return UserError(f"{where}: {meaning.format(**values, said=said, code=code)}")
 
 
 def is_content_fault(error: BaseException) -> bool:
