@@ -44,7 +44,7 @@ class _Way(abc.ABC):
     def send(self, data: bytes) -> bool:
         """Send it if that can be done in time, and tell whether it was."""
         sent = False
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # poll(2) has a ValueError for what is closed
             sent = self._send(data, time.monotonic() + self._wait_secs)
         self._wait_secs = _WAIT_SECS if sent else 0.0
         return sent
