@@ -18,7 +18,7 @@ HOSTS = ("db1", "sink1", *AGENTS)
 def better(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """A release that works, and says another version."""
     return changed_release(
-        tmp_path_factory.mktemp("better"), "cli.py", ('f"webmon {__version__}"', 'f"webmon {__version__}+"')
+        tmp_path_factory.mktemp("better"), "cli/__init__.py", ('f"webmon {__version__}"', 'f"webmon {__version__}+"')
     )
 
 

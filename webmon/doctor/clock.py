@@ -1,4 +1,4 @@
-"""The clock of this host against the database's: results carry the time of their vantage."""
+"""The clock of this host against another: results carry the time of their vantage."""
 
 from typing import Final
 
@@ -10,13 +10,16 @@ _FAIL_SECS: Final = 60.0
 """Kafka itself refuses what is an hour ahead."""
 
 
-def examine(before: float, theirs: float, after: float) -> Finding:
-    """Compare two clocks, in seconds since the epoch: theirs was read between two readings of ours."""
+def examine(before: float, theirs: float, after: float, *, whose: str) -> Finding:
+    """Compare two clocks, in seconds since the epoch: theirs was read between two readings of ours.
+
+    `whose` names theirs for people.
+    """
     ahead, behind = before - theirs, theirs - after
     if max(ahead, behind) <= 0:
-        return ok("clock", "agrees with the database's")
+        return ok("clock", f"agrees with {whose}")
     side = "ahead of" if ahead > behind else "behind"
-    text = f"is {max(ahead, behind):.1f} s {side} the database's"
+    text = f"is {max(ahead, behind):.1f} s {side} {whose}"
     if max(ahead, behind) > _FAIL_SECS:
         return failed("clock", f"{text}: set it, and keep it right with NTP (systemd-timesyncd, chrony)")
     if max(ahead, behind) > _MOST_SECS:

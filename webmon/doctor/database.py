@@ -88,7 +88,7 @@ def _tls(cursor: Cursor, settings: Postgres) -> Finding:
 def _clock(cursor: Cursor) -> Finding:
     before = time.time()
     theirs = _one(cursor, "SELECT extract(epoch FROM clock_timestamp())::float8")
-    return clock.examine(before, theirs, time.time())
+    return clock.examine(before, theirs, time.time(), whose="the database's")
 
 
 def _schema(cursor: Cursor, tables: Tables) -> Finding:

@@ -1,14 +1,16 @@
 """`webmon doctor [COMPONENT]`: look over one component, or all of this host."""
 
+import itertools
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from webmon import settings
-from webmon.doctor import agent, broker, certificates, database, host, service
+from webmon.doctor import agent, broker, certificates, clock, database, host, service
 from webmon.doctor.finding import Finding, Level, failed, ok
 from webmon.env_file import environment
 from webmon.errors import UserError
@@ -18,12 +20,13 @@ from webmon.settings import AgentSettings, Component, InitSettings, ReportSettin
 _COLOURS: Final = {Level.OK: "32", Level.WARNING: "33", Level.FAILED: "1;31"}
 
 
-def run(component: Component | None, env_file: Path | None, *, as_json: bool) -> int:
+def run(component: Component | None, env_file: Path | None, *, their_clock: float | None, as_json: bool) -> int:
     """Print a line for each thing; give 0, or 1 where one does not work.
 
     Args:
         component: whose settings are looked at, and what it needs; None for all of this host.
         env_file: the settings of the one.
+        their_clock: seconds since the epoch, as another clock has it now; None to compare ours with none.
         as_json: print one JSON list for programs.
 
     Raises:
@@ -32,6 +35,10 @@ def run(component: Component | None, env_file: Path | None, *, as_json: bool) ->
     findings: list[tuple[str, Finding]] = []
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     found = ((component, f) for f in _examine(component, env_file)) if component else host.examine()
+    if their_clock is not None:
+        now = time.time()
+        of_clock = clock.examine(now, their_clock, now, whose="the clock that was given")
+        found = itertools.chain([(component or "host", of_clock)], found)
     before: str | None = component
     for name, finding in found:
         findings.append((name, finding))

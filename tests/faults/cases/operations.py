@@ -59,7 +59,7 @@ def releases(run: Run) -> None:
     with tempfile.TemporaryDirectory(prefix="webmon-faults-release-") as directory:
         # A name of its own for each run: what is installed already would change nothing.
         version = f'f"webmon {{__version__}}+{run.began:%H%M%S}"'
-        better = changed_release(Path(directory), "cli.py", ('f"webmon {__version__}"', version))
+        better = changed_release(Path(directory), "cli/__init__.py", ('f"webmon {__version__}"', version))
         _timed(run, "playbooks/upgrade.yml", *better)
     run.expect(all(now != then for now, then in zip(_version(run), before, strict=True)), "a host kept its release")
     await_(run.is_fresh, "fresh rows of every agent with the other release", 60)

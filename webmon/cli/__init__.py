@@ -1,0 +1,67 @@
+"""The command line, `webmon COMMAND ...`: what can be asked, and how the process ends.
+
+Called by the shell, by the units of systemd and by the playbooks. A command loads what it runs when it runs, so that
+none waits for another's libraries; it never does a component's work itself.
+"""
+
+import argparse
+import os
+import select
+import signal
+import sys
+from collections.abc import Sequence
+
+from webmon import __version__
+from webmon.cli import checks, components, letters, reports
+from webmon.cli.options import Run
+from webmon.errors import UserError
+
+USER_MISTAKE = 2
+INTERRUPTED, UNREAD = 128 + signal.SIGINT, 128 + signal.SIGPIPE
+"""As a shell has it for a program that such a signal ended."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; give its exit status: 0 fine, 2 the user's mistake, 1 anything else."""
+    try:
+        try:
+            return _run(argv)
+        finally:
+            # Here, where it can still be told that nobody reads; --help and --version come by as SystemExit.
+            print(end="", flush=True)
+    except BrokenPipeError:
+        gone = [fd for fd in (1, 2) if _reader_is_gone(fd)]
+        if not gone:
+            raise
+        # The reader (head, less) has seen enough; what is still buffered must not fail at exit.
+        for fd in gone:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), fd)
+        return UNREAD
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    arguments = _parser().parse_args(argv)
+    run: Run = arguments.run
+    try:
+        return run(arguments)
+    except UserError as error:
+        for line in error.lines:
+            print(f"webmon: {line}", file=sys.stderr)
+        return USER_MISTAKE
+
+
+def _reader_is_gone(fd: int) -> bool:
+    waiting = select.poll()
+    waiting.register(fd, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in waiting.poll(0))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="webmon", description="Watch websites from many hosts.")
+    parser.add_argument("--version", action="version", version=f"webmon {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for part in (components, reports, letters, checks):
+        part.add_to(commands)
+    return parser

@@ -1,0 +1,65 @@
+"""What needs no installation: one check in a terminal, and a look at a targets file."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from webmon.cli.options import group, seconds
+
+
+def add_to(commands: Any) -> None:
+    """Add the commands."""
+    _add_check(commands)
+    _add_targets(commands)
+
+
+def _add_check(commands: Any) -> None:
+    text = "Make one check now and show what it found."
+    more = """It shows outcome, redirects, certificate and phases. It needs no .env, no Kafka and no database, and
+    stores nothing. Exit status: 0 if up or slow, 2 for a mistake in the command or in the targets file, 1 for anything
+    else."""
+    parser = commands.add_parser("check", help=text, description=f"{text} {more}")
+    parser.add_argument("what", metavar="URL|NAME", help="the URL to check, or with --targets the name of a target")
+    parser.add_argument("--targets", type=Path, metavar="FILE", help="check a target of this file, as an agent would")
+    parser.add_argument("--timeout", type=seconds, metavar="S", help="seconds for the whole check (default: 15)")
+    parser.add_argument(
+        "--ca", type=Path, metavar="FILE", help="a PEM file of authorities to trust beside the system's"
+    )
+    parser.add_argument(
+        "--env-file",
+        type=Path,
+        metavar="FILE",
+        help="a .env with the secrets that the targets file names (default: the environment alone)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the very message that Kafka would get")
+    parser.set_defaults(run=_check)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from webmon.env_file import environment
+    from webmon.once.run import run
+
+    target = {"targets": arguments.targets, "timeout": arguments.timeout, "authority": arguments.ca}
+    return run(arguments.what, secrets=environment(arguments.env_file), as_json=arguments.json, **target)
+
+
+def _add_targets(commands: Any) -> None:
+    text = "Find every fault of a targets file."
+    parser = group(commands, "targets", "Look at targets files.").add_parser("check", help=text, description=text)
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--as",
+        type=Path,
+        dest="stands_at",
+        metavar="PATH",
+        help="check FILE, a copy, as if it stood there: relative paths start there, and the name tells its kind",
+    )
+    parser.set_defaults(run=_targets_check)
+
+
+def _targets_check(arguments: argparse.Namespace) -> int:
+    from webmon.targets.file import check_file
+
+    count = check_file(arguments.file, stands_at=arguments.stands_at)
+    print(f"{arguments.stands_at or arguments.file}: {count} targets, no fault")
+    return 0

@@ -1,0 +1,102 @@
+"""What runs on the hosts of an installation: agent, sink, init, retention, drain, and the doctor."""
+
+import argparse
+from pathlib import Path
+from typing import Any, Final
+
+from webmon.cli.options import add, env_file_of, load, seconds
+
+
+def add_to(commands: Any) -> None:
+    """Add the commands that run a component."""
+    add(commands, "agent", _agent, "Check the targets on schedule and publish every result to Kafka.", reads="agent")
+    add(commands, "sink", _sink, "Store the results from Kafka in TimescaleDB, each one once.", reads="sink")
+    add(commands, "init", _init, "Create topics, tables, roles and rights; a second run changes nothing.", reads="init")
+    retention = add(
+        commands,
+        "retention",
+        _retention,
+        "Drop results and rollups that are older than POSTGRES_KEEP_... allows.",
+        reads="init",
+    )
+    retention.add_argument("--dry-run", action="store_true", help="show what would be dropped, and drop nothing")
+    drain = add(
+        commands, "drain", _drain, "Send what the outbox of a retired agent still holds, and remove it.", reads="agent"
+    )
+    drain.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the outbox (default: the one of the .env)")
+    drain.add_argument("--timeout", type=seconds, default=60, metavar="S", help="give up after S seconds (default: 60)")
+    _add_doctor(commands)
+
+
+def _agent(arguments: argparse.Namespace) -> int:
+    from webmon.agent.run import run
+    from webmon.env_file import environment
+    from webmon.settings import AgentSettings
+
+    env_file = env_file_of(arguments)
+    return run(load(AgentSettings, arguments), lambda: environment(env_file))
+
+
+def _drain(arguments: argparse.Namespace) -> int:
+    from webmon.agent.drain import run
+    from webmon.settings import AgentSettings
+
+    return run(load(AgentSettings, arguments), arguments.file, arguments.timeout)
+
+
+def _sink(arguments: argparse.Namespace) -> int:
+    from webmon.settings import SinkSettings
+    from webmon.sink.run import run
+
+    return run(load(SinkSettings, arguments))
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from webmon.init.run import run
+    from webmon.settings import InitSettings
+
+    return run(load(InitSettings, arguments))
+
+
+def _retention(arguments: argparse.Namespace) -> int:
+    from webmon.init.retention import run
+    from webmon.settings import RetentionSettings
+
+    return run(load(RetentionSettings, arguments), dry_run=arguments.dry_run)
+
+
+COMPONENTS: Final = ("agent", "sink", "init", "report")
+
+
+def _add_doctor(commands: Any) -> None:
+    text = "Look over the components of this host, and say what to do about what is not well."
+    more = """It looks at settings and who may read them, certificate, broker, topic, rights on both sides, database,
+    schema, targets, outbox, and the newest result; a line for each: ok, warning or FAILED. It changes nothing. Exit
+    status: 0, or 1 if anything FAILED."""
+    parser = commands.add_parser("doctor", help=text, description=f"{text} {more}")
+    parser.add_argument(
+        "component",
+        nargs="?",
+        choices=COMPONENTS,
+        metavar="|".join(COMPONENTS),
+        help="the one to look over, as its user (default: all of this host, as root)",
+    )
+    parser.add_argument(
+        "--env-file", type=Path, metavar="FILE", help="its settings (default: as the component finds them)"
+    )
+    parser.add_argument(
+        "--clock",
+        type=seconds,
+        metavar="EPOCH",
+        help="compare this host's clock with EPOCH, as date +%%s.%%N gives it elsewhere",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    parser.set_defaults(run=_doctor)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from webmon.doctor.run import run
+
+    arguments.reads = arguments.component
+    env_file = env_file_of(arguments) if arguments.component else None
+    return run(arguments.component, env_file, their_clock=arguments.clock, as_json=arguments.json)
