@@ -58,7 +58,10 @@ def connect(
     try:
         connection: Connection = psycopg2.connect(**arguments)
     except psycopg2.OperationalError as error:
-        raise _connect_fault(error, postgres, arguments) from error
+        raise _connect_fault(str(error), postgres, arguments) from error
+    except UnicodeDecodeError as error:
+        # A server whose own encoding is not UTF-8 knows nothing yet of ours.
+        raise _connect_fault(error.object.decode(errors="replace"), postgres, arguments) from error
     connection.autocommit = autocommit
     return connection
 
@@ -143,10 +146,8 @@ _NO_LINE: Final = (
 _NO_LINE_WITHOUT_TLS: Final = f"{_NO_LINE}, or only with TLS: POSTGRES_SSL is {{ssl}}, right would be require or higher"
 
 
-def _connect_fault(
-    error: psycopg2.Error, postgres: Postgres, arguments: Mapping[str, Any]
-) -> UserError | DatabaseAwayError:
-    text = " ".join(str(error).split())
+def _connect_fault(text: str, postgres: Postgres, arguments: Mapping[str, Any]) -> UserError | DatabaseAwayError:
+    text = " ".join(text.split())
     # Of several attempts, at each address and with TLS and without, the last one's.
     said = text.rpartition(" failed: ")[2].partition(" Is the server running")[0]
     where = place(postgres)
@@ -165,7 +166,7 @@ def _connect_fault(
     code = sqlstate.of_refusal(arguments, CONNECT_SECS)
     if code is None:
         return DatabaseAwayError(f"{where}: {said or _NO_WORDS}")
-    # After the severity; empty where the driver can't decode the server's words.
+    # After the severity; empty where the driver could not decode the server's words, on Python 3.11.
     said = said.partition(": ")[2].strip() or _NO_WORDS
     if code[:2] in _AWAY_CLASSES:
         return DatabaseAwayError(f"{where}: {said}")

@@ -45,7 +45,7 @@ def of_refusal(arguments: Mapping[str, Any], within_secs: float) -> str | None:
                     return None
         finally:
             connection.close()
-    except psycopg2.OperationalError as error:
+    except (psycopg2.OperationalError, UnicodeDecodeError) as error:
         return chosen(str(error))
     return None
 
