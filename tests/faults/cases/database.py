@@ -61,7 +61,7 @@ def disk_full(run: Run) -> None:
         run.sleep(max(1.0, run.secs(60, least=20) - (time.monotonic() - full)))
         said = "".join(lab.journal(sink, "webmon-sink", run.began) for sink in lab.sinks)
         run.expect("No space left on device" in said, "no sink said what is wrong with the database")
-        lab.on(lab.database, f"rm {DATA}/filler {DATA}/filler2; systemctl start {UNIT}")
+        lab.on(lab.database, f"rm {DATA}/filler {DATA}/filler2; systemctl reset-failed {UNIT}; systemctl start {UNIT}")
         run.ends_fault()
         freed = time.monotonic()
         await_(lambda: run.is_fresh(since=run.fault_over), "fresh rows once there is room", run.recover_within)
