@@ -13,6 +13,7 @@ import yaml
 ROOT: Final = Path(__file__).parents[2]
 ROLES: Final = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
 NAMES: Final = [role.name for role in ROLES]
+PLAYBOOKS: Final = sorted((ROOT / "playbooks").rglob("*.yml"))
 PHASES: Final = ("preflight", "install", "configure", "run")
 VALIDATED_LATER: Final = {
     "pg_hba.conf.j2": "PostgreSQL reads it by no program: preflight checks what comes into it from outside",
@@ -64,27 +65,34 @@ def test_every_variable_of_a_role_is_specified_and_has_a_default_or_is_required(
 @pytest.mark.parametrize("role", ROLES, ids=NAMES)
 def test_what_is_a_roles_own_is_named_so(role: Path) -> None:
     internal = f"_{role.name}_"
-    names = set(load(role / "vars/main.yml") or {})
+    names, told = set(load(role / "vars/main.yml") or {}), set()
     for task in tasks(role):
         names |= {task["register"]} if "register" in task else set()
-        names |= set(module(task, "set_fact") or {}) - {"cacheable"}
+        told |= set(module(task, "set_fact") or {}) - {"cacheable"}
         names |= {task["loop_control"]["loop_var"]} if "loop_var" in task.get("loop_control", {}) else set()
         given = set(task.get("vars", {}))
         called = module(task, "import_role") or module(task, "include_role")
         names |= {name for name in given if not called or not name.startswith(f"{called['name']}_")}
     assert {name for name in names if not name.startswith((internal, "ansible_"))} == set()
+    # A fact may be for those who call the role, but is no variable of theirs.
+    assert {name for name in told if not name.startswith((internal, f"{role.name}_"))} == set()
+    assert told & options(role).keys() == set()
 
 
 @pytest.mark.parametrize("role", ROLES, ids=NAMES)
-def test_a_role_reads_what_is_internal_to_another_only_where_it_calls_that_one(role: Path) -> None:
-    calls = (module(task, "import_role") or module(task, "include_role") for task in tasks(role))
-    allowed = {role.name} | {call["name"] for call in calls if call}
+def test_a_role_reads_nothing_that_is_internal_to_another(role: Path) -> None:
     text = "".join(
         path.read_text(encoding="utf-8")
         for directory in ("tasks", "handlers", "vars", "defaults", "templates")
         for path in (role / directory).glob("*")
     )
-    assert {name for name in NAMES if re.search(rf"\b_{name}_", text)} <= allowed
+    assert {name for name in NAMES if re.search(rf"\b_{name}_", text)} <= {role.name}
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS, ids=lambda path: path.name)
+def test_a_playbook_reads_nothing_that_a_role_registers(playbook: Path) -> None:
+    registered = {task["register"] for role in ROLES for task in tasks(role) if "register" in task}
+    assert registered & set(re.findall(r"\w+", playbook.read_text(encoding="utf-8"))) == set()
 
 
 def test_every_task_has_the_tag_of_its_phase(tmp_path: Path) -> None:
