@@ -11,6 +11,8 @@ from tests.integration.brokers import Brokers
 from tests.integration.services import Services, find
 from tests.integration.stage import Stage
 
+pytest.register_assert_rewrite("tests.contract.sink")
+
 
 @pytest.fixture(scope="session")
 def services() -> Services:

@@ -1,6 +1,7 @@
 """What a sink tells Prometheus, with a real broker and a real database behind it."""
 
 import http.client
+import re
 import socket
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -58,7 +59,9 @@ def test_a_sink_tells_what_it_did_how_far_behind_it_is_and_what_it_waits_for(sta
         way.refuse()
         stage.publish([recent(number) for number in range(20, 70)], producer=producer)
         sink.wait_for_line("waiting for the database")
-        assert get(port, "/healthz") == (200, "ok\nwaiting for the database\n")
+        status, told = get(port, "/healthz")
+        assert status == 200
+        assert re.fullmatch(r"ok\nwaiting for the database: PostgreSQL at 127\.0\.0\.1:.*connection refused.*\n", told)
         seen = scrape(port)
         assert (seen["webmon_sink_waiting database"], seen["webmon_sink_waits_total database"]) == (1, 1)
         assert (seen["webmon_sink_waiting kafka"], seen["webmon_sink_waits_total kafka"]) == (0, 0)

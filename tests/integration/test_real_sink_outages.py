@@ -20,6 +20,7 @@ from webmon.settings import SinkSettings
 from webmon.sink import dead_letters, run
 from webmon.sink.consumer import BatchConsumer
 from webmon.sink.decode import Unreadable
+from webmon.sink.state import State
 from webmon.sink.writer import Writer
 from webmon.store.postgres import DatabaseAwayError
 
@@ -102,7 +103,7 @@ def test_a_sink_that_waits_stays_a_member_and_fetches_nothing(stage: Stage, shor
     settings: SinkSettings = stage.settings("sink")
     stage.publish([os.urandom(900_000) for _ in range(20)])
     consumer = BatchConsumer(settings.kafka, settings.sink)
-    consumer.join(until=time.monotonic() + 30, tick=lambda: None)
+    consumer.join()
     first = consumer.poll() or consumer.poll()
     consumer.idle()
     before, read = members(stage), bytes_read()
@@ -112,7 +113,6 @@ def test_a_sink_that_waits_stays_a_member_and_fetches_nothing(stage: Stage, shor
         consumer.idle()
     assert bytes_read() - read < 200_000
     assert members(stage) == before
-    consumer.resume()
     seen = {(record.partition, record.offset) for record in first}
 
     def has_all() -> bool:
@@ -127,7 +127,7 @@ def test_a_batch_of_large_messages_closes_before_it_takes_the_memory(stage: Stag
     settings: SinkSettings = stage.settings("sink", SINK_BATCH_SECS="30")
     stage.publish([os.urandom(900_000) for _ in range(40)])
     consumer = BatchConsumer(settings.kafka, settings.sink)
-    consumer.join(until=time.monotonic() + 30, tick=lambda: None)
+    consumer.join()
     batches: list[list[Any]] = []
 
     def has_two() -> bool:
@@ -194,17 +194,19 @@ def test_a_database_that_is_stopped_in_a_statement_is_given_up(stage: Stage, mon
         settings = stage.settings(
             "sink", POSTGRES_HOST="127.0.0.1", POSTGRES_PORT=str(way.port), POSTGRES_SSL="verify-ca"
         )
-        stop = threading.Event()
-        sink = run._Sink(settings, stop)
-        sink._writer.store([recent(0)])
-        threading.Thread(target=sink.watch_database, daemon=True).start()
+        stop, state = threading.Event(), State()
+        store = Writer(settings.postgres, tick=state.tick)
+        store.store([recent(0)])
+        watcher = threading.Thread(target=run.watch_database, args=(store, state, stop))
+        watcher.start()
         way.hold()
         began = time.monotonic()
         with pytest.raises(DatabaseAwayError):
-            sink._writer.store([recent(1)])
+            store.store([recent(1)])
         assert 1 < time.monotonic() - began < 10
         stop.set()
-        sink.close()
+        watcher.join()
+        store.close()
 
 
 def test_what_a_dead_sink_had_stored_and_not_told_the_group_is_a_repeat(stage: Stage) -> None:
@@ -266,7 +268,7 @@ def test_the_restart_of_one_sink_does_not_stop_the_other(stage: Stage, steadily:
     other = stage.start_sink()
     other.wait_for_line("storing")
     consumer = BatchConsumer(settings.kafka, settings.sink)
-    consumer.join(until=time.monotonic() + 30, tick=lambda: None)
+    consumer.join()
     had = [consumer.partitions()]
     read: list[tuple[int, int]] = []
     longest, last = 0.0, time.monotonic()

@@ -18,6 +18,7 @@ from kafka import errors as kafka_errors
 from webmon.agent.outbox import Outbox
 from webmon.agent.spool import Row
 from webmon.check.result import headers
+from webmon.daemon.outage import Outage
 from webmon.errors import UserError
 from webmon.kafka import client, reach
 from webmon.settings import Kafka
@@ -36,16 +37,10 @@ _BURST_SECS: Final = 0.2
 """Pause between two bursts: a record costs a quarter in a burst of what it costs alone. A row can be seen within half a
 second and what the sink's batch waits, and this is part of that half second."""
 _CLOSE_SECS: Final = 5.0
-_BACKOFF_SECS: Final = (1.0, 15.0)
-"""First and longest wait before the next producer."""
 
 _TURN_SECS: Final = 300.0
 """How long one turn of the thread may take before it counts as standing still: a host without a resolver that works
 spends half a minute on the name of each broker."""
-
-_TELL_SECS: Final = 600.0
-"""How long an outage lasts before a new cause of it is logged, if waiting may mend that cause: a broker that hangs is
-silent first and takes no more connections later, and all of that is one outage."""
 
 _REFUSED_FOR_EVER: Final = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
 """What is wrong with the record itself; to send it again would block all those behind it.
@@ -56,11 +51,7 @@ are good again when the clock is.
 
 
 class _StalledError(Exception):
-    """No acknowledgement came for too long: what was seen, and its cause."""
-
-    def __init__(self, seen: str, cause: str) -> None:
-        super().__init__(f"{seen}: {cause}")
-        self.seen, self.cause = seen, cause
+    """No acknowledgement came for too long."""
 
 
 class _Session:
@@ -136,15 +127,13 @@ class Publisher:
         self._make_producer = make_producer
         self._turned = time.monotonic()
         self._stopping = threading.Event()
-        self._away_since: float | None = None
-        self._away_told = 0.0
-        self._away_cause = ""
+        self._outage = Outage("not publishing", "publishing again", beside="; %(waiting)d results wait in the outbox")
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
     @property
     def away_cause(self) -> str:
         """Why nothing gets through at the moment; empty while all is well."""
-        return self._away_cause
+        return self._outage.cause
 
     def start(self) -> None:
         """Begin to send."""
@@ -165,10 +154,8 @@ class Publisher:
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        wait, longest = _BACKOFF_SECS
         while not self._stopping.is_set():
             self._turned = time.monotonic()
-            before = self.acknowledged
             try:
                 self._publish_with_new_producer()
             except UserError as error:
@@ -176,19 +163,16 @@ class Publisher:
             except reach.KafkaAwayError as error:
                 self._note_away("away", str(error))
             except _StalledError as error:
-                self._note_away("stalled", error.cause, f"{error.seen}: ")
+                self._note_away("stalled", str(error))
             except kafka_errors.KafkaError as error:
                 cause = reach.explain(error, self._settings, wanted=f"WRITE topic {self._settings.topic}")
                 self._note_away(type(error).__name__, cause)
             # A fault that nobody foresaw must not end the sending for good.
             except Exception as error:  # noqa: BLE001
-                if self._away_cause != (cause := f"webmon's own fault: {error}"):
+                if self._outage.cause != (cause := f"webmon's own fault: {error}"):
                     _log.exception("publisher: webmon's own fault")
                 self._note_away("fault", cause)
-            if self.acknowledged > before:
-                wait = _BACKOFF_SECS[0]
-            self._stopping.wait(wait)
-            wait = min(wait * 2, longest)
+            self._stopping.wait(self._outage.next_wait())
 
     def _publish_with_new_producer(self) -> None:
         # The producer would say "unable to bootstrap" for any of a dozen causes, so look at the way first.
@@ -231,11 +215,13 @@ class Publisher:
                 raise session.failure
             silent = session.silent_for()
             if silent > self._stall_secs:
-                seen = f"nothing acknowledged for {self._stall_secs:g} s"
-                raise _StalledError(seen, reach.why_silent(self._settings))
+                raise _StalledError(
+                    f"nothing acknowledged for {self._stall_secs:g} s: {reach.why_silent(self._settings)}"
+                )
             if session.oldest_age() > _LONGEST_SECS:
-                seen = f"a result not acknowledged for {_LONGEST_SECS:g} s, others are"
-                raise _StalledError(seen, reach.why_silent(self._settings))
+                raise _StalledError(
+                    f"a result not acknowledged for {_LONGEST_SECS:g} s, others are: {reach.why_silent(self._settings)}"
+                )
             if silent > _LOOK_SECS and looked_at != session.progress:
                 looked_at = session.progress
                 reach.check_reachable(self._settings)
@@ -273,32 +259,10 @@ class Publisher:
         if acknowledged:
             self.acknowledged += len(acknowledged)
             self.last_acknowledged = time.monotonic()
-            self._note_back()
+            self._outage.ends(waiting=len(self._outbox))
         if acknowledged or refused:
             self._outbox.remove(acknowledged + [row.id for row, _ in refused])
 
-    def _note_away(self, kind: str, cause: str, seen: str = "", *, lasting: bool = False) -> None:
-        """Count it, and log the cause when an outage begins.
-
-        Another cause is logged when the outage lasts, as a broker that comes back shows many; or at once, if waiting
-        does not mend it.
-        """
+    def _note_away(self, kind: str, cause: str, *, lasting: bool = False) -> None:
         self.errors[kind] += 1
-        now = time.monotonic()
-        if self._away_since is None:
-            self._away_since = now
-        elif cause == self._away_cause or (now - self._away_told < _TELL_SECS and not lasting):
-            return
-        self._away_cause, self._away_told = cause, now
-        _log.error(
-            "not publishing, results wait in the outbox (%(waiting)d): %(seen)s%(cause)s",
-            {"waiting": len(self._outbox), "seen": seen, "cause": cause, "kind": kind},
-        )
-
-    def _note_back(self) -> None:
-        if self._away_since is not None:
-            _log.warning(
-                "publishing again after %(seconds).0f s; %(waiting)d results wait",
-                {"seconds": time.monotonic() - self._away_since, "waiting": len(self._outbox)},
-            )
-            self._away_since, self._away_cause = None, ""
+        self._outage.begins(cause, lasting=lasting, waiting=len(self._outbox), kind=kind)

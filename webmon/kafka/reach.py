@@ -27,6 +27,10 @@ _CERTIFICATE_EXPIRED, _CERTIFICATE_NOT_YET_VALID = 10, 9
 """OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED and X509_V_ERR_CERT_NOT_YET_VALID."""
 
 
+REFUSALS: Final = (kafka_errors.AuthorizationError, kafka_errors.UnknownTopicOrPartitionError)
+"""What waiting will not mend, of all that a client may be told; a broker hides a topic from whoever may not see it."""
+
+
 class KafkaAwayError(Exception):
     """No broker is there at the moment: waiting may help."""
 

@@ -4,18 +4,21 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
-from webmon.kafka import client
+from webmon.errors import UserError
+from webmon.kafka import client, reach
+from webmon.kafka.reach import KafkaAwayError
 from webmon.settings import Kafka, Sink
 from webmon.sink.decode import Record
 
 log = logging.getLogger(__name__)
 
+_JOIN_SECS: Final = 30.0
 _POLL_SECS: Final = 0.5
 """One call waits no longer, so that signals and the watchdog get their turn."""
 _COMMIT_SECS: Final = 3.0
@@ -27,6 +30,41 @@ _BATCH_BYTES: Final = 16 * 1024 * 1024
 """Values that close a batch: results have half a kilobyte, but what is no result may have megabytes."""
 
 
+def join(kafka: Kafka, make: Callable[[], "BatchConsumer"], tick: Callable[[], None]) -> "BatchConsumer":
+    """Become a member of the group that reads the topic; partitions are ours by then, if there are enough of them.
+
+    Args:
+        kafka: which topic and group, for what is told of them.
+        make: makes the consumer.
+        tick: called at least every half second; what it raises ends this.
+
+    Raises:
+        UserError: no such topic or group, or no right to read it.
+        KafkaAwayError: no broker took us.
+    """
+    try:
+        with contextlib.ExitStack() as undo:
+            consumer = make()
+            undo.callback(consumer.close)
+            # The first poll tells what we may not do; only then is a topic that we don't see a missing one.
+            consumer.idle()
+            if not consumer.topic_is_there():
+                raise kafka_errors.UnknownTopicOrPartitionError(kafka.topic)
+            consumer.join(tick)
+            undo.pop_all()
+    except kafka_errors.KafkaError as error:
+        line = explain(error, kafka)
+        if isinstance(error, reach.REFUSALS):
+            raise UserError(line) from error
+        raise KafkaAwayError(line) from error
+    return consumer
+
+
+def explain(error: kafka_errors.KafkaError, kafka: Kafka) -> str:
+    """Say in one line what an error of the consumer means."""
+    return reach.explain(error, kafka, wanted=f"READ topic {kafka.topic} as group {kafka.group}")
+
+
 class BatchConsumer:
     """A member of the group that hands out batches.
 
@@ -34,7 +72,14 @@ class BatchConsumer:
     stored by both, the second time as repeats, and an offset is committed only after all before it is stored.
     """
 
-    def __init__(self, settings: Kafka, sink: Sink) -> None:
+    def __init__(
+        self,
+        settings: Kafka,
+        sink: Sink,
+        *,
+        make_client: Callable[..., Any] = KafkaConsumer,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Join the group.
 
         Raises:
@@ -42,7 +87,8 @@ class BatchConsumer:
         """
         self._sink = sink
         self._topic = settings.topic
-        self._client = KafkaConsumer(
+        self._clock = clock
+        self._client = make_client(
             **client.consumer_args(settings),
             # So that a restart of one sink does not stop the others.
             partition_assignment_strategy=[CooperativeStickyAssignor],
@@ -52,7 +98,8 @@ class BatchConsumer:
         self._pending: list[Record] = []
         self._pending_bytes = 0
         self._closes_at = 0.0
-        self._handed_out_at = time.monotonic()
+        self._handed_out_at = clock()
+        self._may_be_paused = False
         self._next: dict[TopicPartition, int] = {}
         self._offsets: dict[TopicPartition, OffsetAndMetadata] = {}
         self._commit_again_at = 0.0
@@ -61,16 +108,16 @@ class BatchConsumer:
         """Ask the broker whether we see the topic."""
         return bool(self._client.partitions_for_topic(self._topic))
 
-    def join(self, *, until: float, tick: Callable[[], None]) -> None:
-        """Poll until partitions are ours; a group with more sinks than partitions gives some of them none.
+    def join(self, tick: Callable[[], None] = lambda: None) -> None:
+        """Poll until partitions are ours, for half a minute: a group of more sinks than partitions gives some none.
 
         Raises:
             kafka.errors.KafkaError: above all an AuthorizationError, for the group or the topic.
         """
-        while not self._client.assignment() and time.monotonic() < until:
+        until = self._clock() + _JOIN_SECS
+        while not self._client.assignment() and self._clock() < until:
             tick()
             self.idle()
-        self.resume()
 
     def partitions(self) -> list[int]:
         """Give the partitions that are ours now."""
@@ -80,45 +127,51 @@ class BatchConsumer:
         """Give how many records wait on each of our partitions, by what the last fetch told."""
         waiting = {}
         for partition in self._client.assignment() & self._next.keys():
-            # It may have gone to another sink just now.
-            with contextlib.suppress(kafka_errors.IllegalStateError):
+            # It may have gone to another sink just now. Whatever else it is, no batch may be lost for a number.
+            with contextlib.suppress(kafka_errors.KafkaError):
                 end = self._client.highwater(partition)
                 waiting[partition.partition] = max(0, (end or 0) - self._next[partition])
         return waiting
 
     def poll(self) -> list[Record]:
-        """Wait for records, at most half a second; give a batch once it is full or old enough, else nothing.
+        """Wait for records, half a second at most; give a batch once it is full or old enough, else nothing.
 
         It is full at the size that was set, or with so many bytes that memory asks for an end. Its age counts from
         when the one before was handed out: its first records may have come while that was stored.
 
         Raises:
-            kafka.errors.KafkaError: above all an AuthorizationError.
+            kafka.errors.KafkaError: above all an AuthorizationError. No record is left out by that.
         """
-        if self._offsets and time.monotonic() >= self._commit_again_at:
+        if self._may_be_paused:
+            self._resume()
+        if self._offsets and self._clock() >= self._commit_again_at:
             self._commit()
         size = self._sink.batch_size
         wait = _POLL_SECS
         if self._pending:
-            wait = min(wait, max(0.0, self._closes_at - time.monotonic()))
+            wait = min(wait, max(0.0, self._closes_at - self._clock()))
         most = min(size - len(self._pending), _MOST_AT_ONCE)
         got = self._client.poll(timeout_ms=int(wait * 1000), max_records=most)
         if got and not self._pending:
             whole = self._handed_out_at + self._sink.batch_secs
-            self._closes_at = max(whole, time.monotonic() + min(_GATHER_SECS, self._sink.batch_secs))
+            self._closes_at = max(whole, self._clock() + min(_GATHER_SECS, self._sink.batch_secs))
         for partition, records in got.items():
             self._pending.extend(records)
             self._pending_bytes += sum(len(record.value or b"") for record in records)
             self._next[partition] = records[-1].offset + 1
         is_full = len(self._pending) >= size or self._pending_bytes >= _BATCH_BYTES
-        if not self._pending or not (is_full or time.monotonic() >= self._closes_at):
+        if not self._pending or not (is_full or self._clock() >= self._closes_at):
             return []
-        self._handed_out_at = time.monotonic()
+        self._handed_out_at = self._clock()
         batch, self._pending, self._pending_bytes = self._pending, [], 0
         return batch
 
     def commit(self, batch: list[Record]) -> None:
-        """Tell the group that a batch is stored. Where that fails it is tried again later: repeats do no harm."""
+        """Tell the group that a batch is stored. Where that fails it is tried again later: repeats do no harm.
+
+        Raises:
+            kafka.errors.AuthorizationError: we may not; it is tried again all the same.
+        """
         # Of each partition the last: they came in order.
         for record in {record.partition: record for record in batch}.values():
             partition = TopicPartition(record.topic, record.partition)
@@ -138,12 +191,17 @@ class BatchConsumer:
             raise
         except kafka_errors.KafkaError as error:
             log.debug("offsets not committed, trying again: %s %s", type(error).__name__, error)
-            self._commit_again_at = time.monotonic() + 2.0
+            self._commit_again_at = self._clock() + 2.0
         else:
             self._offsets.clear()
 
     def idle(self) -> None:
-        """Stay a member for half a second without taking records: what polls is alive to the group."""
+        """Stay a member for half a second without taking records: what polls is alive to the group.
+
+        Raises:
+            kafka.errors.KafkaError: above all an AuthorizationError.
+        """
+        self._may_be_paused = True
         # A partition may go to another sink while we look at the list of ours; then there is nothing to do about it.
         with contextlib.suppress(kafka_errors.IllegalStateError):
             self._client.pause(*self._client.assignment())
@@ -153,10 +211,11 @@ class BatchConsumer:
             with contextlib.suppress(kafka_errors.IllegalStateError):
                 self._client.seek(partition, records[0].offset)
 
-    def resume(self) -> None:
-        """Take records again after idling."""
-        with contextlib.suppress(kafka_errors.IllegalStateError):
-            self._client.resume(*self._client.paused())
+    def _resume(self) -> None:
+        for partition in self._client.paused():
+            with contextlib.suppress(kafka_errors.IllegalStateError):
+                self._client.resume(partition)
+        self._may_be_paused = bool(self._client.paused())
 
     def close(self) -> None:
         """Leave the group; records that were not handed out are read by who comes next."""

@@ -76,7 +76,7 @@ class DeadLetters:
         except kafka_errors.KafkaError as error:
             self.close()
             line = reach.explain(error, self._settings, wanted=f"WRITE topic {self._settings.dead_letter_topic}")
-            if isinstance(error, (kafka_errors.AuthorizationError, kafka_errors.UnknownTopicOrPartitionError)):
+            if isinstance(error, reach.REFUSALS):
                 raise UserError(line) from error
             raise KafkaAwayError(line) from error
 

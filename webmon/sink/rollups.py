@@ -4,12 +4,15 @@ import contextlib
 import logging
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import psycopg2
+from prometheus_client.core import Metric
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
+from webmon.daemon.metrics import age, counter, gauge
 from webmon.errors import UserError
 from webmon.settings import Postgres
 from webmon.store import postgres
@@ -61,6 +64,12 @@ class Rollups:
     def start(self) -> None:
         """Begin."""
         self._thread.start()
+
+    def metrics(self) -> Iterator[Metric]:
+        """Give how far it is; any thread may ask."""
+        yield counter("webmon_sink_rollups_total", "Hours of an agent that were rolled up", self.rolled)
+        looked = "Time since the worker last saw to what is to be rolled up"
+        yield gauge("webmon_sink_rollups_age_seconds", looked, age(self.passed_at))
 
     def is_alive(self) -> bool:
         """Whether the thread runs."""

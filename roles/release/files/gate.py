@@ -38,7 +38,7 @@ LITTLE: Final = 1000
 JOURNAL_LINES: Final = 15
 UP: Final = ("active", "reloading")
 
-# As `webmon agent` and `webmon sink` say it in their status: Agent.status() and _Sink.summary().
+# As `webmon agent` and `webmon sink` say it in their status: Agent.status() and State.summary().
 AGENT_STATUS: Final = re.compile(
     r"(?P<targets>\d+) targets, (?P<rate>\S+) checks/s; slots kept (?P<kept>\d+), missed \d+; "
     r"outbox (?P<waiting>\d+) results; last acknowledgement (?:none yet|(?P<ago>\d+) s ago)"

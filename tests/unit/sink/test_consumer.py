@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from kafka import TopicPartition
 
-from webmon.settings import Kafka, Sink
-from webmon.sink import consumer
+from tests.contract.memory import KAFKA
+from webmon.settings import Sink
 from webmon.sink.consumer import BatchConsumer
 
 
@@ -20,10 +20,6 @@ class Topic:
         self.first = self.now
         self.every = 0.001
         self.read = 0
-
-    def monotonic(self) -> float:
-        """Give the time."""
-        return self.now
 
     def poll(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Any]]:
         """Give what has come, or wait for the next; the call itself takes a moment."""
@@ -44,18 +40,15 @@ class Topic:
 
 
 @pytest.fixture
-def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
+def topic() -> Topic:
     """The topic that the consumers of a test read."""
-    topic = Topic()
-    monkeypatch.setattr(consumer, "KafkaConsumer", lambda **_: topic)
-    monkeypatch.setattr(consumer, "time", topic)
-    monkeypatch.setattr("webmon.kafka.client.consumer_args", lambda _: {})
-    return topic
+    return Topic()
 
 
-def reader(*, secs: float, size: int = 5000) -> BatchConsumer:
+def reader(topic: Topic, *, secs: float, size: int = 5000) -> BatchConsumer:
     """Give a consumer of it."""
-    return BatchConsumer(Kafka.model_construct(topic="t"), Sink.model_construct(batch_secs=secs, batch_size=size))
+    sink = Sink.model_construct(batch_secs=secs, batch_size=size)
+    return BatchConsumer(KAFKA, sink, make_client=lambda **_: topic, clock=lambda: topic.now)
 
 
 def batch_of(consumer: BatchConsumer) -> list[Any]:
@@ -66,7 +59,7 @@ def batch_of(consumer: BatchConsumer) -> list[Any]:
 
 
 def test_no_message_waits_longer_for_a_batch_because_the_one_before_takes_time_to_store(topic: Topic) -> None:
-    ours = reader(secs=1.0)
+    ours = reader(topic, secs=1.0)
     batch_of(ours)
     for _ in range(5):
         handed_out = topic.now
@@ -78,7 +71,7 @@ def test_no_message_waits_longer_for_a_batch_because_the_one_before_takes_time_t
 def test_a_message_after_a_silence_is_not_held_for_company_that_may_never_come(topic: Topic) -> None:
     topic.every = 10.0
     topic.first += 10.0
-    ours = reader(secs=1.0)
+    ours = reader(topic, secs=1.0)
     for number in range(3):
         assert [record.offset for record in batch_of(ours)] == [number]
         assert topic.now - (topic.first + number * topic.every) < 0.3
@@ -86,7 +79,7 @@ def test_a_message_after_a_silence_is_not_held_for_company_that_may_never_come(t
 
 def test_messages_that_come_all_the_time_make_no_more_batches_than_one_in_batch_secs(topic: Topic) -> None:
     topic.every = 0.1
-    ours = reader(secs=2.0)
+    ours = reader(topic, secs=2.0)
     began = topic.now
     for _ in range(10):
         batch_of(ours)
@@ -94,7 +87,7 @@ def test_messages_that_come_all_the_time_make_no_more_batches_than_one_in_batch_
 
 
 def test_a_slow_database_gets_what_has_come_meanwhile_in_one_batch_not_in_pieces(topic: Topic) -> None:
-    ours = reader(secs=1.0)
+    ours = reader(topic, secs=1.0)
     batch_of(ours)
     topic.now += 4.0
     before = topic.now
@@ -103,6 +96,6 @@ def test_a_slow_database_gets_what_has_come_meanwhile_in_one_batch_not_in_pieces
 
 
 def test_a_full_batch_closes_at_once(topic: Topic) -> None:
-    ours = reader(secs=60.0, size=100)
+    ours = reader(topic, secs=60.0, size=100)
     assert len(batch_of(ours)) == 100
     assert topic.now - topic.first < 0.2
