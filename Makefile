@@ -14,8 +14,8 @@ export ANSIBLE_HOST_PATTERN_MISMATCH := error
 # With LC_ALL=C Ansible refuses to start; C.UTF-8 is there on every Debian.
 export LC_ALL := C.UTF-8
 
-.PHONY: help demo demo-down test check controller bootstrap molecule integration e2e bench faults faults-down test-down
-.PHONY: format lock clean
+.PHONY: help demo demo-down test check controller bootstrap molecule integration e2e mutations bench faults faults-down
+.PHONY: test-down format lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -44,6 +44,9 @@ integration: bootstrap  ## tests/integration on the test lab, which stays up for
 
 e2e: bootstrap  ## tests/e2e on the test lab, which stays up for the next time
 	@$(BIN)/python -m tests.everything e2e
+
+mutations: controller  ## put known faults into copies of the code: the unit tests must find each
+	@$(BIN)/python -m tests.mutations
 
 bench: bootstrap  ## measure against the bars, into build/bench.json; BENCH=NAME for one, FULL=1 for millions of rows
 	@$(BIN)/python -m tests.everything bench $(if $(FULL),--full) $(BENCH)

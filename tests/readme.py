@@ -81,6 +81,7 @@ IN_A_TEST: Final = {
     "webmon dead-letters redrive --id ID": (
         f"{_DEAD_LETTERS}::test_a_letter_that_fails_again_is_a_new_letter_with_the_same_message"
     ),
+    "make mutations": "tests/unit/test_mutations.py::test_a_fault_that_its_tests_find_is_killed",
     "make demo TARGETS=FILE": "tests/e2e/test_readme.py::test_a_users_own_list_is_watched_beside_the_demo",
     "make bench FULL=1": _TYPED,
     "make bench BENCH=NAME": "tests/e2e/test_bench.py::test_a_bench_prints_its_table_and_keeps_it_where_it_is_started",

@@ -78,16 +78,6 @@ class Topic:
         """Make a client, as KafkaConsumer() does."""
         return Client(self)
 
-    def share_out(self) -> None:
-        """Give each partition to a member; who has one keeps it, where that is fair."""
-        for member in self.members:
-            for place in list(member.positions)[-(-PARTITIONS // len(self.members)) :]:
-                member.lose(place)
-        owned = {place for member in self.members for place in member.positions}
-        for partition in range(PARTITIONS):
-            if (place := TopicPartition(KAFKA.topic, partition)) not in owned:
-                min(self.members, key=lambda member: len(member.positions)).positions[place] = self.committed[partition]
-
 
 class Client:
     """What BatchConsumer uses of kafka-python's KafkaConsumer."""
@@ -98,16 +88,10 @@ class Client:
         self.positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
 
-    def lose(self, place: TopicPartition) -> None:
-        """Take a partition from it."""
-        del self.positions[place]
-        self._paused.discard(place)
-
     def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group."""
         assert topics == [KAFKA.topic]
         self._topic.members.append(self)
-        self._topic.share_out()
 
     def partitions_for_topic(self, topic: str) -> set[int]:
         """Give the partitions of a topic that there is."""
@@ -118,7 +102,8 @@ class Client:
         return set(self.positions)
 
     def poll(self, *, timeout_ms: int, max_records: int = 500) -> dict[TopicPartition, list[Any]]:
-        """Give what waits, the fullest partition first; or let the time pass."""
+        """Take part in the group; give what waits, or let the time pass."""
+        self._share()
         found: dict[TopicPartition, list[Any]] = {}
         for place in self.positions.keys() - self._paused:
             begin = self.positions[place]
@@ -129,6 +114,17 @@ class Client:
         # A call takes a moment, also one that does not wait.
         self._topic.clock.now += 0.001 if found else max(0.001, timeout_ms / 1000)
         return found
+
+    def _share(self) -> None:
+        """Give up partitions that are more than our share, and take those that nobody has, as Kafka's clients do."""
+        share = -(-PARTITIONS // len(self._topic.members))
+        for place in list(self.positions)[share:]:
+            del self.positions[place]
+            self._paused.discard(place)
+        for partition in range(PARTITIONS):
+            place = TopicPartition(KAFKA.topic, partition)
+            if len(self.positions) < share and not any(place in member.positions for member in self._topic.members):
+                self.positions[place] = self._topic.committed[partition]
 
     def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata], *, timeout_ms: int) -> None:
         """Keep the group's offsets, as they are given."""
@@ -163,10 +159,6 @@ class Client:
         assert timeout_ms > 0
         assert not autocommit
         self._topic.members.remove(self)
-        for place in list(self.positions):
-            self.lose(place)
-        if self._topic.members:
-            self._topic.share_out()
 
 
 class Store:

@@ -113,6 +113,14 @@ def test_a_kill_loses_nothing_that_was_committed(path: Path) -> None:
     again.close(5)
 
 
+def test_a_commit_is_on_the_platter_before_it_counts_so_that_a_power_cut_loses_none(path: Path) -> None:
+    """What SQLite promises for FULL (2) and a WAL: https://www.sqlite.org/pragma.html#pragma_synchronous."""
+    disk = Disk(path)
+    assert disk._pragma("synchronous") == 2
+    assert disk._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    disk.close()
+
+
 def test_the_bound_is_bytes_and_the_oldest_go_first(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     outbox = Outbox(path, 1_000_000)
     for start in range(0, 4000, 200):

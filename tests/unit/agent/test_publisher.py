@@ -293,3 +293,19 @@ def test_rows_that_come_back_with_the_disk_are_sent_too(outbox: Outbox, broker: 
         outbox._spool.change([Row(5, b"key", b"older")], (), 1_000_000)
         outbox.opened += 1
     wait_until(lambda: b"older" in broker.values and len(outbox) == 0)
+
+
+def test_what_is_in_flight_is_not_sent_again_when_the_outbox_is_read_anew(outbox: Outbox, broker: Broker) -> None:
+    publisher = Publisher(SETTINGS, outbox, stall_secs=60, make_producer=broker.make)
+    publisher.start()
+    broker.settle = stay_silent
+    put(outbox, 1, 2)
+    wait_until(lambda: len(broker.values) == 2)
+    outbox.opened += 1
+    put(outbox, 3)
+    wait_until(lambda: b"3" in broker.values)
+    assert broker.values == [b"1", b"2", b"3"]
+    for future in broker.producers[0].futures:
+        future.success(None)
+    wait_until(lambda: len(outbox) == 0)
+    publisher.stop(5)

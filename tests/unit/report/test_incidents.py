@@ -5,7 +5,9 @@ from typing import Any
 
 from webmon.render import lines
 from webmon.report.choice import Target
+from webmon.report.downtime import _see_what_is_open
 from webmon.report.incidents import COLUMNS, Incident, State, merge
+from webmon.report.status import STALE_INTERVALS
 from webmon.report.stretches import Run, Stretch, join
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -50,6 +52,26 @@ def test_stretches_that_overlap_are_one_incident_and_neighbours_are_not() -> Non
     assert ends(found) == [(at(0), at(12), State.ENDED), (at(13), at(14), State.ENDED)]
     assert found[0].vantages == ["a", "b", "c"]
     assert len(merge([stretch(0, 10), stretch(5, 8, target_id=2)], TARGETS, NOW)) == 2
+
+
+def test_a_stretch_that_begins_in_the_very_moment_in_which_another_ends_is_of_the_same_incident() -> None:
+    (found,) = merge([stretch(0, 10), stretch(10, 12, "b")], TARGETS, NOW)
+    assert ends([found]) == [(at(0), at(12), State.ENDED)]
+    assert found.vantages == ["a", "b"]
+
+
+def test_a_vantage_is_silent_when_more_than_its_intervals_have_passed_and_not_when_just_as_many_have() -> None:
+    class Database:
+        """Says that the checks were due once a minute."""
+
+        def rows(self, *_: object) -> list[tuple[int, float]]:
+            return [(1, 60.0)]
+
+    session: Any = Database()
+    for silence, is_open in ((60.0 * STALE_INTERVALS, True), (60.0 * STALE_INTERVALS + 1, False)):
+        unended = stretch(0, None)
+        _see_what_is_open(session, [unended], at(0) + timedelta(seconds=silence))
+        assert unended.is_open is is_open
 
 
 def test_an_incident_is_open_while_one_vantage_says_so_and_unknown_where_the_last_that_saw_it_is_silent() -> None:

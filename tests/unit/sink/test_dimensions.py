@@ -1,0 +1,148 @@
+"""What a batch tells of its targets and agents, whatever the order of its results; the tables are in memory."""
+
+import itertools
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import pytest
+
+from webmon.check.result import CheckResult, Outcome
+from webmon.sink import dimensions_sql as sql
+from webmon.sink.dimensions import Dimensions
+from webmon.store.counts import COUNT
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def at(minutes: float) -> datetime:
+    return NOON + timedelta(minutes=minutes)
+
+
+def check(minutes: float, **changes: object) -> CheckResult:
+    values: dict[str, Any] = {
+        "target": "shop",
+        "url": "https://shop.example/",
+        "agent": "here",
+        "scheduled_at": at(minutes),
+        "time": at(minutes),
+        "interval": 60.0,
+        "outcome": Outcome.UP,
+        "total_time": 0.25,
+    }
+    return CheckResult(**(values | changes))
+
+
+class Target(NamedTuple):
+    """A row of the table of targets."""
+
+    id: int
+    url: str
+    labels: str
+    described_at: datetime
+    first_seen: datetime
+    last_seen: datetime
+
+
+class Tables:
+    """The small tables, and a cursor on them: they answer the statements of webmon.sink.dimensions_sql."""
+
+    def __init__(self) -> None:
+        self.targets: dict[str, Target] = {}
+        self.agents: dict[str, tuple[int, datetime, datetime]] = {}
+        self.told: list[tuple[str, datetime, datetime]] = []
+        """Each span of a target that was told: its first result, and its newest."""
+        self._answer: list[tuple[Any, ...]] = []
+        self._numbers = itertools.count(1)
+        self._does: dict[str, Callable[..., list[tuple[Any, ...]]]] = {
+            sql.FIND_TARGETS: lambda names: [(name, *self.targets[name]) for name in names if name in self.targets],
+            sql.ADD_TARGETS: self._add_targets,
+            sql.SEE_TARGETS: self._see_targets,
+            sql.FIND_AGENTS: lambda names: [(name, *self.agents[name]) for name in names if name in self.agents],
+            sql.ADD_AGENTS: self._add_agents,
+            sql.SEE_AGENTS: self._see_agents,
+            sql.FIND_SERIES: lambda _, *pairs: [
+                (*pair, 100 * pair[0] + pair[1], True) for pair in zip(*pairs, strict=True)
+            ],
+            sql.FIND_CONTEXTS: lambda _, fingerprints: [(fingerprint, 1, True) for fingerprint in fingerprints],
+            COUNT: lambda: [(1, 1, 1, 1)],
+        }
+
+    def execute(self, _: Any, statement: str, values: tuple[Any, ...] | None) -> None:
+        self._answer = self._does[statement](*(values or ()))
+
+    def _add_targets(self, *columns: list[Any]) -> list[tuple[Any, ...]]:
+        for name, url, labels, first, _, last in zip(*columns, strict=True):
+            self.targets[name] = Target(next(self._numbers), url, labels, last, first, last)
+        return []
+
+    def _see_targets(self, *columns: list[Any]) -> list[tuple[Any, ...]]:
+        for name, url, labels, first, _, last in zip(*columns, strict=True):
+            self.told.append((name, first, last))
+            row = self.targets[name]
+            if last >= row.described_at:
+                row = row._replace(url=url, labels=labels, described_at=last)
+            self.targets[name] = row._replace(first_seen=min(row.first_seen, first), last_seen=max(row.last_seen, last))
+        return []
+
+    def _add_agents(self, *columns: list[Any]) -> list[tuple[Any, ...]]:
+        for name, first, last in zip(*columns, strict=True):
+            self.agents[name] = (next(self._numbers), first, last)
+        return []
+
+    def _see_agents(self, *columns: list[Any]) -> list[tuple[Any, ...]]:
+        for name, first, last in zip(*columns, strict=True):
+            number, since, until = self.agents[name]
+            self.agents[name] = (number, min(since, first), max(until, last))
+        return []
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        return self._answer
+
+    def fetchone(self) -> tuple[Any, ...]:
+        return self._answer[0]
+
+
+class Session:
+    """One sink's memory of the tables."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._cursor: Any = tables
+        self._dimensions = Dimensions(tables.execute)
+
+    def look_up(self, *results: CheckResult) -> None:
+        self._dimensions.look_up(self._cursor, results)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([0, 1, 2])), ids=str)
+def test_a_batch_tells_the_first_and_the_newest_of_its_results_in_whatever_order_they_came(
+    order: tuple[int, ...],
+) -> None:
+    tables = Tables()
+    batch = [check(0, url="https://old.example/"), check(5), check(9, url="https://new.example/", labels={"a": "b"})]
+    Session(tables).look_up(*(batch[place] for place in order))
+    shop = tables.targets["shop"]
+    assert (shop.url, shop.labels) == ("https://new.example/", '{"a": "b"}')
+    assert (shop.first_seen, shop.last_seen, shop.described_at) == (at(0), at(9), at(9))
+    assert tables.agents["here"][1:] == (at(0), at(9))
+    assert tables.told == [("shop", at(0), at(9))]
+
+
+def test_a_late_batch_moves_the_first_time_back_and_leaves_the_newest_description() -> None:
+    tables = Tables()
+    session = Session(tables)
+    session.look_up(check(60, url="https://new.example/"))
+    session.look_up(check(3), check(1), check(2))
+    shop = tables.targets["shop"]
+    assert (shop.url, shop.first_seen, shop.last_seen) == ("https://new.example/", at(1), at(60))
+
+
+def test_a_batch_that_tells_nothing_new_of_a_target_is_not_told() -> None:
+    tables = Tables()
+    session = Session(tables)
+    session.look_up(check(0))
+    told = len(tables.told)
+    session.look_up(check(30), check(20))
+    assert len(tables.told) == told
+    session.look_up(check(61))
+    assert tables.targets["shop"].last_seen == at(61)
