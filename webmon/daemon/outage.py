@@ -30,7 +30,7 @@ class Outage:
             beside: what both lines end with, made of the fields that are given with them: "; %(waiting)d wait".
             clock: gives seconds that only grow.
         """
-        self.name = name
+        self._name = name
         self.count = 0
         """How many there were, the present one included."""
         self.cause = ""
@@ -56,7 +56,7 @@ class Outage:
 
     def __str__(self) -> str:
         """Say what lasts and of what cause, in one line; nothing where nothing does."""
-        return f"{self.name}: {self.cause}" if self.lasts else ""
+        return f"{self._name}: {self.cause}" if self.lasts else ""
 
     def begins(self, cause: str, *, lasting: bool = False, **fields: object) -> None:
         """Take that it is away, and why.
@@ -81,7 +81,7 @@ class Outage:
         if since is not None and (cause == told_cause or (now - told_at < TELL_SECS and not lasting)):
             return
         self._told = (cause, now)
-        _log.error(f"{self.name}: %(cause)s{self._beside}", {"cause": cause, **fields})
+        _log.error(f"{self._name}: %(cause)s{self._beside}", {"cause": cause, **fields})
 
     def ends(self, **fields: object) -> None:
         """Take that it is there; said only after an absence."""

@@ -1,5 +1,4 @@
-"""The sink's loop: a batch from the topic, its rows into the database, what is no result to the dead letters, and only
-then its offsets to the group.
+"""The sink's loop: results from the topic into the database, the rest to the dead letters, and only then the offsets.
 
 Whatever goes wrong between a batch and its offsets, the batch stays in hand until it is stored, or is given back with
 the end of the process: the next sink reads it anew, and what was stored of it is a repeat.
