@@ -5,9 +5,18 @@ from collections.abc import Iterator
 import pytest
 
 from tests import process_state
+from webmon.daemon import threads
 
 
 @pytest.fixture(autouse=True)
 def _process_as_it_was() -> Iterator[None]:
     with process_state.kept():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _a_dead_thread_fails_the_test_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raise_again(name: str) -> None:
+        raise  # noqa: PLE0704 (it is called where an exception is handled), and pytest fails a test whose thread raised
+
+    monkeypatch.setattr(threads, "end_process", raise_again)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from webmon.agent.spool import Disk, Memory, Row, Spool, is_corrupt
+from webmon.daemon import threads
 from webmon.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ class Outbox:
         self._open_first()
         last = self._spool.bounds()
         self._last_id = last[1] if last else 0
-        self._writer = threading.Thread(target=self._write, name="outbox", daemon=True)
+        self._writer = threads.Thread("outbox", self._write)
         if writes:
             self._writer.start()
 

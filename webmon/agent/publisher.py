@@ -18,6 +18,7 @@ from kafka import errors as kafka_errors
 from webmon.agent.outbox import Outbox
 from webmon.agent.spool import Row
 from webmon.check.result import headers
+from webmon.daemon import threads
 from webmon.daemon.outage import Outage
 from webmon.errors import UserError
 from webmon.kafka import client, reach
@@ -128,7 +129,7 @@ class Publisher:
         self._turned = time.monotonic()
         self._stopping = threading.Event()
         self._outage = Outage("not publishing", "publishing again", beside="; %(waiting)d results wait in the outbox")
-        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._thread = threads.Thread("publisher", self._run)
 
     @property
     def away_cause(self) -> str:

@@ -1,9 +1,7 @@
 """`webmon agent`: put the parts together, tell systemd, and stop in good order."""
 
 import logging
-import queue
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
@@ -21,9 +19,10 @@ from webmon.check.probe import Probe, utc_now
 from webmon.check.resolver import Resolver
 from webmon.check.result import UnreadableResultError, decode, encode
 from webmon.check.target import Target
-from webmon.daemon import log, systemd
+from webmon.daemon import log, systemd, threads
 from webmon.daemon.listener import Listener
 from webmon.daemon.metrics import age, counter, counters, gauge
+from webmon.daemon.signals import Signals
 from webmon.errors import UserError
 from webmon.settings import AgentSettings, Monitoring
 from webmon.targets import file as targets_file
@@ -53,7 +52,7 @@ def run(settings: AgentSettings, environment: Environment) -> int:
         UserError: the targets or the outbox cannot be used.
     """
     log.configure(settings.common.log_level)
-    signals = _Signals()
+    signals = Signals(hears_hangup=True)
     targets = _load_targets(settings.monitoring, environment)
     agent = Agent(settings, targets)
     agent.start()
@@ -69,7 +68,7 @@ def run(settings: AgentSettings, environment: Environment) -> int:
             status_at = time.monotonic()
     systemd.notify("STOPPING=1", "STATUS=stopping: running checks end, results go to the outbox")
     agent.stop()
-    return 0
+    return threads.exit_status()
 
 
 class Agent:
@@ -208,34 +207,6 @@ class Agent:
         result = self._vantage.judge(self._probe.check(due.target, due.scheduled_at))
         self._outbox.put(result.target.encode(), encode(result))
         self._metrics.note(result)
-
-
-class _Signals:
-    """SIGTERM, SIGINT and SIGHUP as something to wait for.
-
-    They are blocked and waited for, not handled: a handler runs in the midst of whatever the main thread does, and an
-    Event that it sets there may be one whose lock the main thread holds.
-    """
-
-    def __init__(self) -> None:
-        """Block them, in this thread and in all that it starts, but for one that waits."""
-        signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-        self._came: queue.SimpleQueue[int] = queue.SimpleQueue()
-
-        # Not sigtimedwait: on Python 3.11 it makes up a signal where SIGCONT ends it past its time.
-        def listen() -> None:
-            while True:
-                self._came.put(signal.sigwait(signals))
-
-        threading.Thread(target=listen, name="signals", daemon=True).start()
-
-    def wait(self, seconds: float) -> int | None:
-        """Give the signal that comes within so many seconds; None where none does."""
-        try:
-            return self._came.get(timeout=seconds)
-        except queue.Empty:
-            return None
 
 
 def _reload(agent: Agent, monitoring: Monitoring, environment: Environment) -> None:

@@ -4,6 +4,7 @@ Threads come as they are needed, up to as many as can have a check at once where
 no check waits for a thread, however many targets hang; and a list that is well needs a few.
 """
 
+import functools
 import logging
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import Final
 
 from webmon.agent.schedule import SECOND, Due, Schedule
 from webmon.check.target import Target
+from webmon.daemon import threads
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ class Workers:
         self._ask_again = 0.0
         self._turned = time.monotonic()
         self._stopping = False
-        self._timekeeper = threading.Thread(target=self._keep_time, name="schedule", daemon=True)
+        self._timekeeper = threads.Thread("schedule", self._keep_time)
         self._told = (0, 0)
         self._told_at = float("-inf")
         self._refused_told = float("-inf")
@@ -153,12 +155,7 @@ class Workers:
         with self._changed:
             while not self._stopping:
                 self._turned = time.monotonic()
-                try:
-                    self._changed.wait(self._hand_out())
-                # Without this thread nothing is checked any more; what it was about is tried again.
-                except Exception:  # noqa: BLE001
-                    _log.exception("schedule: webmon's own fault")
-                    self._changed.wait(1)
+                self._changed.wait(self._hand_out())
 
     def _hand_out(self) -> float:
         """Hand out what is due; give how many seconds there are until something may be to do."""
@@ -181,7 +178,7 @@ class Workers:
             return False
         worker = _Worker()
         try:
-            threading.Thread(target=self._work, args=(worker,), name="check", daemon=True).start()
+            threads.Thread("check", functools.partial(self._work, worker)).start()
         except RuntimeError as error:
             self._ask_again = now + _TRY_AGAIN_SECS
             if now - self._refused_told >= _TELL_SECS:
@@ -199,7 +196,7 @@ class Workers:
                 return
             try:
                 self._perform(due)
-            # A thread that dies would take its share of the checks with it, unseen.
+            # One target's check must not end those of all others.
             except Exception:  # noqa: BLE001
                 _log.exception("%(target)s: webmon's own fault, no result", {"target": due.target.name})
             with self._changed:

@@ -1,7 +1,6 @@
 """The HTTP server of a component: /metrics for Prometheus, /healthz for whoever asks whether it lives."""
 
 import socket
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -9,6 +8,8 @@ from typing import Any, Final
 from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
+
+from webmon.daemon import threads
 
 _CLIENT_SECS: Final = 5.0
 """How long a client may take for its request: one that says nothing must not hold a thread."""
@@ -92,7 +93,7 @@ class Listener:
         kind = type("Server", (_Server,), {"address_family": family})
         self._server: ThreadingHTTPServer = kind((host, port), Handler)
         self.port: int = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, name="listener", daemon=True).start()
+        threads.Thread("listener", self._server.serve_forever).start()
 
     def close(self) -> None:
         """Take no more requests."""

@@ -12,6 +12,7 @@ import psycopg2
 from prometheus_client.core import Metric
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
+from webmon.daemon import threads
 from webmon.daemon.metrics import age, counter, gauge
 from webmon.errors import UserError
 from webmon.settings import Postgres
@@ -52,7 +53,7 @@ class Rollups:
         self._pass_secs = pass_secs
         self._connection: Connection | None = None
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="rollups", daemon=True)
+        self._thread = threads.Thread("rollups", self._run)
         self._running_at = time.monotonic() + _RUNNING_SECS
         self.rolled = 0
         """Buckets (hours of an agent) rolled up since the start."""

@@ -6,13 +6,13 @@ import gc
 import itertools
 import logging
 import os
-import signal
 import threading
 import time
 from typing import Final
 
-from webmon.daemon import log
+from webmon.daemon import log, threads
 from webmon.daemon.listener import Listener
+from webmon.daemon.signals import Signals
 from webmon.daemon.systemd import notify
 from webmon.settings import SinkSettings
 from webmon.sink import consumer
@@ -44,7 +44,7 @@ def run(settings: SinkSettings) -> int:
     # What is loaded stays, and is not looked through again and again.
     gc.freeze()
     gc.set_threshold(_UNCOLLECTED)
-    stop = _stop_on_signals()
+    stop = Signals(at_stop=_end_by_force).stop
     kafka = settings.kafka
     rollups = Rollups(settings.postgres)
     state = State(lambda: itertools.chain(rollups.metrics(), writer.metrics()))
@@ -52,7 +52,7 @@ def run(settings: SinkSettings) -> int:
     letters = DeadLetters(kafka)
     join = functools.partial(consumer.join, kafka, lambda: BatchConsumer(kafka, settings.sink))
     loop = Loop(kafka, state, join=join, rows=writer, letters=letters, stop=stop)
-    threading.Thread(target=watch_database, args=(writer, state, stop), name="database", daemon=True).start()
+    threads.Thread("database", lambda: watch_database(writer, state, stop)).start()
     listener = _listen(settings.sink.metrics_address, state)
     try:
         with contextlib.suppress(StoppedError):
@@ -69,7 +69,7 @@ def run(settings: SinkSettings) -> int:
         writer.close()
         rollups.stop(timeout=2.0)
     _log.info("stopped: %s", state.summary())
-    return 0
+    return threads.exit_status()
 
 
 def watch_database(writer: Writer, state: State, stop: threading.Event) -> None:
@@ -92,23 +92,11 @@ def _listen(address: str, state: State) -> Listener | None:
         return None
 
 
-def _stop_on_signals() -> threading.Event:
-    """Turn SIGTERM and SIGINT into an event, and into an end where the main thread does not see it in time.
+def _end_by_force() -> None:
+    """End a process that does not see in time that it is to stop.
 
-    A thread waits for them, as the main one may be inside the database driver, where Python runs no handlers. The end
-    by force loses nothing: the server undoes the statement, and the offsets were not committed.
+    Nothing is lost by that: the server undoes the statement, and the offsets were not committed.
     """
-    stop = threading.Event()
-    signals = {signal.SIGTERM, signal.SIGINT}
-    # Before any other thread is made, so that all of them leave these signals to the one that waits.
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-
-    def wait() -> None:
-        signal.sigwait(signals)
-        stop.set()
-        time.sleep(STOP_SECS)
-        _log.warning("the batch in hand did not end within %.0f s and is given back", STOP_SECS)
-        os._exit(0)
-
-    threading.Thread(target=wait, name="signals", daemon=True).start()
-    return stop
+    time.sleep(STOP_SECS)
+    _log.warning("the batch in hand did not end within %.0f s and is given back", STOP_SECS)
+    os._exit(threads.exit_status())

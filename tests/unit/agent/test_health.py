@@ -17,6 +17,7 @@ from webmon.agent import publisher as publisher_module
 from webmon.agent import workers as workers_module
 from webmon.agent.run import Agent
 from webmon.check.target import Target
+from webmon.daemon import threads
 
 
 @pytest.fixture
@@ -60,6 +61,12 @@ def stands_still(agent: Agent, what: str) -> None:
 def goes_on(agent: Agent) -> None:
     wait_until(agent.tick, "a fed watchdog", 15)
     assert ask(agent) == (200, "ok\n")
+
+
+def test_no_part_of_an_agent_can_die_unseen(agent: Agent) -> None:
+    parts = {"schedule", "check", "outbox", "publisher", "listener"}
+    wait_until(lambda: parts <= {thread.name for thread in threading.enumerate()})
+    assert [t.name for t in threading.enumerate() if t.name in parts and not isinstance(t, threads.Thread)] == []
 
 
 def test_an_agent_without_a_broker_is_well(agent: Agent) -> None:

@@ -14,6 +14,7 @@ from webmon.agent import workers as workers_module
 from webmon.agent.schedule import Due, Schedule
 from webmon.agent.workers import Workers
 from webmon.check.target import Target
+from webmon.daemon import threads
 
 
 def make_targets(count: int, interval: float = 60, timeout: float = 15) -> tuple[Target, ...]:
@@ -177,17 +178,22 @@ def test_missed_slots_are_logged_with_their_number(caplog: pytest.LogCaptureFixt
     workers.stop(1)
 
 
-def test_a_fault_of_the_schedule_is_logged_and_the_checks_go_on(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    recorder = Recorder()
-    workers, schedule = run(recorder, make_targets(1, 0.05, 0.05))
-    with monkeypatch.context() as patch:
-        patch.setattr(schedule, "take", lambda *_: 1 / 0)
-        wait_until(lambda: "webmon's own fault" in caplog.text)
-    done = recorder.done["0"]
-    wait_until(lambda: recorder.done["0"] > done)
+def test_a_fault_of_the_schedule_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    died: list[str] = []
+    monkeypatch.setattr(threads, "end_process", died.append)
+    workers, schedule = run(Recorder(), make_targets(1, 0.05, 0.05))
+    monkeypatch.setattr(schedule, "take", lambda *_: 1 / 0)
+    wait_until(lambda: died == ["schedule"])
     workers.stop(1)
+
+
+def test_a_fault_of_a_thread_that_checks_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    died: list[str] = []
+    monkeypatch.setattr(threads, "end_process", died.append)
+    workers, schedule = run(Recorder(), make_targets(1, 0.05, 0.05))
+    monkeypatch.setattr(schedule, "done", lambda _: 1 / 0)
+    wait_until(lambda: died == ["check"])
+    workers.stop(0)
 
 
 def test_a_check_that_does_not_end_by_itself_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
