@@ -7,14 +7,24 @@ Relative paths start at _WORKSPACE_PATH.
 import dataclasses
 import difflib
 import os
+import re
 import socket
 import ssl
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic.fields import FieldInfo
 
 from webmon.env_file import WORKSPACE, Source, read
@@ -55,15 +65,43 @@ def _shard(value: object) -> object:
     return Shard(int(instance), int(instances))
 
 
-def _is_host_port(text: str) -> bool:
-    host, _, port = text.rpartition(":")
-    return bool(host) and port.isdecimal() and 1 <= int(port) <= 65535
+class HostPort(NamedTuple):
+    """Where something listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Write it as it is read: an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _host_port(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    host, _, port = value.rpartition(":")
+    bracketed = re.fullmatch(r"\[([0-9A-Fa-f:.]+(?:%\S+)?)\]", host)
+    if not (bracketed or re.fullmatch(r"[^\s:/\[\]]+", host)):
+        raise ValueError
+    if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
+        raise ValueError
+    return HostPort(bracketed[1] if bracketed else host, int(port))
+
+
+def _host_ports(value: object) -> object:
+    return [_host_port(part) for part in parts] if isinstance(parts := _comma_list(value), list) else value
+
+
+def _host_port_or_off(value: object) -> object:
+    return None if value == "off" else _host_port(value)
 
 
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
+Address = Annotated[HostPort | None, PlainValidator(_host_port_or_off)]
+"""Where a component answers; None where it is off."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 CommaList = Annotated[list[str], BeforeValidator(_comma_list), Field(min_length=1)]
 WorkspacePath = Annotated[Path, BeforeValidator(_in_workspace)]
@@ -73,6 +111,7 @@ SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-
 
 _A_NAME = "a name"
 _A_FILE = "the path of a readable PEM file"
+_HOST_PORT = "host:port (an IPv6 address in brackets)"
 _SECS = "a number of seconds above 0"
 _COUNT = "a whole number above 0"
 
@@ -120,9 +159,14 @@ class Kafka(_Group):
     group: str = _var("KAFKA_GROUP_ID", "Consumer group of the sinks", _A_NAME, "webmon-sink")
 
     @property
+    def brokers(self) -> list[HostPort]:
+        """The brokers to start from."""
+        return [HostPort(host, self.port) for host in self.hosts]
+
+    @property
     def bootstrap(self) -> list[str]:
         """The brokers to start from, as host:port."""
-        return [f"{host}:{self.port}" for host in self.hosts]
+        return [str(broker) for broker in self.brokers]
 
     @property
     def dead_letter_topic(self) -> str:
@@ -194,17 +238,17 @@ class Monitoring(_Group):
         _A_FILE,
         None,
     )
-    canaries: CommaList | None = _var(
+    canaries: Annotated[list[HostPort], PlainValidator(_host_ports), Field(min_length=1)] | None = _var(
         "MONITORING_CANARIES",
         "host:port list: one accepts a connection while this vantage is connected (default: the brokers)",
-        "host:port, several with commas",
+        f"{_HOST_PORT}, several with commas",
         None,
     )
-    metrics_address: str = _var(
+    metrics_address: Address = _var(
         "MONITORING_METRICS_ADDRESS",
         "host:port of /metrics for Prometheus and of /healthz, or off",
-        "host:port, or off",
-        "127.0.0.1:9464",
+        f"{_HOST_PORT}, or off",
+        HostPort("127.0.0.1", 9464),
     )
     outbox_path: WorkspacePath = Field(
         "outbox.sqlite",
@@ -228,14 +272,6 @@ class Monitoring(_Group):
                 f"is {self.timeout:g}, longer than MONITORING_RETRY_SECS ({self.retry_secs:g}); "
                 "right would be at most that",
             )
-        if self.metrics_address != "off" and not _is_host_port(self.metrics_address):
-            yield "MONITORING_METRICS_ADDRESS", f"is {self.metrics_address!r}; right would be host:port, or off"
-        for canary in self.canaries or ():
-            if not _is_host_port(canary):
-                yield (
-                    "MONITORING_CANARIES",
-                    f"names {canary!r}; right would be host:port, several with commas",
-                )
 
     @property
     def timeout(self) -> float:
@@ -306,17 +342,12 @@ class Sink(_Group):
         "a number of seconds above 0, at most 60",
         1.0,
     )
-    metrics_address: str = _var(
+    metrics_address: Address = _var(
         "SINK_METRICS_ADDRESS",
         "host:port of a sink's /metrics for Prometheus and of its /healthz, or off",
-        "host:port, or off",
-        "127.0.0.1:9465",
+        f"{_HOST_PORT}, or off",
+        HostPort("127.0.0.1", 9465),
     )
-
-    def faults(self) -> Iterator[tuple[str, str]]:
-        """Tell when the address is none."""
-        if self.metrics_address != "off" and not _is_host_port(self.metrics_address):
-            yield "SINK_METRICS_ADDRESS", f"is {self.metrics_address!r}; right would be host:port, or off"
 
 
 class Init(_Group):

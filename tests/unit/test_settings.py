@@ -95,20 +95,38 @@ def test_an_instance_adds_its_number_to_the_hosts_name_and_not_to_a_name_that_wa
     assert load(AgentSettings, write(workspace, AGENT)).monitoring.shard is None
 
 
-@pytest.mark.parametrize("value", ["9464", "on", "localhost:0", ":9464"])
+@pytest.mark.parametrize("value", ["9464", "on", "localhost:0", ":9464", "::1:9464", "[localhost]:9464", "a:b:9464"])
 def test_an_address_of_metrics_that_is_none_is_refused(workspace: Path, value: str) -> None:
     file = write(workspace, AGENT + f"MONITORING_METRICS_ADDRESS={value}\n")
     line = len(AGENT.splitlines()) + 1
     assert faults(AgentSettings, file) == [
-        f"{file}:{line}: MONITORING_METRICS_ADDRESS: is {value!r}; right would be host:port, or off"
+        f"{file}:{line}: MONITORING_METRICS_ADDRESS is {value!r}; right would be host:port "
+        "(an IPv6 address in brackets), or off"
     ]
+
+
+def test_an_address_is_a_host_and_a_port_and_of_ipv6_in_brackets(workspace: Path) -> None:
+    more = "MONITORING_METRICS_ADDRESS=[::1]:9464\nMONITORING_CANARIES=a.example:80, [2001:db8::1]:443,192.0.2.1:53\n"
+    monitoring = load(AgentSettings, write(workspace, AGENT + more)).monitoring
+    assert monitoring.metrics_address == ("::1", 9464)
+    assert monitoring.canaries == [("a.example", 80), ("2001:db8::1", 443), ("192.0.2.1", 53)]
+    assert [str(canary) for canary in monitoring.canaries or ()][1:] == ["[2001:db8::1]:443", "192.0.2.1:53"]
+    off = load(AgentSettings, write(workspace, AGENT + "MONITORING_METRICS_ADDRESS=off\n")).monitoring
+    assert off.metrics_address is None
+
+
+@pytest.mark.parametrize("value", ["a.example", "a.example:80,b.example", ","])
+def test_canaries_that_are_none_are_refused(workspace: Path, value: str) -> None:
+    file = write(workspace, AGENT + f"MONITORING_CANARIES={value}\n")
+    [told] = faults(AgentSettings, file)
+    assert f"MONITORING_CANARIES is {value!r}; right would be host:port (an IPv6 address in brackets), several" in told
 
 
 def test_an_address_of_a_sinks_metrics_that_is_none_is_refused(workspace: Path) -> None:
     file = write(workspace, KAFKA + POSTGRES + "SINK_METRICS_ADDRESS=9465\n")
     line = len((KAFKA + POSTGRES).splitlines()) + 1
     assert faults(SinkSettings, file) == [
-        f"{file}:{line}: SINK_METRICS_ADDRESS: is '9465'; right would be host:port, or off"
+        f"{file}:{line}: SINK_METRICS_ADDRESS is '9465'; right would be host:port (an IPv6 address in brackets), or off"
     ]
 
 

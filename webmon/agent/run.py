@@ -20,7 +20,7 @@ from webmon.check.resolver import Resolver
 from webmon.check.result import UnreadableResultError, decode, encode
 from webmon.check.target import Target
 from webmon.daemon import log, systemd, threads
-from webmon.daemon.listener import Listener
+from webmon.daemon.listener import Listener, listen
 from webmon.daemon.metrics import age, counter, counters, gauge
 from webmon.daemon.signals import Signals
 from webmon.errors import UserError
@@ -84,7 +84,7 @@ class Agent:
         self._outbox = Outbox(monitoring.outbox_path, monitoring.outbox_bytes)
         self._publisher = Publisher(settings.kafka, self._outbox)
         self._resolver = Resolver(most=0)
-        canaries = [_host_port(c) for c in monitoring.canaries or settings.kafka.bootstrap]
+        canaries = monitoring.canaries or settings.kafka.brokers
         self._vantage = Vantage(canaries, self._resolver, self._resolver.is_silent)
         authorities = (monitoring.ca_certificates,) if monitoring.ca_certificates else ()
         self._probe = Probe(agent=monitoring.vantage, resolve=self._resolver, authorities=authorities)
@@ -103,14 +103,9 @@ class Agent:
         self._publisher.start()
         self.use(self._targets)
         self._workers.start()
-        if self._metrics_address != "off":
-            try:
-                address = _host_port(self._metrics_address)
-                self._listener = Listener(*address, self._metrics, lambda: not self.faults(), self._said)
-            except OSError as error:
-                # A site must not go unwatched for that.
-                why = error.strerror or error
-                _log.error("no metrics: MONITORING_METRICS_ADDRESS is %s: %s", self._metrics_address, why)
+        self._listener = listen(
+            self._metrics_address, "MONITORING_METRICS_ADDRESS", self._metrics, lambda: not self.faults(), self._said
+        )
 
     def use(self, targets: tuple[Target, ...]) -> None:
         """Check this list from now on."""
@@ -237,11 +232,6 @@ def _load_targets(monitoring: Monitoring, environment: Environment) -> tuple[Tar
         {"instance": shard.instance, "instances": shard.instances, "targets": len(part), "listed": len(targets)},
     )
     return part
-
-
-def _host_port(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 def _why_threads(targets: tuple[Target, ...], threads: int) -> str:

@@ -22,6 +22,7 @@ import msgspec
 
 from webmon.check.result import ERROR_LIMIT, CheckResult, Outcome
 from webmon.check.transport import OwnFaultError, Resolve, SocketAddress
+from webmon.settings import HostPort
 
 CANARY_SECS: Final = 2.0
 """How long a canary may take to accept."""
@@ -85,7 +86,7 @@ class Vantage:
 
     def __init__(
         self,
-        canaries: Sequence[tuple[str, int]],
+        canaries: Sequence[HostPort],
         resolve: Resolve,
         is_silent: Callable[[str], bool] = lambda _: False,
         monotonic: Callable[[], float] = time.monotonic,
@@ -93,7 +94,7 @@ class Vantage:
         """Take what is asked whether there is a way.
 
         Args:
-            canaries: host and port of each.
+            canaries: where each listens.
             resolve: how their names become addresses.
             is_silent: whether the last lookup of a name got no answer at all.
             monotonic: the clock.

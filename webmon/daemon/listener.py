@@ -1,6 +1,9 @@
 """The HTTP server of a component: /metrics for Prometheus, /healthz for whoever asks whether it lives."""
 
+import contextlib
+import logging
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -10,6 +13,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from webmon.daemon import threads
+from webmon.settings import HostPort
+
+_log = logging.getLogger(__name__)
 
 _CLIENT_SECS: Final = 5.0
 """How long a client may take for its request: one that says nothing must not hold a thread."""
@@ -19,8 +25,10 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up in the middle is no event."""
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """Log what went wrong with a request; a client that hangs up in the middle is no event."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            _log.exception("webmon's own fault: %s got no answer", client_address[0])
 
 
 class _Family(Collector):
@@ -43,8 +51,7 @@ class Listener:
 
     def __init__(
         self,
-        host: str,
-        port: int,
+        address: HostPort,
         metrics: Collector,
         is_healthy: Callable[[], bool],
         state: Callable[[], str] = lambda: "",
@@ -52,8 +59,7 @@ class Listener:
         """Take a port and begin; 0 takes a free one.
 
         Args:
-            host: an address of ours.
-            port: its port.
+            address: one of ours, and the port.
             metrics: what /metrics shows.
             is_healthy: whether /healthz answers 200, else 503.
             state: what /healthz says beside that, in one line.
@@ -89,13 +95,40 @@ class Listener:
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the base's name)
                 """A scrape is no event."""
 
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         kind = type("Server", (_Server,), {"address_family": family})
-        self._server: ThreadingHTTPServer = kind((host, port), Handler)
+        self._server: ThreadingHTTPServer = kind(address, Handler)
         self.port: int = self._server.server_address[1]
         threads.Thread("listener", self._server.serve_forever).start()
 
     def close(self) -> None:
         """Take no more requests."""
+        with contextlib.suppress(OSError):
+            # Wakes the server, which would look for its end twice a second only.
+            self._server.socket.shutdown(socket.SHUT_RDWR)
         self._server.shutdown()
         self._server.server_close()
+
+
+def listen(
+    address: HostPort | None,
+    variable: str,
+    metrics: Collector,
+    is_healthy: Callable[[], bool],
+    state: Callable[[], str],
+) -> Listener | None:
+    """Serve at the address of a setting; where it cannot be had, log why and go on without.
+
+    Args:
+        address: None where the setting is off.
+        variable: the setting's name.
+        metrics, is_healthy, state: as Listener takes them.
+    """
+    if address is None:
+        return None
+    try:
+        return Listener(address, metrics, is_healthy, state)
+    except OSError as error:
+        # No site may go unwatched, and no result unstored, for that.
+        _log.error("no metrics: %s is %s: %s", variable, address, error.strerror or error)
+        return None

@@ -5,23 +5,24 @@ import re
 from typing import Final
 
 from webmon.doctor.finding import Finding, failed, ok, warning
+from webmon.settings import HostPort
 
 _ASK_SECS: Final = 5.0
 _SUBJECT: Final = "service"
 
 
-def ask(address: str, variable: str, unit: str) -> tuple[Finding, str | None]:
+def ask(address: HostPort | None, variable: str, unit: str) -> tuple[Finding, str | None]:
     """Ask a component whether it is well.
 
     Args:
-        address: its host:port, or off.
+        address: where it answers; None where that is off.
         variable: what sets that address.
         unit: its name to systemd.
 
     Returns:
         how it is, and its metrics in Prometheus' text format; None where it does not answer.
     """
-    if address == "off":
+    if address is None:
         return warning(_SUBJECT, f"{variable} is off, so the running {unit} can't be asked how it is"), None
     try:
         status, said = _get(address, "/healthz")
@@ -39,8 +40,8 @@ def value(metrics: str, name: str) -> float | None:
     return float(found[1]) if found else None
 
 
-def _get(address: str, path: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection(address, timeout=_ASK_SECS)
+def _get(address: HostPort, path: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(*address, timeout=_ASK_SECS)
     try:
         connection.request("GET", path)
         response = connection.getresponse()

@@ -11,7 +11,7 @@ import time
 from typing import Final
 
 from webmon.daemon import log, threads
-from webmon.daemon.listener import Listener
+from webmon.daemon.listener import listen
 from webmon.daemon.signals import Signals
 from webmon.daemon.systemd import notify
 from webmon.settings import SinkSettings
@@ -53,7 +53,8 @@ def run(settings: SinkSettings) -> int:
     join = functools.partial(consumer.join, kafka, lambda: BatchConsumer(kafka, settings.sink))
     loop = Loop(kafka, state, join=join, rows=writer, letters=letters, stop=stop)
     threads.Thread("database", lambda: watch_database(writer, state, stop)).start()
-    listener = _listen(settings.sink.metrics_address, state)
+    address = settings.sink.metrics_address
+    listener = listen(address, "SINK_METRICS_ADDRESS", state.metrics, state.is_alive, state.waits_for)
     try:
         with contextlib.suppress(StoppedError):
             loop.start()
@@ -77,19 +78,6 @@ def watch_database(writer: Writer, state: State, stop: threading.Event) -> None:
     while not stop.wait(1.0):
         if state.still_secs() > _SILENT_SECS:
             writer.interrupt()
-
-
-def _listen(address: str, state: State) -> Listener | None:
-    if address == "off":
-        return None
-    host, _, port = address.rpartition(":")
-    try:
-        return Listener(host.strip("[]"), int(port), state.metrics, state.is_alive, state.waits_for)
-    except OSError as error:
-        # Results must not go unstored for that.
-        why = error.strerror or error
-        _log.error("no metrics: SINK_METRICS_ADDRESS is %s: %s", address, why)
-        return None
 
 
 def _end_by_force() -> None:

@@ -34,7 +34,7 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
             settings.load(settings.AgentSettings, tmp_path / ".env"),
             (Target(name="shop", url=server.url, interval=0.2, timeout=0.2),),
         )
-        made._metrics_address = "127.0.0.1:0"
+        made._metrics_address = settings.HostPort("127.0.0.1", 0)
         made.start()
         yield made
         made.stop()

@@ -15,6 +15,7 @@ from webmon.check.result import CheckResult, Outcome, Phases
 from webmon.daemon import listener
 from webmon.daemon.listener import Listener
 from webmon.daemon.metrics import age, counter, gauge
+from webmon.settings import HostPort
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FULL: dict[str, Any] = {
@@ -47,7 +48,7 @@ class Stage:
     def __init__(self) -> None:
         self.healthy = True
         self.metrics = Metrics("here", lambda: [gauge("webmon_threads", "m", 3), counter("webmon_x_total", "m", 4)])
-        self.listener = Listener("127.0.0.1", 0, self.metrics, lambda: self.healthy)
+        self.listener = Listener(HostPort("127.0.0.1", 0), self.metrics, lambda: self.healthy)
 
     def get(self, path: str) -> tuple[int, str]:
         client = http.client.HTTPConnection("127.0.0.1", self.listener.port, timeout=10)

@@ -11,9 +11,10 @@ from tests.waiting import wait_until
 from webmon.agent.vantage import Vantage
 from webmon.check.result import CheckResult, Outcome, Phases
 from webmon.check.transport import Addresses, resolve_here
+from webmon.settings import HostPort
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-DEAD = ("127.0.0.1", 1)
+DEAD = HostPort("127.0.0.1", 1)
 
 
 class Clock:
@@ -45,7 +46,7 @@ def test_a_failure_of_the_network_is_ours_while_nothing_answers(outcome: Outcome
 def test_it_is_the_sites_while_a_canary_accepts(outcome: Outcome) -> None:
     with HostileServer(hang) as canary:
         result = make_result(outcome)
-        assert Vantage([DEAD, ("localhost", canary.port)], resolve_here).judge(result) is result
+        assert Vantage([DEAD, HostPort("localhost", canary.port)], resolve_here).judge(result) is result
 
 
 def test_it_is_the_sites_while_another_host_answers() -> None:
@@ -90,7 +91,7 @@ def test_what_the_network_cannot_cause_stays_as_it_is(result: CheckResult) -> No
 def test_many_that_fail_at_once_ask_the_canary_once() -> None:
     clock = Clock()
     with HostileServer(hang) as canary:
-        vantage = Vantage([("127.0.0.1", canary.port)], resolve_here, monotonic=clock)
+        vantage = Vantage([HostPort("127.0.0.1", canary.port)], resolve_here, monotonic=clock)
         for _ in range(20):
             vantage.judge(make_result(Outcome.CONNECT_ERROR))
         wait_until(lambda: canary.connections == 1)
@@ -108,7 +109,7 @@ def test_however_many_canaries_are_silent_asking_them_is_bounded() -> None:
         clock.time += timeout
         raise TimeoutError
 
-    vantage = Vantage([(f"kafka{n}.example", 9092) for n in range(20)], resolve, monotonic=clock)
+    vantage = Vantage([HostPort(f"kafka{n}.example", 9092) for n in range(20)], resolve, monotonic=clock)
     before = clock.time
     assert vantage.judge(make_result(Outcome.CONNECT_ERROR)).outcome is Outcome.AGENT_ERROR
     assert clock.time - before == 3
@@ -144,7 +145,11 @@ OF_NAMES = [
 @pytest.mark.parametrize("result", OF_NAMES, ids=lambda result: str(result.outcome))
 def test_a_name_without_an_answer_is_ours_while_only_addresses_answer(result: CheckResult) -> None:
     with HostileServer(hang) as canary:
-        canaries = [("127.0.0.1", canary.port), ("localhost", canary.port), ("kafka.example", canary.port)]
+        canaries = [
+            HostPort("127.0.0.1", canary.port),
+            HostPort("localhost", canary.port),
+            HostPort("kafka.example", canary.port),
+        ]
         vantage = Vantage(canaries, no_answer, lambda _: True)
         vantage.judge(make_result(Outcome.UP, "192.0.2.1", http_status=200, phases=Phases(dns=0, connect=0.1)))
         vantage.judge(make_result(Outcome.UP, "[2001:db8::1]", http_status=200, phases=Phases(dns=0, connect=0.1)))
@@ -161,7 +166,7 @@ def test_a_name_without_an_answer_is_ours_while_only_addresses_answer(result: Ch
 def test_a_name_without_an_answer_is_the_sites_while_another_name_resolves(result: CheckResult) -> None:
     clock = Clock()
     with HostileServer(hang) as canary:
-        vantage = Vantage([("127.0.0.1", canary.port)], no_answer, lambda _: True, clock)
+        vantage = Vantage([HostPort("127.0.0.1", canary.port)], no_answer, lambda _: True, clock)
         vantage.judge(make_result(Outcome.CONNECT_ERROR, "b.example", phases=Phases(dns=0.1, connect=1)))
         clock.time += 59
         assert vantage.judge(result) is result
@@ -174,12 +179,17 @@ def test_a_name_without_an_answer_is_the_sites_while_a_canarys_name_resolves() -
         return resolve_here("127.0.0.1", port, timeout)
 
     with HostileServer(hang) as canary:
-        for canaries in [("kafka.example", canary.port)], [("127.0.0.1", canary.port), ("kafka.example", 1)]:
+        for canaries in (
+            [HostPort("kafka.example", canary.port)],
+            [HostPort("127.0.0.1", canary.port), HostPort("kafka.example", 1)],
+        ):
             assert Vantage(canaries, resolve, lambda _: True).judge(OF_NAMES[0]) is OF_NAMES[0]
 
 
 def test_that_there_is_no_such_name_is_an_answer_and_the_sites() -> None:
     with HostileServer(hang) as canary:
-        assert Vantage([("127.0.0.1", canary.port)], no_answer, lambda _: False).judge(OF_NAMES[0]) is OF_NAMES[0]
+        assert (
+            Vantage([HostPort("127.0.0.1", canary.port)], no_answer, lambda _: False).judge(OF_NAMES[0]) is OF_NAMES[0]
+        )
     # But from a vantage that reaches nobody it may be what a router says that has lost its line.
     assert Vantage([DEAD], no_answer, lambda _: False).judge(OF_NAMES[0]).outcome is Outcome.AGENT_ERROR

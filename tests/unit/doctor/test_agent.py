@@ -11,7 +11,7 @@ from webmon.daemon.listener import Listener
 from webmon.daemon.metrics import counter, gauge
 from webmon.doctor import agent
 from webmon.doctor.finding import Finding
-from webmon.settings import Monitoring
+from webmon.settings import HostPort, Monitoring
 
 
 class Service(Collector):
@@ -21,7 +21,7 @@ class Service(Collector):
         self.values = {"webmon_last_acknowledgement_age_seconds": 3.0, "webmon_outbox_results": 7.0}
         self.dropped = 0.0
         self.healthy = True
-        self.listener = Listener("127.0.0.1", 0, self, lambda: self.healthy)
+        self.listener = Listener(HostPort("127.0.0.1", 0), self, lambda: self.healthy)
 
     def collect(self) -> Iterable[Metric]:
         yield from (gauge(name, "x", value) for name, value in self.values.items())
