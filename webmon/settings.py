@@ -116,6 +116,17 @@ _SECS = "a number of seconds above 0"
 _COUNT = "a whole number above 0"
 
 
+def _authority_fault(path: Path | None) -> str | None:
+    """Say what is wrong with a file of authorities that can be read."""
+    if path is None:
+        return None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError:  # ssl.SSLError is one
+        return f"{path} holds no PEM certificate; right would be {_A_FILE}"
+    return None
+
+
 class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
     readable: ClassVar[tuple[str, ...]] = ()
@@ -175,11 +186,9 @@ class Kafka(_Group):
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Tell when certificate and key do not fit, or a file is not PEM."""
+        if fault := _authority_fault(self.ca_certificate):
+            yield "KAFKA_CA_CERTIFICATE", fault
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        try:
-            context.load_verify_locations(self.ca_certificate)
-        except (ssl.SSLError, OSError):
-            yield "KAFKA_CA_CERTIFICATE", f"{self.ca_certificate} holds no PEM certificate"
         try:
             # An empty password, so that an encrypted key fails here and nobody is asked for one on a terminal.
             context.load_cert_chain(self.access_certificate, self.access_key, password="")
@@ -265,13 +274,15 @@ class Monitoring(_Group):
     )
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """Tell when a check may outlast its interval."""
+        """Tell when a check may outlast its interval, or the authorities are not PEM."""
         if self.timeout > self.retry_secs:
             yield (
                 "MONITORING_TIMEOUT_SECS",
                 f"is {self.timeout:g}, longer than MONITORING_RETRY_SECS ({self.retry_secs:g}); "
                 "right would be at most that",
             )
+        if fault := _authority_fault(self.ca_certificates):
+            yield "MONITORING_CA_CERTIFICATES", fault
 
     @property
     def timeout(self) -> float:
@@ -318,12 +329,14 @@ class Postgres(_Group):
     )
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """Tell when the server's certificate can't be verified for want of an authority."""
+        """Tell when the server's certificate can't be verified for want of an authority, or its file is not PEM."""
         if self.ssl in ("verify-ca", "verify-full") and self.ca_certificate is None:
             yield (
                 "POSTGRES_CA_CERTIFICATE",
                 f"is missing, but POSTGRES_SSL is {self.ssl}; right would be {_A_FILE}",
             )
+        if fault := _authority_fault(self.ca_certificate):
+            yield "POSTGRES_CA_CERTIFICATE", fault
 
 
 class Sink(_Group):
@@ -503,15 +516,29 @@ def _load_group(group: type[_Group], source: Source, faults: list[str]) -> _Grou
             variable = str(fault["loc"][0])
             faults.append(_describe(variable, by_alias[variable][1], source, missing=fault["type"] == "missing"))
         return None
-    for variable, (name, _) in by_alias.items():
-        path = getattr(loaded, name)
-        if name in group.readable and path is not None:
-            fault_text = _file_fault(path, private=name in group.private)
-            if fault_text:
-                faults.append(f"{source.place(variable)}: {variable}: {fault_text}")
-    if len(faults) == before:
-        faults.extend(f"{source.place(variable)}: {variable}: {text}" for variable, text in loaded.faults())
+    faults.extend(f"{source.place(variable)}: {variable}: {text}" for variable, text in _faults(loaded))
     return loaded if len(faults) == before else None
+
+
+def check_files(settings: AgentSettings) -> None:
+    """Look anew at the files that settings name, as at the start.
+
+    Raises:
+        UserError: a line for each that cannot be used.
+    """
+    found = [fault for group in (settings.kafka, settings.monitoring) for fault in _faults(group)]
+    if found:
+        raise UserError(*(f"{variable}: {text}" for variable, text in found))
+
+
+def _faults(group: _Group) -> Iterator[tuple[str, str]]:
+    """Tell what is wrong with the files of a group: (variable, message); where all can be read, with all of it."""
+    unreadable = []
+    for name, field in type(group).model_fields.items():
+        path = getattr(group, name)
+        if name in group.readable and path is not None and (text := _file_fault(path, private=name in group.private)):
+            unreadable.append((str(field.alias), text))
+    yield from unreadable or group.faults()
 
 
 def _describe(variable: str, field: FieldInfo, source: Source, *, missing: bool) -> str:

@@ -1,5 +1,6 @@
 """Settings: what an operator sees of a right and of a wrong .env."""
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -232,12 +233,41 @@ def test_a_certificate_that_does_not_fit_its_key_is_told_with_both_files(workspa
     assert faults(AgentSettings, file) == [f"{file}:5: KAFKA_ACCESS_KEY: {key} is not the key of {certificate}"]
 
 
-def test_a_certificate_file_without_a_certificate_is_told(workspace: Path) -> None:
-    (workspace / "ca.pem").write_text("nothing\n")
-    file = write(workspace, AGENT)
-    assert faults(AgentSettings, file) == [
-        f"{file}:3: KAFKA_CA_CERTIFICATE: {workspace / 'ca.pem'} holds no PEM certificate"
-    ]
+@pytest.mark.parametrize(
+    ("kind", "text", "variable"),
+    [
+        (AgentSettings, AGENT, "KAFKA_CA_CERTIFICATE"),
+        (AgentSettings, AGENT + "MONITORING_CA_CERTIFICATES=sites.pem\n", "MONITORING_CA_CERTIFICATES"),
+        (SinkSettings, KAFKA + POSTGRES + "POSTGRES_CA_CERTIFICATE=db.pem\n", "POSTGRES_CA_CERTIFICATE"),
+    ],
+)
+def test_a_file_of_authorities_without_a_certificate_is_told(
+    workspace: Path, kind: type[T], text: str, variable: str
+) -> None:
+    for name in ("sites.pem", "db.pem"):
+        shutil.copy(workspace / "ca.pem", workspace / name)
+    file = write(workspace, text)
+    load(kind, file)
+    [(number, line)] = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.startswith(variable)]
+    broken = workspace / line.rpartition("/")[2].rpartition("=")[2]
+    for content in ("nothing\n", "", "-----BEGIN CERTIFICATE-----\nbm90aGluZw==\n-----END CERTIFICATE-----\n"):
+        broken.write_text(content)
+        assert faults(kind, file) == [
+            f"{file}:{number}: {variable}: {broken} holds no PEM certificate; right would be the path of a readable "
+            "PEM file"
+        ]
+
+
+def test_files_are_looked_at_anew_with_every_fault_of_them(workspace: Path) -> None:
+    loaded = load(AgentSettings, write(workspace, AGENT))
+    settings.check_files(loaded)
+    (workspace / "service.key").chmod(0o644)
+    (workspace / "targets.txt").unlink()
+    with pytest.raises(UserError) as caught:
+        settings.check_files(loaded)
+    key, targets = caught.value.lines
+    assert key.startswith(f"KAFKA_ACCESS_KEY: others may read {workspace}/service.key (mode 0644); right would be 0600")
+    assert targets.startswith(f"MONITORING_TARGETS_PATH: {workspace}/targets.txt: No such file or directory")
 
 
 def test_files_that_are_not_there_are_all_told(workspace: Path) -> None:

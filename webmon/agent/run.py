@@ -24,7 +24,7 @@ from webmon.daemon.listener import Listener, listen
 from webmon.daemon.metrics import age, counter, counters, gauge
 from webmon.daemon.signals import Signals
 from webmon.errors import UserError
-from webmon.settings import AgentSettings, Monitoring
+from webmon.settings import AgentSettings, Monitoring, check_files
 from webmon.targets import file as targets_file
 
 _log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def run(settings: AgentSettings, environment: Environment) -> int:
     status_at = time.monotonic()
     while (came := signals.wait(_TICK_SECS)) in (None, signal.SIGHUP):
         if came == signal.SIGHUP:
-            _reload(agent, settings.monitoring, environment)
+            _reload(agent, settings, environment)
         if agent.tick():
             systemd.notify("WATCHDOG=1")
         if time.monotonic() - status_at >= _STATUS_SECS:
@@ -108,9 +108,16 @@ class Agent:
         )
 
     def use(self, targets: tuple[Target, ...]) -> None:
-        """Check this list from now on."""
+        """Check this list from now on, with what its certificate files hold now.
+
+        Raises:
+            UserError: a file cannot be used; the list before goes on.
+        """
+        try:
+            self._probe.prepare(targets)
+        except OSError as error:  # of a file that was good when it was looked at, a moment ago
+            raise UserError(f"MONITORING_CA_CERTIFICATES, or tls of a target: a file can't be used: {error}") from error
         self._targets = targets
-        self._probe.prepare(targets)
         self._metrics.use(target.name for target in targets)
         self._workers.replace_targets(targets)
         # Every thread may wait for a lookup, and as many again may hang that were left behind.
@@ -204,15 +211,17 @@ class Agent:
         self._metrics.note(result)
 
 
-def _reload(agent: Agent, monitoring: Monitoring, environment: Environment) -> None:
+def _reload(agent: Agent, settings: AgentSettings, environment: Environment) -> None:
+    """Take the files that the settings name anew, or none of them where one has a fault."""
     # MONOTONIC_USEC tells systemd which reload this answers (Type=notify-reload).
     systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
     try:
-        agent.use(_load_targets(monitoring, environment))
+        check_files(settings)
+        agent.use(_load_targets(settings.monitoring, environment))
     except UserError as error:
         for line in error.lines:
             _log.error("%s", line)
-        _log.error("the targets file has faults: the old list goes on")
+        _log.error("the reload is refused for that: the old list goes on, with the old certificates")
     systemd.notify("READY=1", f"STATUS={agent.status()}")
 
 

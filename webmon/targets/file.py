@@ -352,7 +352,8 @@ class _Reader:
                 tls_context(authorities=(tls.ca,))
             except OSError as error:
                 where = self._document.line((*path, "tls", "ca"))
-                self._fault(where, f"{who}: tls.ca is {model.ca!r}: {why_no_authority(error)}")
+                why = f"{why_no_authority(error)}; right would be a readable PEM file"
+                self._fault(where, f"{who}: tls.ca is {model.ca!r}: {why}")
         if tls.certificate is None:
             if tls.key is not None:
                 self._fault(

@@ -73,6 +73,41 @@ def test_a_users_mistakes_are_a_line_each_and_status_2(agent: AgentProcess) -> N
     assert url.startswith(f"webmon: {agent.workspace}/targets.txt:1: 'nonsense': url is 'nonsense': right would be")
 
 
+def test_a_reload_refuses_any_file_with_a_fault_and_all_goes_on_as_before(agent: AgentProcess) -> None:
+    workspace = agent.workspace
+    for name in ("sites.pem", "own.pem"):
+        (workspace / name).write_bytes((workspace / "ca.pem").read_bytes())
+    with HostileServer(page(b"hi")) as server:
+        (workspace / "targets.yml").write_text(f"targets: [{{url: '{server.url}', tls: {{ca: own.pem}}}}]\n")
+        agent.configure(MONITORING_TARGETS_PATH="targets.yml", MONITORING_CA_CERTIFICATES="sites.pem")
+        agent.start()
+        wait_until(lambda: "READY=1" in agent.heard(), "READY")
+
+        def refused(name: str) -> str:
+            """Break a file and reload; give what the agent says."""
+            before, file = len(agent.log.read_text()), workspace / name
+            held = file.read_bytes()
+            file.write_text("nothing\n")
+            agent.send(signal.SIGHUP)
+            wait_until(lambda: "the reload is refused" in agent.log.read_text()[before:], "a refusal")
+            file.write_bytes(held)
+            return agent.log.read_text()[before:]
+
+        no_pem = "holds no PEM certificate; right would be"
+        assert f"MONITORING_CA_CERTIFICATES: {workspace}/sites.pem {no_pem}" in refused("sites.pem")
+        assert f"tls.ca is 'own.pem': {no_pem}" in refused("own.pem")
+        assert f"KAFKA_CA_CERTIFICATE: {workspace}/ca.pem {no_pem}" in refused("ca.pem")
+        assert f"KAFKA_ACCESS_CERTIFICATE: {workspace}/cert.pem and {workspace}/key.pem can't be used" in refused(
+            "key.pem"
+        )
+        assert f"{workspace}/targets.yml:1: " in refused("targets.yml")
+        count = len(agent.results())
+        wait_until(lambda: len(agent.results()) > count, "a result after all of that")
+        agent.send(signal.SIGTERM)
+        assert agent.wait(20) == 0
+    assert "Traceback" not in agent.log.read_text()
+
+
 def test_a_secret_of_the_env_file_reaches_the_site_and_nothing_else_and_a_reload_reads_it_anew(
     agent: AgentProcess,
 ) -> None:

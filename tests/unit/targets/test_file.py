@@ -273,7 +273,7 @@ BAD_TARGETS = {
     "words, each value in quotes",
     "{url: 'http://a/', tls: {verify: 'no'}}": "target 'http://a/': tls.verify is 'no'; right would be true or false",
     "{url: 'http://a/', tls: {ca: nowhere.pem}}": "target 'http://a/': tls.ca is 'nowhere.pem': No such file or "
-    "directory",
+    "directory; right would be a readable PEM file",
     "{url: 'http://a/', expect: 5}": "target 'http://a/': expect is 5; right would be a mapping with status, body, "
     "body_not, headers, headers_not, max_response_time, certificate_days",
     "{url: 'http://a/', method: get}": "target 'http://a/': method is 'get'; right would be GET, HEAD, POST, PUT, "
@@ -473,7 +473,9 @@ def test_an_authority_of_a_target_stands_beside_the_file(tmp_path: Path) -> None
     path = write(tmp_path, "targets:\n- {url: 'https://a/', tls: {ca: ca.pem}}\n")
     assert load(path)[0].tls.ca == tmp_path / "ca.pem"
     (tmp_path / "ca.pem").write_text("nothing")
-    assert faults(path) == ["2: target 'https://a/': tls.ca is 'ca.pem': holds no PEM certificate"]
+    assert faults(path) == [
+        "2: target 'https://a/': tls.ca is 'ca.pem': holds no PEM certificate; right would be a readable PEM file"
+    ]
 
 
 def test_a_copy_is_checked_as_if_it_stood_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -486,7 +488,8 @@ def test_a_copy_is_checked_as_if_it_stood_elsewhere(tmp_path: Path, capsys: pyte
     write(tmp_path, "targets:\n- {url: 'https://a/', tls: {ca: b.pem}}\n", "tmp8x2k")
     assert cli.main(["targets", "check", str(copy), "--as", str(place)]) == 2
     assert capsys.readouterr().err == (
-        f"webmon: {place}:2: target 'https://a/': tls.ca is 'b.pem': No such file or directory\n"
+        f"webmon: {place}:2: target 'https://a/': tls.ca is 'b.pem': No such file or directory; "
+        "right would be a readable PEM file\n"
     )
 
 
