@@ -13,7 +13,7 @@ from webmon.agent.outbox import Outbox
 from webmon.agent.publisher import Publisher
 from webmon.agent.schedule import PAUSE, SECOND, Due, Schedule
 from webmon.agent.shard import mine
-from webmon.agent.vantage import Vantage
+from webmon.agent.vantage import Vantage, asked_host
 from webmon.agent.workers import Workers
 from webmon.check.probe import Probe, utc_now
 from webmon.check.resolver import Resolver
@@ -87,7 +87,7 @@ class Agent:
         canaries = monitoring.canaries or settings.kafka.brokers
         self._vantage = Vantage(canaries, self._resolver, self._resolver.is_silent)
         authorities = (monitoring.ca_certificates,) if monitoring.ca_certificates else ()
-        self._probe = Probe(agent=monitoring.vantage, resolve=self._resolver, authorities=authorities)
+        self._probe = Probe(agent=monitoring.vantage, resolve=self._vantage.resolve, authorities=authorities)
         self._schedule = Schedule(monitoring.vantage)
         self._workers = Workers(self._schedule, self._check)
         self._targets = targets
@@ -103,6 +103,7 @@ class Agent:
         self._publisher.start()
         self.use(self._targets)
         self._workers.start()
+        self._vantage.tell_local_canaries()
         self._listener = listen(
             self._metrics_address, "MONITORING_METRICS_ADDRESS", self._metrics, lambda: not self.faults(), self._said
         )
@@ -206,7 +207,7 @@ class Agent:
         _log.info("stopped; %d results wait in the outbox for the next start", waiting)
 
     def _check(self, due: Due) -> None:
-        result = self._vantage.judge(self._probe.check(due.target, due.scheduled_at))
+        result = self._vantage.judge(self._probe.check(due.target, due.scheduled_at), asked_host(due.target))
         self._outbox.put(result.target.encode(), encode(result))
         self._metrics.note(result)
 

@@ -1,12 +1,14 @@
 """Whether this vantage is connected, so that its own outage is never told as that of the sites.
 
 A failure of the network kind counts against the site only when a target on another host answered within the last
-interval, or a canary accepts a connection now.
+interval, or a canary accepts a connection now. What answers from this very host says nothing of the way out, nor does
+what came through a proxy, which may answer by itself. A target on this very host needs no way out: its failures are
+its own.
 
 Where a name could not be resolved that is not enough, for a resolver may be dead while every way is open. It counts
 only when the resolver is known to work: it answered about this very name (that there is none is an answer; a timeout or
-"try again" is not), or another name became an address within the last interval, or a canary's name does now. So where
-all canaries are addresses, a name for which no answer came, alone in the list, is an agent_error.
+"try again" is not), or another name became an address elsewhere within the last interval, or a canary's name does now.
+So where all canaries are addresses, a name for which no answer came, alone in the list, is an agent_error.
 """
 
 import ipaddress
@@ -20,8 +22,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from webmon.agent.own_address import is_own
 from webmon.check.result import ERROR_LIMIT, CheckResult, Outcome
-from webmon.check.transport import OwnFaultError, Resolve, SocketAddress
+from webmon.check.target import Target
+from webmon.check.transport import Addresses, OwnFaultError, Resolve, SocketAddress
 from webmon.settings import HostPort
 
 CANARY_SECS: Final = 2.0
@@ -32,14 +36,14 @@ _FRESH_SECS: Final = 1.0
 """How long a canary's answer is good for: many checks that fail at once ask once."""
 _TELL_SECS: Final = 60.0
 """How often faults of our own are logged."""
+_MOST_OWN_NAMES: Final = 1000
+"""That are remembered: redirects bring ever new ones."""
 
 _log = logging.getLogger(__name__)
 
 
 def is_network_kind(result: CheckResult) -> bool:
-    """Tell whether a failure may come from this side of the network: no host answered in the whole check."""
-    if result.redirects:
-        return False
+    """Tell whether the failure of a check in which no host answered may come from this side of the network."""
     if result.outcome is Outcome.TIMEOUT:
         return result.remote_ip is None
     return result.outcome in (Outcome.DNS_ERROR, Outcome.CONNECT_ERROR)
@@ -50,9 +54,18 @@ def is_of_names(result: CheckResult) -> bool:
     return result.outcome is Outcome.DNS_ERROR or (result.outcome is Outcome.TIMEOUT and result.phases.connect is None)
 
 
+def asked_host(target: Target) -> str:
+    """Give the host that a check of a target connects to: its proxy's where it has one."""
+    return target.proxy.host if target.proxy else urlsplit(str(target.request.url)).hostname or ""
+
+
+def _is_localhost(host: str) -> bool:
+    return f".{host.rstrip('.')}".endswith(".localhost")
+
+
 def _is_name(host: str) -> bool:
     """Tell whether a host is asked of the resolver; localhost and addresses are not."""
-    if host == "localhost" or host.endswith(".localhost"):
+    if _is_localhost(host):
         return False
     try:
         ipaddress.ip_address(host.partition("%")[0])
@@ -90,21 +103,26 @@ class Vantage:
         resolve: Resolve,
         is_silent: Callable[[str], bool] = lambda _: False,
         monotonic: Callable[[], float] = time.monotonic,
+        is_own: Callable[[str], bool] = is_own,
     ) -> None:
         """Take what is asked whether there is a way.
 
         Args:
             canaries: where each listens.
-            resolve: how their names become addresses.
+            resolve: how names become addresses.
             is_silent: whether the last lookup of a name got no answer at all.
             monotonic: the clock.
+            is_own: whether an address is one of this host.
         """
         self._canaries = canaries
         self._resolve = resolve
         self._monotonic = monotonic
         self._is_silent = is_silent
+        self._is_own = is_own
         self._answers = _Signs()
         self._names = _Signs()
+        self._own_names: set[str] = set()
+        """Names that are this host's, as they were looked up last."""
         self._lock = threading.Lock()
         self._own_faults = 0
         self._own_faults_told = float("-inf")
@@ -112,20 +130,56 @@ class Vantage:
         self._canary_asked = float("-inf")
         self._canary_alive = self._canary_named = False
 
-    def judge(self, result: CheckResult) -> CheckResult:
-        """Give the result, or an agent_error in its place where the failure may be ours."""
-        host = urlsplit(result.url).hostname or ""
+    def tell_local_canaries(self) -> None:
+        """Log that no canary can tell anything, where every one is on this very host."""
+        end = self._monotonic() + ASK_SECS
+        if all(self._is_local(canary, end) for canary in self._canaries):
+            _log.warning(
+                "every canary (%(canaries)s) is on this very host, so none shows whether this vantage is connected: "
+                "right would be hosts elsewhere in MONITORING_CANARIES (default: the brokers)",
+                {"canaries": ", ".join(map(str, self._canaries))},
+            )
+
+    def resolve(self, host: str, port: int, timeout: float) -> Addresses:
+        """Resolve a name for a check (see webmon.check.transport.Resolve), and note that the resolver answers."""
+        addresses = self._resolve(host, port, timeout)
+        if _is_name(host):
+            if all(self._is_own(address[0]) for _, address in addresses):
+                if len(self._own_names) >= _MOST_OWN_NAMES:
+                    self._own_names.clear()
+                self._own_names.add(host)
+            else:
+                self._own_names.discard(host)
+                self._names.note(host, self._monotonic())
+        return addresses
+
+    def judge(self, result: CheckResult, host: str) -> CheckResult:
+        """Give the result, or an agent_error in its place where the failure may be ours.
+
+        Args:
+            result: what a check found.
+            host: whom it connected to (`asked_host`).
+        """
         now = self._monotonic()
-        if result.phases.connect is not None and _is_name(host):
-            self._names.note(host, now)
         if result.http_status is not None:
-            self._answers.note(host, now)
-        elif is_network_kind(result) and (why := self._cut_off(result, host, now - result.interval)) is not None:
+            if result.remote_ip is not None and not self._is_own(result.remote_ip):
+                self._answers.note(host, now)
+        elif (
+            is_network_kind(result)
+            and (is_of_names(result) or not self._is_here(host))
+            and (why := self._cut_off(result, host, now - result.interval)) is not None
+        ):
             error = f"vantage cut off: {why} ({result.outcome}: {result.error})"
             result = msgspec.structs.replace(result, outcome=Outcome.AGENT_ERROR, error=error[:ERROR_LIMIT])
         if result.outcome is Outcome.AGENT_ERROR:
             self._note_own_fault(result, now)
         return result
+
+    def _is_here(self, host: str) -> bool:
+        """Tell whether a host is this one, as far as is known."""
+        if _is_name(host):
+            return host in self._own_names
+        return _is_localhost(host) or self._is_own(host)
 
     def _note_own_fault(self, result: CheckResult, now: float) -> None:
         with self._lock:
@@ -167,11 +221,21 @@ class Vantage:
         if self._canary_alive and (self._canary_named or not _is_name(host)):
             return  # nothing more to learn of it
         try:
-            addresses = self._resolve(host, port, self._left(end))
-            self._canary_named |= _is_name(host)
-            self._canary_alive = self._canary_alive or any(self._accepts(*address, end) for address in addresses)
+            elsewhere = self._elsewhere(host, port, end)
         except (OSError, OwnFaultError):
             return
+        self._canary_named |= _is_name(host) and bool(elsewhere)
+        self._canary_alive = self._canary_alive or any(self._accepts(*address, end) for address in elsewhere)
+
+    def _is_local(self, canary: HostPort, end: float) -> bool:
+        try:
+            return not self._elsewhere(*canary, end)
+        except (OSError, OwnFaultError):
+            return False
+
+    def _elsewhere(self, host: str, port: int, end: float) -> Addresses:
+        """Give the addresses of a canary that are not this host's."""
+        return [found for found in self._resolve(host, port, self._left(end)) if not self._is_own(found[1][0])]
 
     def _accepts(self, family: socket.AddressFamily, address: SocketAddress, end: float) -> bool:
         try:

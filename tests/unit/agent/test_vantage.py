@@ -1,16 +1,21 @@
 """Whose fault it is: a site's, or the way from here."""
 
 import socket
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.hostile import HostileServer, hang
 from tests.waiting import wait_until
-from webmon.agent.vantage import Vantage
+from webmon.agent import vantage as vantage_module
+from webmon.agent.vantage import asked_host
 from webmon.check.result import CheckResult, Outcome, Phases
-from webmon.check.transport import Addresses, resolve_here
+from webmon.check.target import Proxy, Target
+from webmon.check.transport import Addresses, Resolve, resolve_here
 from webmon.settings import HostPort
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -32,12 +37,37 @@ def make_result(outcome: Outcome, host: str = "a", **more: Any) -> CheckResult:
     )  # fmt: skip
 
 
+THERE, HERE = "127.0.0.1", "127.0.0.2"
+"""Another host, and this one, as the tests have them."""
+
+
+class Vantage(vantage_module.Vantage):
+    """A vantage that is on HERE."""
+
+    def __init__(
+        self,
+        canaries: Sequence[HostPort],
+        resolve: Resolve = resolve_here,
+        is_silent: Callable[[str], bool] = lambda _: False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(canaries, resolve, is_silent, monotonic, lambda ip: ip == HERE)
+
+    def judge(self, result: CheckResult, host: str | None = None) -> CheckResult:
+        """Judge what a check of a target without a proxy found."""
+        return super().judge(result, host or urlsplit(result.url).hostname or "")
+
+    def answered(self, host: str, outcome: Outcome = Outcome.UP, remote_ip: str | None = "192.0.2.7") -> None:
+        """Judge a check in which a host answered."""
+        self.judge(make_result(outcome, host, http_status=500, remote_ip=remote_ip))
+
+
 NETWORK_KIND = [Outcome.DNS_ERROR, Outcome.CONNECT_ERROR, Outcome.TIMEOUT]
 
 
 @pytest.mark.parametrize("outcome", NETWORK_KIND)
 def test_a_failure_of_the_network_is_ours_while_nothing_answers(outcome: Outcome) -> None:
-    judged = Vantage([DEAD], resolve_here).judge(make_result(outcome))
+    judged = Vantage([DEAD]).judge(make_result(outcome))
     assert judged.outcome is Outcome.AGENT_ERROR
     assert judged.error == f"vantage cut off: no other host and no canary answers ({outcome.value}: why)"
 
@@ -46,13 +76,13 @@ def test_a_failure_of_the_network_is_ours_while_nothing_answers(outcome: Outcome
 def test_it_is_the_sites_while_a_canary_accepts(outcome: Outcome) -> None:
     with HostileServer(hang) as canary:
         result = make_result(outcome)
-        assert Vantage([DEAD, HostPort("localhost", canary.port)], resolve_here).judge(result) is result
+        assert Vantage([DEAD, HostPort("localhost", canary.port)]).judge(result) is result
 
 
 def test_it_is_the_sites_while_another_host_answers() -> None:
     clock = Clock()
-    vantage = Vantage([DEAD], resolve_here, monotonic=clock)
-    vantage.judge(make_result(Outcome.STATUS_MISMATCH, "b", http_status=500))
+    vantage = Vantage([DEAD], monotonic=clock)
+    vantage.answered("b", Outcome.STATUS_MISMATCH)
     clock.time += 59
     assert vantage.judge(make_result(Outcome.CONNECT_ERROR, "a")).outcome is Outcome.CONNECT_ERROR
     clock.time += 2
@@ -60,15 +90,15 @@ def test_it_is_the_sites_while_another_host_answers() -> None:
 
 
 def test_an_answer_of_the_same_host_says_nothing_of_the_way() -> None:
-    vantage = Vantage([DEAD], resolve_here, monotonic=Clock())
-    vantage.judge(make_result(Outcome.UP, "a", http_status=200))
+    vantage = Vantage([DEAD], monotonic=Clock())
+    vantage.answered("a")
     assert vantage.judge(make_result(Outcome.CONNECT_ERROR, "a")).outcome is Outcome.AGENT_ERROR
 
 
 def test_the_other_host_is_remembered_behind_many_answers_of_this_one() -> None:
-    vantage = Vantage([DEAD], resolve_here, monotonic=Clock())
+    vantage = Vantage([DEAD], monotonic=Clock())
     for host in ("b", "a", "a", "a"):
-        vantage.judge(make_result(Outcome.UP, host, http_status=200))
+        vantage.answered(host)
     assert vantage.judge(make_result(Outcome.CONNECT_ERROR, "a")).outcome is Outcome.CONNECT_ERROR
 
 
@@ -85,13 +115,13 @@ def test_the_other_host_is_remembered_behind_many_answers_of_this_one() -> None:
     ids=lambda result: str(result.outcome),
 )
 def test_what_the_network_cannot_cause_stays_as_it_is(result: CheckResult) -> None:
-    assert Vantage([DEAD], resolve_here).judge(result) is result
+    assert Vantage([DEAD]).judge(result) is result
 
 
 def test_many_that_fail_at_once_ask_the_canary_once() -> None:
     clock = Clock()
     with HostileServer(hang) as canary:
-        vantage = Vantage([HostPort("127.0.0.1", canary.port)], resolve_here, monotonic=clock)
+        vantage = Vantage([HostPort(THERE, canary.port)], resolve_here, monotonic=clock)
         for _ in range(20):
             vantage.judge(make_result(Outcome.CONNECT_ERROR))
         wait_until(lambda: canary.connections == 1)
@@ -118,7 +148,7 @@ def test_however_many_canaries_are_silent_asking_them_is_bounded() -> None:
 
 def test_our_own_faults_are_logged_once_a_minute_with_their_number(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
-    vantage = Vantage([DEAD], resolve_here, monotonic=clock)
+    vantage = Vantage([DEAD], monotonic=clock)
     for _ in range(5):
         vantage.judge(make_result(Outcome.AGENT_ERROR))
     clock.time += 61
@@ -136,6 +166,16 @@ def no_answer(host: str, port: int, timeout: float) -> Addresses:
     return resolve_here(host, port, timeout)
 
 
+def there(host: str, port: int, timeout: float) -> Addresses:
+    """Resolve every name to another host."""
+    return resolve_here(THERE, port, timeout)
+
+
+def here(host: str, port: int, timeout: float) -> Addresses:
+    """Resolve every name to this host, as /etc/hosts does for its own."""
+    return resolve_here(HERE, port, timeout)
+
+
 OF_NAMES = [
     make_result(Outcome.DNS_ERROR, "a.example"),
     make_result(Outcome.TIMEOUT, "a.example", phases=Phases(dns=1)),
@@ -146,14 +186,13 @@ OF_NAMES = [
 def test_a_name_without_an_answer_is_ours_while_only_addresses_answer(result: CheckResult) -> None:
     with HostileServer(hang) as canary:
         canaries = [
-            HostPort("127.0.0.1", canary.port),
+            HostPort(THERE, canary.port),
             HostPort("localhost", canary.port),
             HostPort("kafka.example", canary.port),
         ]
         vantage = Vantage(canaries, no_answer, lambda _: True)
-        vantage.judge(make_result(Outcome.UP, "192.0.2.1", http_status=200, phases=Phases(dns=0, connect=0.1)))
-        vantage.judge(make_result(Outcome.UP, "[2001:db8::1]", http_status=200, phases=Phases(dns=0, connect=0.1)))
-        vantage.judge(make_result(Outcome.UP, "localhost", http_status=200, phases=Phases(dns=0, connect=0.1)))
+        for host in ("192.0.2.1", "2001:db8::1", "localhost"):
+            vantage.resolve(host, 80, 1)
         judged = vantage.judge(result)
         assert judged.outcome is Outcome.AGENT_ERROR
         assert judged.error == f"vantage cut off: its resolver answers for no name ({result.outcome.value}: why)"
@@ -166,8 +205,8 @@ def test_a_name_without_an_answer_is_ours_while_only_addresses_answer(result: Ch
 def test_a_name_without_an_answer_is_the_sites_while_another_name_resolves(result: CheckResult) -> None:
     clock = Clock()
     with HostileServer(hang) as canary:
-        vantage = Vantage([HostPort("127.0.0.1", canary.port)], no_answer, lambda _: True, clock)
-        vantage.judge(make_result(Outcome.CONNECT_ERROR, "b.example", phases=Phases(dns=0.1, connect=1)))
+        vantage = Vantage([HostPort(THERE, canary.port)], there, lambda _: True, clock)
+        vantage.resolve("b.example", 80, 1)
         clock.time += 59
         assert vantage.judge(result) is result
         clock.time += 2
@@ -175,21 +214,83 @@ def test_a_name_without_an_answer_is_the_sites_while_another_name_resolves(resul
 
 
 def test_a_name_without_an_answer_is_the_sites_while_a_canarys_name_resolves() -> None:
-    def resolve(host: str, port: int, timeout: float) -> Addresses:
-        return resolve_here("127.0.0.1", port, timeout)
-
     with HostileServer(hang) as canary:
         for canaries in (
             [HostPort("kafka.example", canary.port)],
-            [HostPort("127.0.0.1", canary.port), HostPort("kafka.example", 1)],
+            [HostPort(THERE, canary.port), HostPort("kafka.example", 1)],
         ):
-            assert Vantage(canaries, resolve, lambda _: True).judge(OF_NAMES[0]) is OF_NAMES[0]
+            assert Vantage(canaries, there, lambda _: True).judge(OF_NAMES[0]) is OF_NAMES[0]
 
 
 def test_that_there_is_no_such_name_is_an_answer_and_the_sites() -> None:
     with HostileServer(hang) as canary:
-        assert (
-            Vantage([HostPort("127.0.0.1", canary.port)], no_answer, lambda _: False).judge(OF_NAMES[0]) is OF_NAMES[0]
-        )
+        assert Vantage([HostPort(THERE, canary.port)], no_answer, lambda _: False).judge(OF_NAMES[0]) is OF_NAMES[0]
     # But from a vantage that reaches nobody it may be what a router says that has lost its line.
     assert Vantage([DEAD], no_answer, lambda _: False).judge(OF_NAMES[0]).outcome is Outcome.AGENT_ERROR
+
+
+@pytest.mark.parametrize("ip", [HERE, None], ids=["this host", "a proxy"])
+def test_what_answered_on_this_very_host_or_through_a_proxy_says_nothing_of_the_way(ip: str | None) -> None:
+    vantage = Vantage([DEAD], monotonic=Clock())
+    vantage.answered("b", remote_ip=ip)
+    assert vantage.judge(make_result(Outcome.CONNECT_ERROR, "a")).outcome is Outcome.AGENT_ERROR
+    vantage.answered("c")
+    assert vantage.judge(make_result(Outcome.CONNECT_ERROR, "a")).outcome is Outcome.CONNECT_ERROR
+
+
+def test_a_canary_on_this_very_host_says_nothing_of_the_way() -> None:
+    with HostileServer(hang, address=HERE) as canary:
+        for resolve, host in ((resolve_here, HERE), (here, "myself.example")):
+            vantage = Vantage([HostPort(host, canary.port)], resolve, lambda _: True)
+            assert vantage.judge(make_result(Outcome.CONNECT_ERROR)).outcome is Outcome.AGENT_ERROR
+            assert vantage.judge(OF_NAMES[0]).outcome is Outcome.AGENT_ERROR
+        assert canary.connections == 0
+
+
+@pytest.mark.parametrize("host", ["localhost", "shop.localhost", "localhost.", HERE, "myself.example"])
+def test_a_failure_of_a_target_on_this_very_host_is_its_own_for_it_needs_no_way(host: str) -> None:
+    vantage = Vantage([DEAD], here)
+    vantage.resolve(host, 80, 1)
+    result = make_result(Outcome.CONNECT_ERROR, host)
+    assert vantage.judge(result) is result
+
+
+def test_a_name_of_this_very_host_that_does_not_resolve_may_be_ours() -> None:
+    vantage = Vantage([DEAD], here)
+    vantage.resolve("a.example", 80, 1)
+    assert vantage.judge(OF_NAMES[0]).outcome is Outcome.AGENT_ERROR
+
+
+def test_a_name_of_this_very_host_shows_no_resolver_that_works() -> None:
+    with HostileServer(hang) as canary:
+        vantage = Vantage([HostPort(THERE, canary.port)], here, lambda _: True)
+        vantage.resolve("myself.example", 80, 1)
+        assert vantage.judge(OF_NAMES[0]).outcome is Outcome.AGENT_ERROR
+
+
+def test_a_name_that_has_moved_elsewhere_is_no_more_of_this_host() -> None:
+    addresses = [HERE, THERE]
+    vantage = Vantage([], lambda _, port, timeout: resolve_here(addresses.pop(0), port, timeout))
+    for outcome in (Outcome.CONNECT_ERROR, Outcome.AGENT_ERROR):
+        vantage.resolve("a.example", 80, 1)
+        assert vantage.judge(make_result(Outcome.CONNECT_ERROR, "a.example")).outcome is outcome
+
+
+def test_behind_a_proxy_it_is_the_proxys_name_that_must_resolve() -> None:
+    proxied = Target(name="a", url="http://a.example/", interval=60, timeout=1, proxy=Proxy("proxy.example", 3128))
+    assert asked_host(proxied) == "proxy.example"
+    assert asked_host(Target(name="b", url="http://bücher.example/", interval=60, timeout=1)) == "xn--bcher-kva.example"
+    with HostileServer(hang) as canary:
+        vantage = Vantage([HostPort(THERE, canary.port)], no_answer, lambda name: name == "proxy.example")
+        assert vantage.judge(OF_NAMES[0], asked_host(proxied)).outcome is Outcome.AGENT_ERROR
+
+
+def test_that_every_canary_is_on_this_very_host_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    Vantage([HostPort(HERE, 9093), DEAD]).tell_local_canaries()
+    Vantage([HostPort("kafka.example", 9093)], no_answer).tell_local_canaries()
+    assert caplog.messages == []
+    Vantage([HostPort(HERE, 9093), HostPort("myself.example", 9093)], here).tell_local_canaries()
+    assert caplog.messages == [
+        "every canary (127.0.0.2:9093, myself.example:9093) is on this very host, so none shows whether this vantage "
+        "is connected: right would be hosts elsewhere in MONITORING_CANARIES (default: the brokers)"
+    ]
