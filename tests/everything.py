@@ -21,13 +21,8 @@ from tests.lab.steps import BIN, LAB_PROGRAM, TOP, Job, StepError, Steps, say, s
 
 TEST_LAB: Final = {"LAB_NAME": "test"}
 MOLECULE_LAB: Final = {"LAB_NAME": "molecule"}
-PYTEST: Final = (str(BIN / "python"), "-m", "pytest")
+PYTEST: Final = (str(BIN / "python"), "-m", "pytest", "--durations=20")
 DEMO: Final = (str(BIN / "python"), "-m", "tests.lab.demo")
-WAITING: Final = (
-    [f"tests/unit/agent/test_{what}.py" for what in ("run", "metrics", "drain")],
-    [f"tests/unit/agent/test_{what}.py" for what in ("workers", "health", "among_hostile")],
-)
-"""Unit tests that mostly wait for a schedule: beside the others they take no time of their own."""
 BASH: Final = b"#!/usr/bin/env bash"
 
 
@@ -55,12 +50,7 @@ def check(steps: Steps) -> None:
             {"ANSIBLE_HOST_PATTERN_MISMATCH": "warning"},
         ),
         Job("READMEs of the roles", [BIN / "python", "tests/roles_readme.py", "--check"]),
-        *(Job(f"unit tests that wait {n}", [*PYTEST, *files], show=True) for n, files in enumerate(WAITING, 1)),
-        Job(
-            "unit tests",
-            [*PYTEST, "tests/unit", *(f"--ignore={file}" for files in WAITING for file in files)],
-            show=True,
-        ),
+        Job("unit tests", [*PYTEST, "-n", "2", "tests/unit"], show=True),
     )
 
 
@@ -200,12 +190,12 @@ def main() -> int:
             else:
                 everything(steps)
     except StepError:
-        say(f"\nFAILED after {steps.seconds():.0f} s")
+        say(f"\n{steps.table()}\nFAILED after {steps.seconds():.0f} s")
         return 1
     except KeyboardInterrupt:
         say("\nstopped")
         return 130
-    say(f"\nAll passed, {steps.seconds():.0f} s")
+    say(f"\n{steps.table()}\nAll passed, {steps.seconds():.0f} s")
     return 0
 
 

@@ -52,6 +52,8 @@ class Steps:
     lines: int = 40
     number: int = 0
     began: float = field(default_factory=time.monotonic)
+    took: list[tuple[str, float]] = field(default_factory=list)
+    """Steps and their jobs that ended well, and the seconds of each."""
 
     @property
     def logs(self) -> Path:
@@ -65,7 +67,9 @@ class Steps:
         say(f"[{self.number}/{self.total}] {title}")
         start = time.monotonic()
         yield
-        say(f"      {time.monotonic() - start:.1f} s")
+        seconds = time.monotonic() - start
+        self.took.append((f"{self.number} {title}", seconds))
+        say(f"      {seconds:.1f} s")
 
     def run(self, title: str, *jobs: Job) -> list[str]:
         """Run the jobs of a step side by side; give their outputs.
@@ -85,8 +89,9 @@ class Steps:
                 except StepError as error:
                     failed.append(error)
                 else:
-                    shown = outputs[job.name] if job.show else ""
-                    say(f"{shown}      {job.name}: {time.monotonic() - start:.1f} s")
+                    shown, seconds = outputs[job.name] if job.show else "", time.monotonic() - start
+                    self.took.append((f"  {job.name}", seconds))
+                    say(f"{shown}      {job.name}: {seconds:.1f} s")
 
             threads = [threading.Thread(target=one, args=(job,)) for job in jobs]
             for thread in threads:
@@ -115,7 +120,9 @@ class Steps:
             except StepError as error:
                 failed.append(error)
             else:
-                say(f"[{number}/{self.total}] {job.name}: {time.monotonic() - start:.1f} s")
+                seconds = time.monotonic() - start
+                self.took.append((f"{number} {title}", seconds))
+                say(f"[{number}/{self.total}] {job.name}: {seconds:.1f} s")
 
         # Whoever is interrupted does not wait for it.
         thread = threading.Thread(target=work, daemon=True)
@@ -162,6 +169,10 @@ class Steps:
     def seconds(self) -> float:
         """Seconds since the first step."""
         return time.monotonic() - self.began
+
+    def table(self) -> str:
+        """Give a line for each step and job that ended: its seconds, and what it was."""
+        return "\n".join(f"{seconds:8.1f} s  {what}" for what, seconds in self.took)
 
 
 def environment() -> dict[str, str]:
