@@ -201,7 +201,7 @@ def _by_size(workspace: Path, site: Site) -> Iterator[Figure]:
             running[size].agent.send(signal.SIGCONT)
             # Every target has had a result then, which stays in memory, and there was a scrape.
             time.sleep(size / RATE + 10)
-            running[size].metric("webmon_threads")
+            running[size].metric("webmon_checks_running")
             used[size], counted[size] = resident_bytes(running[size].pid) / MB, threads(running[size].pid)
             running[size].rest()
         for pair in range(PAIRS + 1):

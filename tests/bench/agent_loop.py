@@ -5,12 +5,11 @@ says what is checked; nothing is published and no schedule runs.
 """
 
 import sys
-import time
 from pathlib import Path
 
 from webmon import settings
 from webmon.agent.run import Agent
-from webmon.agent.schedule import Due
+from webmon.check.probe import utc_now
 from webmon.check.result import Outcome
 from webmon.targets import file as targets_file
 
@@ -26,10 +25,9 @@ def main(env_file: Path) -> None:
         secrets={},
     )
     agent = Agent(read, (target,))
-    agent._resolver.most = 4
     for line in sys.stdin:
         for _ in range(int(line)):
-            agent._check(Due(target, time.time_ns() // 1000))
+            agent._keep(target, agent._probe.check(target, utc_now()))
         last = agent._metrics._last.get(target.name)
         assert last is None or last.outcome is Outcome.UP, last
         print("done", flush=True)

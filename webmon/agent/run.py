@@ -4,20 +4,21 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from prometheus_client import Metric
 
+from webmon.agent.checks import Checks
 from webmon.agent.metrics import Metrics
 from webmon.agent.outbox import Outbox
 from webmon.agent.publisher import Publisher
-from webmon.agent.schedule import PAUSE, SECOND, Due, Schedule
+from webmon.agent.schedule import PAUSE, SECOND, Schedule
 from webmon.agent.shard import mine
-from webmon.agent.vantage import Vantage, asked_host
-from webmon.agent.workers import Workers
+from webmon.agent.vantage import Vantage, asked_host, is_network_kind
 from webmon.check.probe import Probe, utc_now
-from webmon.check.resolver import Resolver
-from webmon.check.result import UnreadableResultError, decode, encode
+from webmon.check.resolver import Addresses, Resolver, resolve_here
+from webmon.check.result import CheckResult, UnreadableResultError, decode, encode
 from webmon.check.target import Target
 from webmon.daemon import log, systemd, threads
 from webmon.daemon.listener import Listener, listen
@@ -30,6 +31,8 @@ from webmon.targets import file as targets_file
 _log = logging.getLogger(__name__)
 
 _TICK_SECS: Final = 1.0
+_JUDGES: Final = 4
+"""Threads that may wait for canaries."""
 _STATUS_SECS: Final = 5.0
 _CHECKS_STOP_SECS: Final = 10.0
 _PUBLISHER_STOP_SECS: Final = 6.0
@@ -83,13 +86,24 @@ class Agent:
         monitoring = settings.monitoring
         self._outbox = Outbox(monitoring.outbox_path, monitoring.outbox_bytes)
         self._publisher = Publisher(settings.kafka, self._outbox)
-        self._resolver = Resolver(most=0)
+        resolver = Resolver(self._lookup)
         canaries = monitoring.canaries or settings.kafka.brokers
-        self._vantage = Vantage(canaries, self._resolver, self._resolver.is_silent)
+        self._vantage = Vantage(canaries, resolver, resolver.is_silent)
+        self._judges = ThreadPoolExecutor(_JUDGES, thread_name_prefix="canaries")
         authorities = (monitoring.ca_certificates,) if monitoring.ca_certificates else ()
-        self._probe = Probe(agent=monitoring.vantage, resolve=self._vantage.resolve, authorities=authorities)
+        self._probe = Probe(
+            agent=monitoring.vantage,
+            resolve=resolver,
+            authorities=authorities,
+            start=lambda work: threads.Thread("checks", work).start(),
+        )
         self._schedule = Schedule(monitoring.vantage)
-        self._workers = Workers(self._schedule, self._check)
+        self._checks = Checks(
+            self._schedule,
+            self._probe.loop,
+            lambda due, done: self._probe.begin(due.target, due.scheduled_at, done),
+            self._take,
+        )
         self._targets = targets
         self._metrics = Metrics(monitoring.vantage, self._own_metrics)
         self._metrics_address = monitoring.metrics_address
@@ -102,7 +116,6 @@ class Agent:
         """Begin to check and to publish."""
         self._publisher.start()
         self.use(self._targets)
-        self._workers.start()
         self._vantage.tell_local_canaries()
         self._listener = listen(
             self._metrics_address, "MONITORING_METRICS_ADDRESS", self._metrics, lambda: not self.faults(), self._said
@@ -120,15 +133,11 @@ class Agent:
             raise UserError(f"MONITORING_CA_CERTIFICATES, or tls of a target: a file can't be used: {error}") from error
         self._targets = targets
         self._metrics.use(target.name for target in targets)
-        self._workers.replace_targets(targets)
-        # Every thread may wait for a lookup, and as many again may hang that were left behind.
-        self._resolver.most = 2 * self._workers.most + 8
-        why = _why_threads(targets, self._workers.most)
-        _log.info("%(targets)d targets%(threads)s", {"targets": len(targets), "threads": why})
+        self._checks.replace_targets(targets)
+        _log.info("%(targets)d targets", {"targets": len(targets)})
 
     def tick(self) -> bool:
         """Look after the parts, once a second; give whether all of them go on, as far as can be seen from outside."""
-        self._workers.look()
         now = time.monotonic()
         self._ticked, before = now, self._ticked
         if (now - before) * SECOND > PAUSE:
@@ -143,16 +152,15 @@ class Agent:
 
     def faults(self) -> list[str]:
         """Tell, a line each, which part stands still; each begins with the part's name."""
-        return [*self._workers.faults(), *self._outbox.faults(), *self._publisher.faults()]
+        return [*self._checks.faults(), *self._outbox.faults(), *self._publisher.faults()]
 
     def _said(self) -> str:
         return "\n".join(self.faults())
 
     def _own_metrics(self) -> Iterator[Metric]:
         yield gauge("webmon_targets", "Targets of this agent", len(self._targets))
-        yield gauge("webmon_threads", "Threads that check or wait for a check", len(self._workers))
-        yield gauge("webmon_threads_busy", "Checks that run", self._workers.busy())
-        yield gauge("webmon_threads_most", "Threads that there may be", self._workers.most)
+        yield gauge("webmon_checks_running", "Checks that run", len(self._checks))
+        yield counter("webmon_loop_late_seconds_total", "Time for which all checks were held up", self._probe.loop.late)
         yield counter("webmon_slots_kept_total", "Slots of the schedule that were kept", self._schedule.kept)
         yield counter("webmon_slots_missed_total", "Slots that could not be kept", self._schedule.missed)
         yield gauge("webmon_outbox_results", "Results that Kafka has not acknowledged", len(self._outbox))
@@ -197,19 +205,36 @@ class Agent:
         """Start no new check; what is done is on disk when this ends."""
         if self._listener is not None:
             self._listener.close()
-        left = self._workers.stop(_CHECKS_STOP_SECS)
+        left = self._checks.stop(_CHECKS_STOP_SECS)
         if left:
             _log.warning("%d checks still ran and are given up", left)
         self._probe.close()
+        self._judges.shutdown(cancel_futures=False)
         self._publisher.stop(_PUBLISHER_STOP_SECS)
         self._outbox.close(_OUTBOX_STOP_SECS)
         waiting = len(self._outbox) if self._outbox.is_on_disk else 0
         _log.info("stopped; %d results wait in the outbox for the next start", waiting)
 
-    def _check(self, due: Due) -> None:
-        result = self._vantage.judge(self._probe.check(due.target, due.scheduled_at), asked_host(due.target))
-        self._outbox.put(result.target.encode(), encode(result))
-        self._metrics.note(result)
+    def _lookup(self, host: str, port: int) -> Addresses:
+        addresses = resolve_here(host, port)
+        self._vantage.note_resolved(host, addresses)
+        return addresses
+
+    def _take(self, target: Target, result: CheckResult) -> None:
+        """Take a result, in the loop; to ask the canaries may take seconds, so that is done elsewhere."""
+        if is_network_kind(result):
+            self._judges.submit(self._keep, target, result)
+        else:
+            self._keep(target, result)
+
+    def _keep(self, target: Target, result: CheckResult) -> None:
+        try:
+            judged = self._vantage.judge(result, asked_host(target))
+            self._outbox.put(judged.target.encode(), encode(judged))
+            self._metrics.note(judged)
+        # In a pool's thread nobody else would say so.
+        except Exception:  # noqa: BLE001
+            _log.exception("%(target)s: webmon's own fault, no result", {"target": result.target})
 
 
 def _reload(agent: Agent, settings: AgentSettings, environment: Environment) -> None:
@@ -242,19 +267,3 @@ def _load_targets(monitoring: Monitoring, environment: Environment) -> tuple[Tar
         {"instance": shard.instance, "instances": shard.instances, "targets": len(part), "listed": len(targets)},
     )
     return part
-
-
-def _why_threads(targets: tuple[Target, ...], threads: int) -> str:
-    """Say how many threads there may be, and why; a list shared by many may leave this instance without a target."""
-    if not targets:
-        return ""
-    intervals = sorted({target.interval for target in targets})
-    timeouts = sorted({target.timeout for target in targets})
-
-    def show(values: list[float]) -> str:
-        return f"{values[0]:g} s" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g} s"
-
-    return (
-        f", {threads} threads at most: so many checks may run at once, for one may take {show(timeouts)} "
-        f"and is due every {show(intervals)}"
-    )

@@ -7,7 +7,6 @@ microseconds, for slots must not drift by rounding.
 
 import hashlib
 import heapq
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,10 +21,6 @@ PAUSE: Final = 3 * SECOND
 STEP: Final = SECOND
 """How far the wall clock may part from the monotonic one between two looks before it counts as set anew."""
 
-GRACE: Final = 4 * SECOND
-"""What a check may take over its timeout: half a second to end, three to learn whether the vantage is connected, and
-what it began late."""
-
 
 def offset(target: str, agent: str, interval: int) -> int:
     """Give where in its interval an agent checks a target: from 0 to below the interval, evenly spread."""
@@ -36,30 +31,6 @@ def offset(target: str, agent: str, interval: int) -> int:
 def slot_after(now: int, interval: int, at: int) -> int:
     """Give the first slot later than now, of those at `at` + k * interval."""
     return now + interval - (now - at) % interval
-
-
-def most_at_once(held: Iterable[tuple[int, int, int]]) -> int:
-    """Give how many checks can run at once where each takes all the time that it may.
-
-    Args:
-        held: for each target its interval, the offset of its slots, and how long a check may take, in microseconds.
-
-    Slots of one interval meet in the same way each time, so for them this is exact; those of different intervals meet
-    in every way sooner or later, so they add up.
-    """
-    by_interval: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for interval, at, takes in held:
-        by_interval[interval].append((at, min(takes, interval)))
-    most = 0
-    for interval, checks in by_interval.items():
-        # One round of the circle: those that reach its end run at its start. Of one moment, ends come first.
-        running = peak = sum(at + takes >= interval for at, takes in checks)
-        changes = [(at, 1) for at, _ in checks] + [((at + takes) % interval, -1) for at, takes in checks]
-        for _, change in sorted(changes):
-            running += change
-            peak = max(peak, running)
-        most += peak
-    return most
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +90,6 @@ class Schedule:
                 entries[target.name] = _Entry(target, interval, at, slot_after(now, interval, at))
         self._entries = entries
         self._sort()
-
-    def most_at_once(self) -> int:
-        """Give how many checks can run at once where each takes its whole timeout, and a moment more."""
-        return most_at_once(
-            (entry.interval, entry.at, round(entry.target.timeout * SECOND) + GRACE) for entry in self._entries.values()
-        )
 
     def look(self, wall: int, monotonic: int) -> None:
         """Note the time, once a second at least.

@@ -17,15 +17,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Any, Final
 
 import msgspec
 
 from webmon.agent.own_address import is_own
+from webmon.check.resolver import Addresses, OwnFaultError, Resolve
 from webmon.check.result import ERROR_LIMIT, CheckResult, Outcome
 from webmon.check.target import Target
-from webmon.check.transport import Addresses, OwnFaultError, Resolve, SocketAddress
 from webmon.settings import HostPort
 
 CANARY_SECS: Final = 2.0
@@ -36,6 +35,8 @@ _FRESH_SECS: Final = 1.0
 """How long a canary's answer is good for: many checks that fail at once ask once."""
 _TELL_SECS: Final = 60.0
 """How often faults of our own are logged."""
+_KNOWN_SECS: Final = 60.0
+"""How long it is believed that an address is this host's, or another's."""
 _MOST_OWN_NAMES: Final = 1000
 """That are remembered: redirects bring ever new ones."""
 
@@ -56,7 +57,7 @@ def is_of_names(result: CheckResult) -> bool:
 
 def asked_host(target: Target) -> str:
     """Give the host that a check of a target connects to: its proxy's where it has one."""
-    return target.proxy.host if target.proxy else urlsplit(str(target.request.url)).hostname or ""
+    return target.proxy.host if target.proxy else target.asked.host
 
 
 def _is_localhost(host: str) -> bool:
@@ -123,6 +124,8 @@ class Vantage:
         self._names = _Signs()
         self._own_names: set[str] = set()
         """Names that are this host's, as they were looked up last."""
+        self._known_own: dict[str, tuple[bool, float]] = {}
+        """Of addresses: whether they are this host's, and when that was found."""
         self._lock = threading.Lock()
         self._own_faults = 0
         self._own_faults_told = float("-inf")
@@ -140,18 +143,17 @@ class Vantage:
                 {"canaries": ", ".join(map(str, self._canaries))},
             )
 
-    def resolve(self, host: str, port: int, timeout: float) -> Addresses:
-        """Resolve a name for a check (see webmon.check.transport.Resolve), and note that the resolver answers."""
-        addresses = self._resolve(host, port, timeout)
-        if _is_name(host):
-            if all(self._is_own(address[0]) for _, address in addresses):
-                if len(self._own_names) >= _MOST_OWN_NAMES:
-                    self._own_names.clear()
-                self._own_names.add(host)
-            else:
-                self._own_names.discard(host)
-                self._names.note(host, self._monotonic())
-        return addresses
+    def note_resolved(self, host: str, addresses: Addresses) -> None:
+        """Note that the resolver has answered: the names of other hosts show that it works."""
+        if not _is_name(host):
+            return
+        if all(self._is_own(address[0]) for _, address in addresses):
+            if len(self._own_names) >= _MOST_OWN_NAMES:
+                self._own_names.clear()
+            self._own_names.add(host)
+        else:
+            self._own_names.discard(host)
+            self._names.note(host, self._monotonic())
 
     def judge(self, result: CheckResult, host: str) -> CheckResult:
         """Give the result, or an agent_error in its place where the failure may be ours.
@@ -162,7 +164,7 @@ class Vantage:
         """
         now = self._monotonic()
         if result.http_status is not None:
-            if result.remote_ip is not None and not self._is_own(result.remote_ip):
+            if result.remote_ip is not None and not self._is_known_own(result.remote_ip, now):
                 self._answers.note(host, now)
         elif (
             is_network_kind(result)
@@ -174,6 +176,15 @@ class Vantage:
         if result.outcome is Outcome.AGENT_ERROR:
             self._note_own_fault(result, now)
         return result
+
+    def _is_known_own(self, ip: str, now: float) -> bool:
+        """Tell whether an address is of this host, as it was found a moment ago: to ask costs as much as a response."""
+        known = self._known_own.get(ip)
+        if known is None or now - known[1] > _KNOWN_SECS:
+            if len(self._known_own) >= _MOST_OWN_NAMES:
+                self._known_own.clear()
+            known = self._known_own[ip] = self._is_own(ip), now
+        return known[0]
 
     def _is_here(self, host: str) -> bool:
         """Tell whether a host is this one, as far as is known."""
@@ -237,7 +248,7 @@ class Vantage:
         """Give the addresses of a canary that are not this host's."""
         return [found for found in self._resolve(host, port, self._left(end)) if not self._is_own(found[1][0])]
 
-    def _accepts(self, family: socket.AddressFamily, address: SocketAddress, end: float) -> bool:
+    def _accepts(self, family: socket.AddressFamily, address: tuple[Any, ...], end: float) -> bool:
         try:
             with socket.socket(family, socket.SOCK_STREAM) as sock:
                 sock.settimeout(self._left(end))

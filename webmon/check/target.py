@@ -5,13 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
-from urllib.parse import urlsplit
-
-import requests
-from requests.structures import CaseInsensitiveDict
 
 from webmon import __version__
-from webmon.check.http1 import request_bytes
+from webmon.check import url as urls
 from webmon.check.verdict import Expectations
 
 DEFAULT_INTERVAL: Final = 60.0
@@ -24,12 +20,16 @@ MAX_REDIRECTS: Final = 10
 IpVersion = Literal["any", 4, 6]
 TlsVersion = Literal["1.2", "1.3"]
 ConnectionUse = Literal["fresh", "reused"]
+HttpVersion = Literal["auto", "1.1", "2", "3"]
 
 _HEADERS: Final = {
     "User-Agent": f"webmon/{__version__}",
     "Accept": "*/*",
     "Accept-Encoding": "gzip, deflate",
 }
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE: Final = re.compile(r"[\t -~\x80-\xff]*")
+"""What a header may be named, and what may stand in it (RFC 9110, 5)."""
 _LEAST_TOLD: Final = 4
 """Characters of a secret's beginning that may stand at the end of a line that was cut."""
 
@@ -84,25 +84,34 @@ class Target:
     proxy: Proxy | None = None
     connection: ConnectionUse = "fresh"
     """Whether each check connects anew, or may go on with the connection of the check before."""
+    http_version: HttpVersion = "auto"
+    """`auto`: as the server and we agree on in the TLS handshake, 2 or 1.1; `3`: by QUIC, else as `auto`."""
     max_redirects: int | None = MAX_REDIRECTS
     """More than so many are a failure; None: no redirect is followed, the first response is the one to judge."""
     body_limit: int = BODY_LIMIT
     """Bytes of the body that are read, after decompression."""
     secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
     """Texts in headers and body that nobody may read in a message."""
-    request: requests.PreparedRequest = field(init=False, repr=False, compare=False)
-    """Made once: it costs as much as a tenth of a check."""
-    wire: bytes = field(init=False, repr=False, compare=False)
-    """The request as it is sent."""
+    asked: urls.Url = field(init=False, repr=False, compare=False)
+    """The URL, read once."""
 
     def __post_init__(self) -> None:
-        """Prepare the request.
+        """Read the URL.
 
         Raises:
-            ValueError: the URL cannot be checked; says what would be right.
+            ValueError: the URL cannot be checked, or a header cannot be sent; says what would be right.
         """
-        object.__setattr__(self, "request", self._prepare())
-        object.__setattr__(self, "wire", wire_of(self.request, self.proxy))
+        object.__setattr__(self, "asked", urls.parse(self.url))
+        if "${" in self.url:
+            raise ValueError("names a secret, and a URL is stored with every result; right would be a header or `auth`")
+        if not all(_TOKEN.fullmatch(name) and _VALUE.fullmatch(value) for name, value in self.headers.items()):
+            raise ValueError("a header of it cannot be sent")  # its text may hold a secret
+
+    def sent_headers(self) -> dict[str, str]:
+        """Give the headers of its request, in place of and beside those that every check sends."""
+        given = {name.lower() for name in self.headers}
+        usual = {**_HEADERS, "Connection": "keep-alive" if self.connection == "reused" else "close"}
+        return {name: value for name, value in usual.items() if name.lower() not in given} | dict(self.headers)
 
     def without_secrets(self, text: str) -> str:
         """Take the target's secrets out of a text that a server may have had a say in."""
@@ -117,26 +126,6 @@ class Target:
         """Tell whether a header or a body carries one of the target's secrets."""
         return any(secret in text for secret in self.secrets)
 
-    def _prepare(self) -> requests.PreparedRequest:
-        _check_url(self.url)
-        headers = CaseInsensitiveDict(_HEADERS)
-        headers["Connection"] = "keep-alive" if self.connection == "reused" else "close"
-        headers.update(self.headers)
-        try:
-            return requests.Request(self.method, self.url, headers=dict(headers), data=self.body).prepare()
-        except requests.exceptions.InvalidHeader:
-            # Its text repeats the header, which may hold a secret.
-            raise ValueError("a header of it cannot be sent") from None
-        except (UnicodeError, requests.RequestException) as error:
-            raise ValueError("right would be a valid host name") from error
-
-
-def wire_of(request: requests.PreparedRequest, proxy: Proxy | None) -> bytes:
-    """Write a request as the one who gets it wants it: a proxy that is asked for a page of http, or the site."""
-    if proxy is None or not str(request.url).startswith("http:"):
-        return request_bytes(request)
-    return request_bytes(request, absolute=True, proxy_authorization=proxy.authorization)
-
 
 def without_password(text: str) -> str:
     """Take user and password out of the URLs in a text."""
@@ -149,25 +138,3 @@ def _without_beginning(text: str, secret: str) -> str:
         if text[:-1].endswith(secret[:length]):
             return text[: -1 - length] + "***…"
     return text
-
-
-def _check_url(url: str) -> None:
-    if any(c.isspace() or not c.isprintable() for c in url):
-        raise ValueError("has a space or a control character in it; right would be %20 for a space")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise ValueError("right would be a valid host and a port from 1 to 65535") from error
-    if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
-        raise ValueError("right would be http://HOST/... or https://HOST/...")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("holds a user or a password, and a URL is stored with every result; right would be `auth`")
-    if "${" in url:
-        raise ValueError("names a secret, and a URL is stored with every result; right would be a header or `auth`")
-    if port == 0:
-        raise ValueError("right would be a port from 1 to 65535")
-    try:
-        parts.hostname.encode("idna")
-    except UnicodeError as error:
-        raise ValueError("right would be a valid host name") from error

@@ -1,41 +1,14 @@
 """The rules: what a response, or a failure, says of the target."""
 
-import socket
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, NamedTuple
 
-from webmon.check.http1 import HttpError
 from webmon.check.pattern import Pattern
 from webmon.check.result import ERROR_LIMIT, Outcome
-from webmon.check.transport import OWN_FAULTS, OwnFaultError, Phase, ProxyError
 
 ANY_SUCCESS: Final = ((200, 299),)
-
-_BY_PHASE: Final[dict[Phase | None, Outcome]] = {
-    None: Outcome.AGENT_ERROR,
-    "dns": Outcome.DNS_ERROR,
-    "connect": Outcome.CONNECT_ERROR,
-    "tls": Outcome.TLS_ERROR,
-    "first_byte": Outcome.READ_ERROR,
-    "transfer": Outcome.READ_ERROR,
-}
-
-_DOING: Final[dict[Phase | None, str]] = {
-    None: "before it began",
-    "dns": "resolving the name",
-    "connect": "connecting",
-    "tls": "in the TLS handshake",
-    "first_byte": "waiting for the first byte",
-    "transfer": "reading the response",
-}
-
-_BROKEN_OFF: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
-"""Errors of TLS that tell no more than that the connection ended."""
-
-_RESOLVER_OWN_FAULTS: Final = frozenset({socket.EAI_MEMORY, socket.EAI_SYSTEM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +49,23 @@ class Response(NamedTuple):
 
     status: int
     headers: Mapping[str, str]
-    """Names in any case; values as Latin-1, several of one name with commas."""
+    """Names in lower case; values as Latin-1, several of one name with commas."""
     body: bytes
+    texts: tuple[bytes, ...]
+    """The body as UTF-8, in each of the ways in which it may be read (see charset)."""
     body_truncated: bool
     response_time: float
     """Seconds to its headers."""
     certificate_left: timedelta | None
-    """What the certificate of its connection has left; None without TLS."""
+    """What the first of the certificates that were relied on has left; None without TLS."""
+
+    def header(self, name: str) -> str | None:
+        """Give the value of a header, whose name may be in any case."""
+        return self.headers.get(name.lower())
+
+    def find(self, pattern: Pattern) -> bytes | None:
+        """Give the first part of the body that a pattern matches, as UTF-8, or None."""
+        return next((found for text in self.texts if (found := pattern.find(text)) is not None), None)
 
 
 def of_response(expected: Expectations, response: Response, *, regex_match: bool | None) -> Verdict:
@@ -96,7 +79,7 @@ def of_response(expected: Expectations, response: Response, *, regex_match: bool
     status = response.status
     if not any(low <= status <= high for low, high in expected.status):
         return Verdict(Outcome.STATUS_MISMATCH, f"status {status}, expected {show_status(expected.status)}")
-    if (fault := _header_fault(expected, response.headers)) is not None:
+    if (fault := _header_fault(expected, response)) is not None:
         return Verdict(Outcome.HEADER_MISMATCH, one_line(fault))
     if (fault := _body_fault(expected, response, regex_match)) is not None:
         return Verdict(Outcome.BODY_MISMATCH, one_line(fault))
@@ -110,15 +93,15 @@ def of_response(expected: Expectations, response: Response, *, regex_match: bool
     return Verdict(Outcome.UP)
 
 
-def _header_fault(expected: Expectations, headers: Mapping[str, str]) -> str | None:
+def _header_fault(expected: Expectations, response: Response) -> str | None:
     for name, pattern in expected.headers:
-        value = headers.get(name)
+        value = response.header(name)
         if value is None:
             return f"there is no header {name}, expected one that matches {pattern.text!r}"
         if not pattern.found_in(_raw(value)):
             return f"header {name} is {value!r}, which does not match {pattern.text!r}"
     for name, pattern in expected.headers_not:
-        value = headers.get(name)
+        value = response.header(name)
         if value is not None and pattern.found_in(_raw(value)):
             return f"header {name} is {value!r}, which matches {pattern.text!r} and must not"
     return None
@@ -128,7 +111,7 @@ def _body_fault(expected: Expectations, response: Response, regex_match: bool | 
     where = f"the first {len(response.body)} bytes of the body" if response.body_truncated else "the body"
     if regex_match is False and expected.body is not None:
         return f"nothing in {where} matches {expected.body.text!r}"
-    if expected.body_not is not None and expected.body_not.found_in(response.body):
+    if expected.body_not is not None and response.find(expected.body_not) is not None:
         return f"something in {where} matches {expected.body_not.text!r}, and nothing may"
     return None
 
@@ -138,54 +121,6 @@ def _raw(value: str) -> bytes:
     return value.encode("latin-1")
 
 
-def of_failure(error: Exception, phase: Phase | None, timeout: float) -> Verdict:
-    """Judge what stopped a check.
-
-    The kind of the exception and the phase decide, never the text. What no server and no network can cause, such as
-    a bug of ours, is our fault and not the target's.
-    """
-    root = _root(error)
-    doing = f"{error}: {_DOING[phase]}" if isinstance(error, ProxyError) and root is not error else _DOING[phase]
-    if isinstance(root, TimeoutError):
-        return Verdict(Outcome.TIMEOUT, f"not done within {timeout:g} s: {doing}")
-    if _is_own(root):
-        return Verdict(Outcome.AGENT_ERROR, one_line(f"{doing}: {_reason(root)}"))
-    if isinstance(error, ProxyError):
-        return Verdict(Outcome.CONNECT_ERROR, one_line(f"{doing}: {_reason(root)}"))
-    if isinstance(root, ssl.SSLError) and not isinstance(root, _BROKEN_OFF):
-        # In TLS 1.3 a server judges our certificate after the handshake: its alert comes in place of the response.
-        return Verdict(Outcome.TLS_ERROR, one_line(f"{doing}: {_reason(root)}"))
-    if isinstance(error, OSError | HttpError):
-        return Verdict(_BY_PHASE[phase], one_line(f"{doing}: {_reason(root)}"))
-    return Verdict(Outcome.AGENT_ERROR, one_line(f"webmon's own fault {doing}: {type(root).__name__}: {root}"))
-
-
 def show_status(ranges: tuple[tuple[int, int], ...]) -> str:
     """Write ranges of codes as people do: `200-299, 404`."""
     return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)
-
-
-def _root(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
-
-
-def _is_own(root: BaseException) -> bool:
-    if isinstance(root, socket.gaierror):
-        return root.errno in _RESOLVER_OWN_FAULTS
-    if isinstance(root, ssl.SSLError):  # its errno is OpenSSL's, not the kernel's
-        return False
-    return isinstance(root, OwnFaultError) or (isinstance(root, OSError) and root.errno in OWN_FAULTS)
-
-
-def _reason(root: BaseException) -> str:
-    if isinstance(root, ssl.SSLCertVerificationError):
-        return f"certificate refused: {root.verify_message}"
-    if isinstance(root, ssl.SSLError):
-        return (root.reason or str(root)).replace("_", " ").lower()
-    if isinstance(root, HttpError | ProxyError):
-        return str(root)
-    if isinstance(root, OSError) and root.strerror:
-        return root.strerror
-    return f"{type(root).__name__}: {root}" if str(root) else type(root).__name__

@@ -6,11 +6,11 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from webmon.check.probe import Probe, Trace, utc_now
-from webmon.check.resolver import Resolver
+from webmon.check.flow import Trace
+from webmon.check.probe import Probe, utc_now
+from webmon.check.resolver import Resolve
 from webmon.check.result import CheckResult, encode
 from webmon.check.target import DEFAULT_INTERVAL, DEFAULT_TIMEOUT, Target, without_password
-from webmon.check.transport import Resolve
 from webmon.errors import UserError
 from webmon.once import show
 from webmon.targets import file as targets_file
@@ -36,7 +36,7 @@ def run(
         UserError: as `choose` and `check`.
     """
     target = choose(what, targets=targets, secrets=secrets, timeout=timeout)
-    result, trace = check(target, resolve=Resolver(most=1), authority=authority)
+    result, trace = check(target, authority=authority)
     if as_json:
         print(encode(result).decode())
     else:
@@ -63,7 +63,9 @@ def choose(
     return chosen if timeout is None else dataclasses.replace(chosen, timeout=timeout)
 
 
-def check(target: Target, *, resolve: Resolve, authority: Path | None = None) -> tuple[CheckResult, Trace]:
+def check(
+    target: Target, *, resolve: Resolve | None = None, authority: Path | None = None
+) -> tuple[CheckResult, Trace]:
     """Check a target now, as an agent on this host would; give the result, and what was seen beside it.
 
     Args:

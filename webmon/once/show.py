@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from webmon.check import verdict
-from webmon.check.probe import Trace
+from webmon.check.flow import Trace
 from webmon.check.result import CheckResult
 from webmon.check.target import Target
 from webmon.check.verdict import Expectations, Response, one_line, show_status
@@ -69,7 +69,7 @@ def _first(word: str) -> Iterator[str]:
 def _rules(expected: Expectations, response: Response) -> Iterator[tuple[bool, str]]:
     """Say of each thing that is expected whether it is so, and what there is: not only of the first that is not."""
     for rule, found in _each(expected, response):
-        regex_match = rule.body.found_in(response.body) if rule.body else None
+        regex_match = response.find(rule.body) is not None if rule.body else None
         judged = verdict.of_response(rule, response, regex_match=regex_match)
         yield judged.error is None, judged.error or found
 
@@ -79,12 +79,12 @@ def _each(expected: Expectations, response: Response) -> Iterator[tuple[Expectat
     yield Expectations(status=expected.status), f"status {response.status} is one of {show_status(expected.status)}"
     alone = partial(Expectations, status=_ANY_STATUS)
     for name, pattern in expected.headers:
-        yield alone(headers=((name, pattern),)), f"header {name} is {response.headers.get(name)!r}"
+        yield alone(headers=((name, pattern),)), f"header {name} is {response.header(name)!r}"
     for name, pattern in expected.headers_not:
-        shown = repr(response.headers[name]) if name in response.headers else "not there"
+        shown = repr(response.header(name)) if response.header(name) is not None else "not there"
         yield alone(headers_not=((name, pattern),)), f"header {name} is {shown}, and not {pattern.text!r}"
     if expected.body is not None:
-        text = one_line((expected.body.find(response.body) or b"").decode(errors="replace"))
+        text = one_line((response.find(expected.body) or b"").decode(errors="replace"))
         shown = repr(text[:_EXCERPT]) + ("…" if len(text) > _EXCERPT else "")
         yield alone(body=expected.body), f"{expected.body.text!r} matches {shown}"
     if expected.body_not is not None:
@@ -101,11 +101,12 @@ def _certificate(target: Target, result: CheckResult, trace: Trace) -> Iterator[
         return
     days = (result.tls_not_after - result.time) / timedelta(days=1)
     yield f"ends {result.tls_not_after.astimezone(UTC):%Y-%m-%d %H:%M} UTC, in {days:.0f} days"
-    if names := [name for _, name in trace.certificate.get("subjectAltName", ())]:
+    if trace.chain is None:
+        return
+    if names := trace.chain.names:
         more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
         yield f"for {', '.join(names[:_NAMES])}{more}"
-    issuer = {key: value for part in trace.certificate.get("issuer", ()) for key, value in part}
-    if parts := [issuer[key] for key in ("organizationName", "commonName") if key in issuer]:
+    if parts := [trace.chain.issuer[key] for key in ("O", "CN") if key in trace.chain.issuer]:
         yield f"by {', '.join(parts)}"
 
 

@@ -31,7 +31,7 @@ from webmon.check.target import (
     Tls,
     without_password,
 )
-from webmon.check.transport import tls_context
+from webmon.check.trust import tls_context
 from webmon.check.verdict import ANY_SUCCESS, Expectations
 from webmon.errors import UserError
 from webmon.targets import yaml_lines
@@ -45,6 +45,9 @@ _OURS: Final = ("connection", "content-length", "transfer-encoding")
 _LAST_PORT: Final = 65535
 _READ_SO: Final = {bool: "yes, no, on and off", datetime.date: "what looks like a date"}
 """Types of values that surprise those who wrote a text, and what YAML makes them of."""
+_LARGEST_SHOWN: Final = 1e15
+"""A number of thousands of digits is no help in a message."""
+_SHOWN_NUMBER: Final = 40
 _SHOWN: Final = 200
 """Characters of a value in a message."""
 _MAPPINGS: Final = ("labels", "headers", "headers_not")
@@ -159,6 +162,14 @@ class _Reader:
         document = self._document = yaml_lines.read(text)
         for line, message in document.faults:
             self._fault(line, message)
+        for path, (written, value) in document.numbers.items():
+            shown = "a number here" if set(path) & set(_CLOSED) else f"{path[-1]}: {written[:_SHOWN_NUMBER]}"
+            is_shown = abs(value) < _LARGEST_SHOWN and not set(path) & set(_CLOSED)
+            read = f"as {value}" if is_shown else "otherwise than people do"
+            self._fault(
+                document.line(path),
+                f"{shown} is read by YAML {read}; right would be a plain decimal number, or text in quotes",
+            )
         if document.value is None and document.faults:
             return
         if not isinstance(document.value, dict) or not isinstance(document.value.get("targets"), list):
@@ -216,6 +227,7 @@ class _Reader:
             ip_version=model.ip_version or "any",
             proxy=self._proxy(model, filling, path, who),
             connection=self._connection(model, path, who),
+            http_version=model.http_version or "auto",
             max_redirects=self._max_redirects(model, path, who),
             body_limit=model.body_limit or BODY_LIMIT,
             secrets=tuple(sorted(filling.seen)),

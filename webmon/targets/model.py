@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from webmon.check.pattern import Pattern, compile_pattern
-from webmon.check.target import ConnectionUse, IpVersion, TlsVersion
+from webmon.check.target import ConnectionUse, HttpVersion, IpVersion, TlsVersion
 
 _LENGTHS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZES: Final = {"": 1, "KB": 1 << 10, "MB": 1 << 20}
@@ -70,7 +70,7 @@ def _pattern(value: object) -> object:
 
 
 def _number_as_text(value: object) -> object:
-    return str(value) if isinstance(value, float) else value
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def _right(text: str) -> Any:
@@ -122,6 +122,9 @@ Re2 = Annotated[Pattern, BeforeValidator(_pattern), WithJsonSchema({"type": "str
 ProxyUrl = Annotated[StrictStr, Field(pattern=PROXY_URL)]
 HeaderName = Annotated[StrictStr, Field(pattern=_HEADER_NAME)]
 Minimum = Annotated[TlsVersion, BeforeValidator(_number_as_text), WithJsonSchema({"enum": ["1.2", "1.3", 1.2, 1.3]})]
+HttpVersionValue = Annotated[
+    HttpVersion, BeforeValidator(_number_as_text), WithJsonSchema({"enum": ["auto", "1.1", "2", "3", 1.1, 2, 3]})
+]
 _A_PEM_FILE: Final = "the path of a PEM file"
 
 
@@ -184,6 +187,7 @@ class Common(_Model):
     ip_version: IpVersion | None = _right("any, 4 or 6")
     proxy: ProxyUrl | None = _right("http://HOST:PORT, with USER:${PASSWORD}@ before HOST where it asks for one")
     connection: ConnectionUse | None = _right("fresh or reused")
+    http_version: HttpVersionValue | None = _right("auto, 1.1, 2 or 3")
     follow_redirects: StrictBool | None = _right("true or false")
     max_redirects: Annotated[StrictInt, Field(ge=0, le=50)] | None = _right("a whole number from 0 to 50")
     body_limit: Size | None = _right("bytes from 1 to 67108864, or 64KB, 2MB")

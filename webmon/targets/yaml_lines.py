@@ -4,6 +4,7 @@ PyYAML is silent on a key that is there twice, and forgets the line of everythin
 somebody who looks for a mistake in a long file.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,6 +13,8 @@ import yaml
 _MOST_ALIASED: Final = 100_000
 """Values that aliases may add to a file. What stands there itself is bounded by the file."""
 _MOST_DEEP: Final = 32
+
+_DECIMAL: Final = re.compile(r"[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", re.IGNORECASE)
 
 Path = tuple[str | int, ...]
 """Keys and positions from the top of the file to a value."""
@@ -25,6 +28,8 @@ class Document:
     lines: dict[Path, int] = field(default_factory=dict)
     faults: list[tuple[int, str]] = field(default_factory=list)
     """Line and message."""
+    numbers: dict[Path, tuple[str, int | float]] = field(default_factory=dict)
+    """Numbers that YAML reads otherwise than people: what stands there, and what it is read as (0200 is 128)."""
 
     def line(self, path: Path) -> int:
         """Give the line of a value, or of the nearest thing around it."""
@@ -73,9 +78,13 @@ class _Walk:
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*path, position)) for position, item in enumerate(node.value)]
         try:
-            return self._loader.construct_object(node)
+            value = self._loader.construct_object(node)
         except (ValueError, LookupError):  # 2026-99-99 looks like a date, and !!int without a number is one by force
             return node.value
+        # Octal, sexagesimal, in hexadecimal or with underscores (YAML 1.1).
+        if isinstance(value, int | float) and not isinstance(value, bool) and not _DECIMAL.fullmatch(node.value):
+            self._document.numbers[path] = node.value, value
+        return value
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         self._note_doubles(node)

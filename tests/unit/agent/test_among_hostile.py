@@ -13,11 +13,10 @@ import pytest
 
 from tests.hostile import AUTHORITY, HOSTILE, HostileServer, full_backlog, page, server_context
 from tests.waiting import wait_until
-from webmon.agent.schedule import Due, Schedule
-from webmon.agent.workers import Workers
+from webmon.agent.checks import Checks
+from webmon.agent.schedule import Schedule
 from webmon.check.pattern import compile_pattern
 from webmon.check.probe import Probe
-from webmon.check.resolver import Resolver
 from webmon.check.result import CheckResult, Outcome
 from webmon.check.target import Target
 from webmon.check.verdict import Expectations
@@ -43,13 +42,13 @@ def test_healthy_targets_stay_on_schedule_among_all_that_are_hostile(
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     AUTHORITY.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     results: dict[str, list[CheckResult]] = defaultdict(list)
-    resolver = Resolver(most=200)
-    probe = Probe(agent="here", resolve=resolver, authorities=(tmp_path / "ca.pem",))
-
-    def note(due: Due) -> None:
-        results[due.target.name].append(probe.check(due.target, due.scheduled_at))
-
-    workers = Workers(Schedule("here"), note)
+    probe = Probe(agent="here", authorities=(tmp_path / "ca.pem",))
+    checks = Checks(
+        Schedule("here"),
+        probe.loop,
+        lambda due, done: probe.begin(due.target, due.scheduled_at, done),
+        lambda target, result: results[target.name].append(result),
+    )
 
     with contextlib.ExitStack() as stack:
         stack.callback(over.set)
@@ -65,8 +64,7 @@ def test_healthy_targets_stay_on_schedule_among_all_that_are_hostile(
         ]
         targets = (*hostile, *healthy)
         probe.prepare(targets)
-        workers.start()
-        workers.replace_targets(targets)
+        checks.replace_targets(targets)
         wait_until(
             lambda: (
                 all(len(results[target.name]) >= SLOTS for target in healthy)
@@ -74,8 +72,8 @@ def test_healthy_targets_stay_on_schedule_among_all_that_are_hostile(
             ),
             "results of all targets",
         )
-        assert workers.stop(10) == 0
-        assert len(workers) == 0
+        assert checks.stop(10) == 0
+        probe.close()
     for target in healthy:
         kept = results[target.name]
         assert {result.outcome for result in kept} == {Outcome.UP}, kept

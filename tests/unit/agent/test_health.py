@@ -12,9 +12,9 @@ from tests.agent_process import AgentProcess
 from tests.hostile import HostileServer, page
 from tests.waiting import wait_until
 from webmon import settings
+from webmon.agent import checks as checks_module
 from webmon.agent import outbox as outbox_module
 from webmon.agent import publisher as publisher_module
-from webmon.agent import workers as workers_module
 from webmon.agent.run import Agent
 from webmon.check.target import Target
 from webmon.daemon import threads
@@ -23,7 +23,7 @@ from webmon.daemon import threads
 @pytest.fixture
 def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
     """An agent of this process, whose parts count as standing still after a second and a half."""
-    monkeypatch.setattr(workers_module, "STUCK_SECS", 1.5)
+    monkeypatch.setattr(checks_module, "STUCK_SECS", 1.5)
     monkeypatch.setattr(outbox_module, "_COMMIT_SECS", 0.5)
     workspace = AgentProcess(tmp_path)
     workspace.configure()
@@ -64,7 +64,7 @@ def goes_on(agent: Agent) -> None:
 
 
 def test_no_part_of_an_agent_can_die_unseen(agent: Agent) -> None:
-    parts = {"schedule", "check", "outbox", "publisher", "listener"}
+    parts = {"checks", "outbox", "publisher", "listener"}
     wait_until(lambda: parts <= {thread.name for thread in threading.enumerate()})
     assert [t.name for t in threading.enumerate() if t.name in parts and not isinstance(t, threads.Thread)] == []
 
@@ -78,13 +78,13 @@ def test_an_agent_without_a_broker_is_well(agent: Agent) -> None:
 def test_a_check_that_passes_its_deadline_is_not_well_until_it_ends(
     agent: Agent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    release = threading.Event()
+    begin, held_back = agent._probe.begin, []
     with monkeypatch.context() as patch:
-        patch.setattr(agent._probe, "check", lambda *_: release.wait(60))
+        patch.setattr(agent._probe, "begin", lambda *arguments: held_back.append(arguments))
         stands_still(agent, "checks: shop should have ended ")
         agent.tick()
         assert caplog.text.count("not well, so systemd's watchdog is not fed: checks: shop should have ended") == 1
-    release.set()
+    agent._probe.loop.call(lambda: begin(*held_back[0]))
     goes_on(agent)
 
 
@@ -94,12 +94,14 @@ def test_an_outbox_that_commits_nothing_is_not_well(agent: Agent) -> None:
     goes_on(agent)
 
 
-def test_a_schedule_that_is_not_looked_at_is_not_well(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_that_stands_still_is_not_well(agent: Agent) -> None:
     release = threading.Event()
-    with monkeypatch.context() as patch:
-        patch.setattr(agent._workers, "_hand_out", lambda: float(release.wait(60)))
-        wait_until(lambda: ask(agent)[0] == 503, "/healthz", 15)
-        assert ask(agent) == (503, "not well\nschedule: its lock is held\n")
+
+    def stand_still() -> None:
+        release.wait(60)
+
+    agent._probe.loop.call(stand_still)
+    stands_still(agent, "schedule: nobody has looked what is due for ")
     release.set()
     goes_on(agent)
 

@@ -1,6 +1,5 @@
 """The schedule: fixed slots, spread and kept; the tests own the clock."""
 
-import heapq
 import itertools
 from collections import Counter
 
@@ -8,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webmon.agent.schedule import PAUSE, SECOND, Due, Schedule, most_at_once, offset, slot_after
+from webmon.agent.schedule import PAUSE, SECOND, Due, Schedule, offset, slot_after
 from webmon.check.target import Target
 
 MINUTE = 60 * SECOND
@@ -197,48 +196,6 @@ held = st.tuples(st.integers(1, 3), st.integers(0, 100), st.integers(1, 100)).ma
     lambda drawn: (drawn[0] * 20, drawn[1] % (drawn[0] * 20), drawn[2])
 )
 """An interval of 20, 40 or 60 units, an offset below it, and how long a check takes."""
-
-
-@given(st.lists(held, max_size=20))
-def test_no_more_checks_run_at_once_than_was_said(checks: list[tuple[int, int, int]]) -> None:
-    most = 0
-    for moment in range(120, 240):  # one round of all intervals, when all have begun
-        most = max(most, sum((moment - at) % interval < min(takes, interval) for interval, at, takes in checks))
-    assert most <= most_at_once(checks)
-    if len({interval for interval, _, _ in checks}) == 1:
-        assert most == most_at_once(checks)
-
-
-@given(st.integers(1, 40), st.floats(0.5, 30), st.floats(0, 1))
-def test_with_so_many_threads_no_slot_waits_however_many_hang(count: int, timeout: float, share: float) -> None:
-    """Every check begins at its slot while it takes all its time, so none is missed and none is late."""
-    targets = [
-        Target(name=str(n), url="http://a/", interval=31 if n % 2 else 62, timeout=timeout) for n in range(count)
-    ]
-    hanging = {target.name for target in targets[: round(count * share)]}
-    schedule = Schedule("here")
-    schedule.replace(targets, NOW)
-    threads = schedule.most_at_once()
-    wall, kept = NOW, 0
-    ends: list[tuple[int, str]] = []
-    schedule.look(wall, wall)
-    while wall < NOW + 4 * MINUTE:
-        wall = min(wall + SECOND, schedule.next_slot() or NOW)
-        while ends and ends[0][0] <= wall:
-            schedule.done(heapq.heappop(ends)[1])
-        while (due := schedule.take(wall, wall)) is not None:
-            takes = round(timeout * SECOND) + SECOND // 2 if due.target.name in hanging else 1
-            heapq.heappush(ends, (wall + takes, due.target.name))
-            assert len(ends) <= threads
-            assert due.slot == wall
-            kept += 1
-    assert (schedule.kept, schedule.missed) == (kept, 0)
-
-
-def test_the_bound_follows_from_where_the_slots_are() -> None:
-    schedule = Schedule("here")
-    schedule.replace([make_target(str(n)) for n in range(2000)], NOW)
-    assert 2000 * 19 / 60 < schedule.most_at_once() < 2000 * 19 / 60 + 70  # the mean, and what chance adds
 
 
 lists = st.lists(st.sampled_from("abcdef"), unique=True, max_size=6)

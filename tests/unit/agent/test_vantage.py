@@ -13,9 +13,9 @@ from tests.hostile import HostileServer, hang
 from tests.waiting import wait_until
 from webmon.agent import vantage as vantage_module
 from webmon.agent.vantage import asked_host
+from webmon.check.resolver import Addresses, Resolve, resolve_here
 from webmon.check.result import CheckResult, Outcome, Phases
 from webmon.check.target import Proxy, Target
-from webmon.check.transport import Addresses, Resolve, resolve_here
 from webmon.settings import HostPort
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -56,6 +56,10 @@ class Vantage(vantage_module.Vantage):
     def judge(self, result: CheckResult, host: str | None = None) -> CheckResult:
         """Judge what a check of a target without a proxy found."""
         return super().judge(result, host or urlsplit(result.url).hostname or "")
+
+    def resolve(self, host: str, port: int, timeout: float) -> None:
+        """Look a name up as a check's resolver does, and note the answer."""
+        self.note_resolved(host, self._resolve(host, port, timeout))
 
     def answered(self, host: str, outcome: Outcome = Outcome.UP, remote_ip: str | None = "192.0.2.7") -> None:
         """Judge a check in which a host answered."""

@@ -1,5 +1,6 @@
 """How a target is asked and what its answer must be like; its secrets stay where they belong."""
 
+import contextlib
 import logging
 import socket
 import ssl
@@ -14,9 +15,9 @@ import trustme
 from tests.hostile import OK, Behaviour, HostileServer, answer, hang, hear, page, redirect
 from webmon.check.pattern import compile_pattern
 from webmon.check.probe import Probe, utc_now
+from webmon.check.resolver import Addresses, resolve_here
 from webmon.check.result import CheckResult, Outcome
 from webmon.check.target import Target, Tls
-from webmon.check.transport import Addresses, resolve_here
 from webmon.check.verdict import Expectations
 
 SECRET = "s3cret-t0ken"
@@ -26,8 +27,8 @@ def check(url: str, **more: Any) -> CheckResult:
     authorities = more.pop("authorities", ())
     resolve = more.pop("resolve", resolve_here)
     settings: dict[str, Any] = {"name": "t", "url": url, "interval": 60, "timeout": 10}
-    probe = Probe(agent="here", resolve=resolve, authorities=authorities)
-    return probe.check(Target(**(settings | more)), utc_now())
+    with contextlib.closing(Probe(agent="here", resolve=resolve, authorities=authorities)) as probe:
+        return probe.check(Target(**(settings | more)), utc_now())
 
 
 def check_server(behaviour: Behaviour, **more: Any) -> CheckResult:
@@ -209,9 +210,10 @@ def only(family: socket.AddressFamily, port: int) -> Callable[..., Addresses]:
 
 def test_the_ip_version_of_a_target_is_kept() -> None:
     with HostileServer(page(b"hi")) as server:
-        result = check(server.url, ip_version=4, resolve=only(socket.AF_UNSPEC, server.port))
+        url = f"http://site.example:{server.port}/"
+        result = check(url, ip_version=4, resolve=only(socket.AF_UNSPEC, server.port))
         assert (result.outcome, result.remote_ip) == (Outcome.UP, "127.0.0.1")
-        result = check(server.url, ip_version=6, resolve=only(socket.AF_INET, server.port))
+        result = check(url, ip_version=6, resolve=only(socket.AF_INET, server.port))
     assert (result.outcome, result.error) == (
         Outcome.DNS_ERROR,
         "resolving the name: the name has no IPv6 address",

@@ -253,7 +253,7 @@ BAD_TARGETS = {
     "{url: 'http://a/', intervall: 9}": "target 'http://a/': intervall is not known; right would be interval",
     "{url: 'http://a/', expect: {bdy: x}}": "target 'http://a/': expect.bdy is not known; right would be body",
     "{url: 'http://a/', zzz: 9}": "target 'http://a/': zzz is not known; right would be one of interval, timeout, "
-    "labels, method, headers, body, auth, ip_version, proxy, connection, follow_redirects, "
+    "labels, method, headers, body, auth, ip_version, proxy, connection, http_version, follow_redirects, "
     "max_redirects, body_limit, expect, tls, name, url",
     "{name: n}": "target 'n': url is missing; right would be http://HOST/... or https://HOST/...",
     "{name: no, url: 'http://a/'}": "target 'http://a/': name is False (YAML reads yes, no, on and off so); right "
@@ -387,6 +387,8 @@ def test_all_faults_are_told_at_once_each_with_its_line(tmp_path: Path) -> None:
         "200 characters, in quotes",
         "15: target 'ftp://d/': url is 'ftp://d/': right would be http://HOST/... or https://HOST/...",
         "16: target 'ftp://d/': interval is 'soon'; right would be seconds from 1 to 86400, or 30s, 5m, 1h",
+        f"19: max_redirects: 0x{'f' * 38} is read by YAML otherwise than people do; right would be a plain decimal "
+        "number, or text in quotes",
         "19: target 'ftp://d/': max_redirects is a huge number; right would be a whole number from 0 to 50",
     ]
 
@@ -627,3 +629,47 @@ def test_no_value_of_any_key_makes_a_traceback(
         assert not any(len(line.splitlines()) > 1 for line in error.lines)  # noqa: PT017
     else:
         assert loaded.timeout <= loaded.interval
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        ("expect: {status: 0200}", "status: 0200 is read by YAML as 128"),
+        ("timeout: 010", "timeout: 010 is read by YAML as 8"),
+        ("interval: 1:30", "interval: 1:30 is read by YAML as 90"),
+        ("interval: 0x40", "interval: 0x40 is read by YAML as 64"),
+        ("name: 0123", "name: 0123 is read by YAML as 83"),
+        ("body_limit: 1_000", "body_limit: 1_000 is read by YAML as 1000"),
+        ("max_redirects: 0b11", "max_redirects: 0b11 is read by YAML as 3"),
+    ],
+)
+def test_a_number_that_yaml_reads_otherwise_than_people_is_told(line: str, read: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.yml"
+    path.write_text(f"targets:\n- url: http://a/\n  {line}\n")
+    with pytest.raises(UserError) as caught:
+        load(path)
+    expected = f"{path}:3: {read}; right would be a plain decimal number, or text in quotes"
+    assert expected in caught.value.lines
+
+
+def test_a_number_where_a_secret_may_stand_is_told_and_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "t.yml"
+    path.write_text("targets:\n- url: http://a/\n  headers: {X-Pin: 0123}\n")
+    with pytest.raises(UserError) as caught:
+        load(path)
+    assert "a number here is read by YAML otherwise than people do" in str(caught.value)
+    assert "0123" not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", ["0", "-0", "7", "1.5", ".5", "1e3", "0.25"])
+def test_plain_numbers_are_no_fault(number: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.yml"
+    path.write_text(f"targets:\n- url: http://a/\n  labels: {{x: '{number}'}}\n  max_redirects: 3\n  timeout: 1.5\n")
+    assert load(path)
+
+
+@pytest.mark.parametrize(("written", "version"), [("1.1", "1.1"), ("2", "2"), ("'3'", "3"), ("auto", "auto")])
+def test_the_version_of_http_may_be_chosen(written: str, version: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.yml"
+    path.write_text(f"targets:\n- url: http://a/\n  http_version: {written}\n")
+    assert load(path)[0].http_version == version

@@ -1,0 +1,456 @@
+"""What every browser or curl shows is up: kinds of false alarms, most of them from public reports on monitors."""
+
+import contextlib
+import gzip
+import socket
+import ssl
+import zlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+import zstandard
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.hostile import OK, Behaviour, HostileServer, answer, hear, page
+from webmon.check.pattern import compile_pattern
+from webmon.check.probe import Probe, utc_now
+from webmon.check.resolver import Addresses, resolve_here
+from webmon.check.result import CheckResult, Outcome
+from webmon.check.target import Target, Tls
+from webmon.check.verdict import Expectations
+
+UP: Final = Outcome.UP
+
+
+@pytest.fixture(scope="module")
+def probe() -> Iterator[Probe]:
+    with contextlib.closing(Probe(agent="here", resolve=_resolve)) as made:
+        yield made
+
+
+def _resolve(host: str, port: int, timeout: float) -> Addresses:
+    """Give loopback for the names of these tests."""
+    return resolve_here("127.0.0.1" if host.endswith(".example") else host, port, timeout)
+
+
+def check(probe: Probe, url: str, **more: Any) -> CheckResult:
+    settings: dict[str, Any] = {"name": "t", "url": url, "interval": 60, "timeout": 10}
+    return probe.check(Target(**(settings | more)), utc_now())
+
+
+def check_server(probe: Probe, behaviour: Behaviour, **more: Any) -> CheckResult:
+    with HostileServer(behaviour) as server:
+        return check(probe, server.url, **more)
+
+
+def by_path(pages: Callable[[str, bytes], bytes]) -> Behaviour:
+    """Answer each request by its path and its whole text."""
+
+    def behave(connection: Any) -> None:
+        request = hear(connection)
+        connection.sendall(pages(request.split()[1].decode("latin-1"), request))
+
+    return behave
+
+
+def moved(to: bytes, *headers: bytes, status: bytes = b"302 Found") -> bytes:
+    lines = (b"HTTP/1.1 " + status, b"Location: " + to, *headers, b"Content-Length: 0", b"Connection: close", b"", b"")
+    return b"\r\n".join(lines)
+
+
+FINE: Final = page(b"hi")
+WELCOME: Final = OK + b"Content-Length: 7\r\nConnection: close\r\n\r\nWelcome"
+NOT_FOUND: Final = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+# Packed bodies
+
+DEFLATE: Final = b"Content-Encoding: deflate\r\n"
+
+
+@pytest.mark.parametrize(
+    ("method", "response"),
+    [
+        ("HEAD", OK + DEFLATE + b"Content-Length: 4000\r\n\r\n"),
+        ("GET", b"HTTP/1.1 204 No Content\r\n" + DEFLATE + b"\r\n"),
+        ("GET", OK + DEFLATE + b"Content-Length: 0\r\n\r\n"),
+        ("GET", OK + DEFLATE + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    ],
+    ids=["HEAD", "204", "length 0", "no chunk"],
+)
+def test_an_encoding_without_a_body_is_no_fault(probe: Probe, method: str, response: bytes) -> None:
+    assert check_server(probe, answer(response), method=method).outcome is UP
+
+
+def _flushed(page: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=31)
+    return packer.compress(page) + packer.flush(zlib.Z_SYNC_FLUSH)
+
+
+LONG: Final = b"<p>Welcome</p>" * 50
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        (b"gzip", gzip.compress(LONG)[:-8]),
+        (b"gzip", gzip.compress(LONG)[:-4]),
+        (b"gzip", _flushed(LONG)),
+        (b"deflate", zlib.compress(LONG)[:-4]),
+        (b"deflate", zlib.compress(LONG)[2:-4]),
+        (b"gzip", gzip.compress(LONG) + gzip.compress(b"")),
+        (b"gzip", gzip.compress(LONG) + bytes(9)),
+        (b"gzip", gzip.compress(LONG[:100]) + gzip.compress(LONG[100:])),
+        (b"zstd", zstandard.compress(LONG)),
+        (b"gzip, zstd", zstandard.compress(gzip.compress(LONG))),
+        (b"identity", LONG),
+    ],
+    ids=[
+        "gzip without its end",
+        "gzip with half its end",
+        "gzip flushed and never finished",
+        "deflate without its sum",
+        "bare deflate",
+        "gzip and an empty member",
+        "gzip and zeros",
+        "gzip in two members",
+        "zstd",
+        "gzip in zstd",
+        "identity",
+    ],
+)
+def test_a_body_is_unpacked_as_browsers_do(probe: Probe, coding: bytes, body: bytes) -> None:
+    result = check_server(
+        probe,
+        page(body, b"Content-Encoding: " + coding),
+        expect=Expectations(body=compile_pattern("^(<p>Welcome</p>){50}$")),
+    )
+    assert (result.outcome, result.error, result.body_bytes) == (UP, None, len(LONG))
+
+
+# Redirects and cookies
+
+
+def test_a_cookie_that_is_deleted_on_the_way_is_sent_no_more(probe: Probe) -> None:
+    def pages(path: str, request: bytes) -> bytes:
+        if path == "/":
+            done = b"done=1" in request and b"pending" not in request
+            return WELCOME if done else moved(b"/login", b"Set-Cookie: pending=1; Path=/")
+        if path == "/login":
+            return moved(b"/back", b"Set-Cookie: pending=; Path=/; Max-Age=0", b"Set-Cookie: done=1; Path=/")
+        return moved(b"/login" if b"pending" in request else b"/")
+
+    result = check_server(probe, by_path(pages))
+    assert (result.outcome, result.redirects) == (UP, 3)
+
+
+def test_a_cookie_is_of_its_path_and_host(probe: Probe) -> None:
+    seen: list[bytes] = []
+
+    def pages(path: str, request: bytes) -> bytes:
+        seen.append(request)
+        return moved(b"/in", b"Set-Cookie: a=1; Path=/out", b"Set-Cookie: b=2") if path == "/" else WELCOME
+
+    assert check_server(probe, by_path(pages)).outcome is UP
+    assert b"b=2" in seen[1]
+    assert b"a=1" not in seen[1]
+
+
+@pytest.mark.parametrize(("second", "outcome"), [(b"/in", UP), (b"/out", Outcome.READ_ERROR)])
+def test_a_location_that_stands_twice_is_followed_where_both_say_the_same(
+    probe: Probe, second: bytes, outcome: Outcome
+) -> None:
+    def pages(path: str, _: bytes) -> bytes:
+        return {"/": moved(b"/in", b"Location: " + second), "/in": WELCOME}.get(path, NOT_FOUND)
+
+    assert check_server(probe, by_path(pages)).outcome is outcome
+
+
+def test_an_empty_location_is_no_redirect(probe: Probe) -> None:
+    asked: list[str] = []
+
+    def pages(path: str, _: bytes) -> bytes:
+        asked.append(path)
+        return b"HTTP/1.1 302 Found\r\nLocation: \r\nContent-Length: 7\r\n\r\nWelcome"
+
+    expect = Expectations(status=((302, 302),), body=compile_pattern("Welcome"))
+    assert check_server(probe, by_path(pages), expect=expect).outcome is UP
+    assert asked == ["/"]
+
+
+@pytest.mark.parametrize(
+    ("location", "asked"),
+    [(b"/caf\xe9", "/caf%E9"), (b"/file%2cname?sig=a%2fb", "/file%2cname?sig=a%2fb"), (b"../in?", "/in?")],
+)
+def test_a_location_is_asked_for_as_it_is_written(probe: Probe, location: bytes, asked: str) -> None:
+    def pages(path: str, _: bytes) -> bytes:
+        return {"/": moved(location), asked: WELCOME}.get(path, NOT_FOUND)
+
+    assert check_server(probe, by_path(pages)).outcome is UP
+
+
+@pytest.mark.parametrize("path", ["a%2fb?sig=x%3d%3d", "%7euser", "100%", "%2e%2e/x", "?", "a;b=c,d"])
+def test_a_url_is_asked_for_as_it_is_written(probe: Probe, path: str) -> None:
+    asked: list[str] = []
+
+    def pages(asked_for: str, _: bytes) -> bytes:
+        asked.append(asked_for)
+        return WELCOME
+
+    with HostileServer(by_path(pages)) as server:
+        assert check(probe, server.url + path).outcome is UP
+    assert asked == ["/" + path]
+
+
+# Status lines
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"HTTP/2.0 200 OK", b"http/1.1 200 OK", b"HTTP/1.1 200OK", b"HTTP/1.1 200", b"HTTP/1.0 200 OK", b"ICY 200 OK"],
+)
+def test_a_status_line_that_browsers_take_is_taken(probe: Probe, line: bytes) -> None:
+    result = check_server(
+        probe,
+        answer(line + b"\r\nContent-Length: 7\r\n\r\nWelcome"),
+        expect=Expectations(body=compile_pattern("Welcome")),
+    )
+    assert (result.outcome, result.http_status) == (UP, 200), result.error
+
+
+# Charsets
+
+CHARSETS: Final = [
+    (b"text/html; charset=windows-1252", "Gr\u00fc\u00dfe", "cp1252"),
+    (b"text/html; charset=iso-8859-1", "5 \u20ac", "cp1252"),
+    (b"text/html; charset=gbk", "\u4e2d\u6587", "gbk"),
+    (b"text/html; charset=Shift_JIS", "\u65e5\u672c", "shift_jis"),
+    (b"text/html", "Welcome", "utf-16"),
+    (b"text/html; charset=utf-16le", "Welcome", "utf-16-le"),
+    (b"text/html; charset=nonsense", "Gr\u00fc\u00dfe", "utf-8"),
+    (b"text/html", "Gr\u00fc\u00dfe", "utf-8"),
+    (b"text/html", "\ufeff\u00fcber", "utf-8"),
+]
+
+
+@pytest.mark.parametrize(("kind", "text", "charset"), CHARSETS)
+def test_a_pattern_is_looked_for_in_the_text_that_a_browser_shows(
+    probe: Probe, kind: bytes, text: str, charset: str
+) -> None:
+    behaviour = page(text.encode(charset), b"Content-Type: " + kind)
+    pattern = compile_pattern("^" + text.removeprefix("\ufeff").replace("?", r"\?"))
+    assert check_server(probe, behaviour, expect=Expectations(body=pattern)).outcome is UP
+    assert check_server(probe, behaviour, expect=Expectations(body_not=pattern)).outcome is Outcome.BODY_MISMATCH
+
+
+def test_a_meta_element_says_the_charset_where_the_header_does_not(probe: Probe) -> None:
+    body = b'<html><head><meta charset="gb2312"></head>' + "\u4e2d\u6587".encode("gbk")
+    expect = Expectations(body=compile_pattern("\u4e2d\u6587"))
+    assert check_server(probe, page(body, b"Content-Type: text/html"), expect=expect).outcome is UP
+
+
+# Names
+
+
+@pytest.mark.parametrize("host", ["app.localhost", "a.b.localhost", "LOCALHOST", "127.1", "0x7f.0.0.1"])
+def test_a_name_of_this_host_is_found_as_browsers_do(probe: Probe, host: str) -> None:
+    with HostileServer(page(b"hi")) as server:
+        assert check(probe, f"http://{host}:{server.port}/").outcome is UP
+
+
+@pytest.mark.parametrize(
+    ("host", "asked"), [("\u2603.example", "xn--n3h.example"), ("STRASSE\u3002example", "strasse.example")]
+)
+def test_a_host_is_asked_for_by_its_name_on_the_wire(probe: Probe, host: str, asked: str) -> None:
+    seen: list[bytes] = []
+
+    def pages(_: str, request: bytes) -> bytes:
+        seen.append(request)
+        return WELCOME
+
+    with HostileServer(by_path(pages)) as server:
+        assert check(probe, f"http://{host}:{server.port}/").outcome is UP
+        assert f"Host: {asked}:{server.port}\r\n".encode() in seen[0]
+
+
+# Certificates
+
+Issued = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
+NOW: Final = datetime.now(UTC)
+
+
+def issue(
+    common_name: str,
+    issuer: Issued | None = None,
+    *,
+    names: tuple[str, ...] = (),
+    days: int = 300,
+    like: Issued | None = None,
+) -> Issued:
+    """Make a certificate; without names one of an authority. `like` gives its key."""
+    key = like[1] if like else ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer[0].subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - timedelta(days=400))
+        .not_valid_after(NOW + timedelta(days=days))
+        .add_extension(
+            x509.BasicConstraints(ca=not names and common_name != "localhost", path_length=None), critical=True
+        )
+    )
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=False)
+    return builder.sign(issuer[1] if issuer else key, hashes.SHA256()), key
+
+
+class Pki:
+    """A root, an intermediate, and servers with chains of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.root = issue("root")
+        self.middle = issue("middle", self.root)
+        self.ca = self._pem("root.pem", self.root)
+
+    def _pem(self, name: str, *certificates: Issued) -> Path:
+        path = self._folder / name
+        path.write_bytes(b"".join(one[0].public_bytes(serialization.Encoding.PEM) for one in certificates))
+        return path
+
+    def server(self, *chain: Issued) -> ssl.SSLContext:
+        key = self._folder / "key.pem"
+        key.write_bytes(
+            chain[0][1].private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._pem("chain.pem", *chain), key)
+        return context
+
+    def check(
+        self, probe: Probe, context: ssl.SSLContext, host: str = "localhost", behaviour: Behaviour = FINE
+    ) -> CheckResult:
+        with HostileServer(behaviour, context) as server:
+            return check(
+                probe, f"https://{host}:{server.port}/", tls=Tls(ca=self.ca), expect=Expectations(certificate_days=14)
+            )
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    return Pki(tmp_path_factory.mktemp("pki"))
+
+
+def test_an_underscore_is_of_a_wildcard(probe: Probe, pki: Pki) -> None:
+    leaf = issue("site", pki.middle, names=("*.web.example",))
+    assert pki.check(probe, pki.server(leaf, pki.middle), "my_site.web.example").outcome is UP
+
+
+def test_a_name_in_the_subject_alone_counts_for_nobody(probe: Probe, pki: Pki) -> None:
+    result = pki.check(probe, pki.server(issue("localhost", pki.middle), pki.middle))
+    assert result.outcome is Outcome.TLS_ERROR
+    assert "it names no host (subjectAltName)" in str(result.error)
+    assert result.http_status is None
+
+
+@pytest.mark.parametrize(("leaf_days", "middle_days"), [(3, 300), (300, 3)])
+def test_a_certificate_or_an_intermediate_that_ends_soon_is_told(
+    probe: Probe, pki: Pki, leaf_days: int, middle_days: int
+) -> None:
+    middle = issue("middle", pki.root, days=middle_days, like=pki.middle)
+    leaf = issue("site", middle, names=("localhost",), days=leaf_days)
+    result = pki.check(probe, pki.server(leaf, middle))
+    assert (result.outcome, result.error) == (
+        Outcome.CERTIFICATE_EXPIRING,
+        "the certificate ends in 3.0 days, expected 14 at least",
+    )
+
+
+def test_a_host_that_redirects_and_whose_certificate_ends_soon_is_told(probe: Probe, pki: Pki) -> None:
+    good = pki.server(issue("end", pki.middle, names=("localhost",)), pki.middle)
+    short = pki.server(issue("start", pki.middle, names=("localhost",), days=3), pki.middle)
+    with HostileServer(page(b"hi"), good) as end:
+        result = pki.check(probe, short, behaviour=answer(moved(end.url.encode())))
+    assert result.outcome is Outcome.CERTIFICATE_EXPIRING
+
+
+def test_what_has_ended_beside_a_chain_that_is_well_harms_nobody(probe: Probe, pki: Pki) -> None:
+    # As of an old root that has signed the new one too, or of a former intermediate that is still sent.
+    old_root = issue("old root")
+    cross = issue("root", old_root, days=-30, like=pki.root)
+    former = issue("middle", pki.root, days=-30, like=pki.middle)
+    leaf = issue("site", pki.middle, names=("localhost",))
+    for extra in (cross, former):
+        result = pki.check(probe, pki.server(leaf, pki.middle, extra))
+        assert (result.outcome, result.error) == (UP, None)
+
+
+# Versions of HTTP
+
+
+def speak_h2(connection: Any) -> None:
+    """Answer one request by HTTP/2."""
+    protocol = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+    protocol.initiate_connection()
+    connection.sendall(protocol.data_to_send())
+    while data := connection.recv(65536):
+        for event in protocol.receive_data(data):
+            if isinstance(event, h2.events.RequestReceived):
+                protocol.send_headers(event.stream_id, [(":status", "200"), ("x-asked", "by-h2")])
+                protocol.send_data(event.stream_id, b"Welcome", end_stream=True)
+        connection.sendall(protocol.data_to_send())
+
+
+def by_alpn(connection: socket.socket) -> None:
+    assert isinstance(connection, ssl.SSLSocket)
+    if connection.selected_alpn_protocol() == "h2":
+        speak_h2(connection)
+    else:
+        page(b"Welcome")(connection)
+
+
+@pytest.mark.parametrize(
+    ("offered", "asked", "used"),
+    [
+        (["h2", "http/1.1"], "auto", "2"),
+        (["h2"], "auto", "2"),
+        (["http/1.1"], "auto", "1.1"),
+        ([], "auto", "1.1"),
+        (["h2", "http/1.1"], "1.1", "1.1"),
+        (["h2", "http/1.1"], "2", "2"),
+    ],
+)
+@pytest.mark.parametrize("connection", ["fresh", "reused"])
+def test_the_version_of_http_is_the_one_that_both_speak(  # noqa: PLR0917 (its parameters)
+    probe: Probe, pki: Pki, offered: list[str], asked: Any, used: str, connection: Any
+) -> None:
+    context = pki.server(issue("site", pki.middle, names=("localhost",)), pki.middle)
+    if offered:
+        context.set_alpn_protocols(offered)
+    expect = Expectations(body=compile_pattern("^Welcome$"), certificate_days=14)
+    with HostileServer(by_alpn, context) as server:
+        for _ in range(2):
+            result = check(
+                probe,
+                server.url,
+                tls=Tls(ca=pki.ca),
+                http_version=asked,
+                connection=connection,
+                expect=expect,
+                name=f"{offered}{asked}{connection}",
+            )
+            assert (result.outcome, result.error, result.http_version) == (UP, None, used)
+            assert (result.tls_version, result.body_bytes) == ("TLSv1.3", 7)

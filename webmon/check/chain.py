@@ -1,0 +1,85 @@
+"""The certificates of a connection: for which names, and when the first of them ends that anybody relies on."""
+
+import re
+import ssl
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+_SPLIT: Final = re.compile(r"(?:^|, | \+ )(?:[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+) ?= ?")
+"""What stands before each part of a name: `C = US, O = Example`."""
+
+Name = tuple[str, ...]
+"""The values of a distinguished name, in their order."""
+
+
+class Chain(NamedTuple):
+    """What a server showed."""
+
+    not_after: datetime
+    """When its own certificate ends."""
+    ends: datetime
+    """When the first of its own and the intermediates ends; a root's end counts for nobody."""
+    names: tuple[str, ...]
+    """DNS names and addresses of its own certificate."""
+    issuer: Mapping[str, str]
+    """Who signed it, by the short names of the parts (O, CN)."""
+
+
+def read(certificates: Sequence[Sequence[tuple[str, str]]], anchors: Collection[Name], now: datetime) -> Chain | None:
+    """Read what libcurl tells of a connection's certificates (CURLINFO_CERTINFO).
+
+    What the server sent is not the chain that was verified: beside that may stand others, of which one that has ended
+    harms nobody. So it is followed issuer by issuer, the longest-lived of equal names first, up to a trusted name.
+
+    Args:
+        certificates: names and values of each, the server's own first.
+        anchors: names of the roots that are trusted.
+        now: the time; what had ended by then was not relied on.
+
+    Returns:
+        None where there is none.
+    """
+    told = [dict(certificate) for certificate in certificates]
+    if not told:
+        return None
+    own = told[0]
+    not_after = ends = _moment(own)
+    seen: set[str] = set()
+    at = own
+    while (issuer := at.get("Issuer", "")) not in seen and name_of(issuer) not in anchors:
+        seen.add(issuer)
+        above = [one for one in told[1:] if one.get("Subject") == issuer and one.get("Issuer") != issuer]
+        if not above:
+            break
+        at = max(above, key=_moment)
+        if _moment(at) > now:
+            ends = min(ends, _moment(at))
+    alternative = own.get("X509v3 Subject Alternative Name", "")
+    names = tuple(
+        value for kind, _, value in (part.strip().partition(":") for part in alternative.split(",")) if value and kind
+    )
+    return Chain(not_after, ends, names, _parts(own.get("Issuer", "")))
+
+
+def anchors_of(context: ssl.SSLContext) -> frozenset[Name]:
+    """Give the names of the roots that a context has loaded."""
+    return frozenset(_values(root["subject"]) for root in context.get_ca_certs())
+
+
+def name_of(text: str) -> Name:
+    """Read a name as libcurl writes it: `C = US, O = Example, CN = Example Root`."""
+    return tuple(value.strip('"') for value in _SPLIT.split(text)[1:])
+
+
+def _values(subject: Any) -> Name:
+    return tuple(value for part in subject for _, value in part)
+
+
+def _parts(text: str) -> dict[str, str]:
+    keys = [match[0].strip("+, =").strip() for match in _SPLIT.finditer(text)]
+    return dict(zip(keys, name_of(text), strict=True))
+
+
+def _moment(certificate: Mapping[str, str]) -> datetime:
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["Expire date"]), UTC)

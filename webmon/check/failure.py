@@ -1,0 +1,202 @@
+"""What ended a transfer before its response came whole: libcurl's code and the phase become an outcome and a text.
+
+The phase decides first. What no server and no network can cause, such as a lack of descriptors, is our own fault and no
+site's. Codes: https://curl.se/libcurl/c/libcurl-errors.html.
+"""
+
+import errno
+import os
+import re
+import socket
+from typing import Final, Literal, NamedTuple
+
+from webmon.check.result import Outcome
+
+Phase = Literal["dns", "connect", "tls", "first_byte", "transfer"]
+
+BY_PHASE: Final[dict[Phase, Outcome]] = {
+    "dns": Outcome.DNS_ERROR,
+    "connect": Outcome.CONNECT_ERROR,
+    "tls": Outcome.TLS_ERROR,
+    "first_byte": Outcome.READ_ERROR,
+    "transfer": Outcome.READ_ERROR,
+}
+DOING: Final[dict[Phase, str]] = {
+    "dns": "resolving the name",
+    "connect": "connecting",
+    "tls": "in the TLS handshake",
+    "first_byte": "waiting for the first byte",
+    "transfer": "reading the response",
+}
+
+_OWN: Final = frozenset({2, 4, 27, 42, 43, 48, 53, 54, 58, 59, 66, 77})
+"""Codes of what only this host can be to blame for: initialization, memory, files and engines of ours."""
+_COULD_NOT_CONNECT, _TIMED_OUT, _CONNECT_FAILED_TLS, _SEND, _RECEIVE = 7, 28, 35, 55, 56
+_VERIFICATION: Final = frozenset({51, 60, 83, 90, 91})
+_NOTHING_CAME: Final = 52
+_ABORTED: Final = 23
+_ENDED_EARLY: Final = 18
+_TEXTS: Final = {
+    1: "not HTTP",
+    8: "what came is no HTTP header",
+    16: "the server broke the rules of HTTP/2",
+    61: "the body is packed in a way that is not known",
+    92: "the server broke off the HTTP/2 stream",
+    95: "the server broke the rules of HTTP/3",
+    96: "the QUIC connection failed",
+}
+
+OWN_FAULTS: Final = frozenset(
+    {
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.ENOBUFS,
+        errno.EADDRNOTAVAIL,
+        errno.EPERM,
+    }
+)
+"""What the kernel answers for this host's sake, not the target's: no descriptors, no memory, no right."""
+_PERHAPS_OWN: Final = frozenset(
+    {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.ENETDOWN, errno.EAFNOSUPPORT}
+)
+"""What a router on the way may have said as well as this host: the kernel is asked."""
+_TLS_ERROR: Final = re.compile(r"error:([0-9A-F]{8}):SSL routines:[^:]*:([^,]+)")
+_TLS_EOF: Final = "0A000126"
+_REFUSED: Final = re.compile(r"^SSL certificate (?:problem|OpenSSL verify result): | \([0-9]+\)$")
+"""What libcurl puts around OpenSSL's word for a certificate."""
+
+
+class Failure(NamedTuple):
+    """What is known of a transfer that failed."""
+
+    code: int
+    """libcurl's."""
+    text: str
+    """Its text; it may hold hosts and ports, no header."""
+    phase: Phase
+    """How far it came."""
+    errno: int = 0
+    """Of the last system call that failed; for code 7 alone it is that of the connection."""
+    addresses: tuple[tuple[socket.AddressFamily, str], ...] = ()
+    """What was connected to."""
+    host: str = ""
+    proxy: str | None = None
+    """The proxy as people write it, while it and not the site was spoken to."""
+    proxy_status: int = 0
+    """What the proxy answered to CONNECT; 0: nothing."""
+    proxy_reason: str = ""
+    received: int = 0
+    """Bytes of the body."""
+    expected: int | None = None
+    """Those that the header promised."""
+    wants_certificate: bool = False
+    """Whether the server asked for a certificate of ours, and got none."""
+    sent_plain_http: bool = False
+    """Whether HTTP came where TLS should."""
+
+
+def judge(failure: Failure) -> tuple[Outcome, str]:
+    """Give the outcome, and one line for people."""
+    doing = DOING[failure.phase]
+    if failure.proxy is not None and failure.proxy_status and not 200 <= failure.proxy_status <= 299:
+        refused = f"{failure.proxy_status} {failure.proxy_reason}".rstrip()
+        text = f"connecting: the proxy {failure.proxy} refused to connect to {failure.host}: {refused}"
+        return Outcome.CONNECT_ERROR, text
+    if (own := _own_fault(failure)) is not None:
+        return Outcome.AGENT_ERROR, f"{doing}: {own}"
+    if failure.proxy is not None:
+        return Outcome.CONNECT_ERROR, f"the proxy {failure.proxy}: {doing}: {_reason(failure)}"
+    return _outcome(failure), f"{doing}: {_reason(failure)}"
+
+
+def has_way(family: socket.AddressFamily, address: str) -> bool:
+    """Ask the kernel for a way to an address; a datagram socket that is connected sends nothing."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as asked:
+            asked.connect((address, 9))
+    except OSError:
+        return False
+    return True
+
+
+def _own_fault(failure: Failure) -> str | None:
+    if failure.code in _OWN:
+        return failure.text or f"libcurl's error {failure.code}"
+    if failure.code != _COULD_NOT_CONNECT or failure.phase != "connect":
+        return None
+    if failure.errno in OWN_FAULTS:
+        return os.strerror(failure.errno)
+    if failure.errno == 0:
+        return _no_socket()
+    if failure.errno in _PERHAPS_OWN and not any(has_way(*address) for address in failure.addresses):
+        return os.strerror(failure.errno)
+    return None
+
+
+def _no_socket() -> str | None:
+    """Say why no socket can be had: libcurl keeps no errno of that."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _outcome(failure: Failure) -> Outcome:
+    if failure.code in _VERIFICATION or _tls_reason(failure) is not None or _wants_certificate(failure):
+        return Outcome.TLS_ERROR
+    return BY_PHASE[failure.phase]
+
+
+def _wants_certificate(failure: Failure) -> bool:
+    return failure.wants_certificate and failure.phase == "first_byte" and failure.code in (_SEND, _RECEIVE, 52)
+
+
+def _tls_reason(failure: Failure) -> str | None:
+    """Give what TLS itself says; that the connection ended is no more than that."""
+    if failure.code not in (_CONNECT_FAILED_TLS, _SEND, _RECEIVE):
+        return None
+    match = _TLS_ERROR.search(failure.text)
+    return match[2].strip().lower() if match and match[1] != _TLS_EOF else None
+
+
+def _reason(failure: Failure) -> str:
+    if failure.code in _VERIFICATION:
+        return f"certificate refused: {_refusal(failure)}"
+    return _of_tls(failure) or _of_connection(failure) or _of_http(failure)
+
+
+def _of_tls(failure: Failure) -> str | None:
+    if failure.sent_plain_http:
+        return "what answers speaks no TLS (it looks like HTTP)"
+    if (reason := _tls_reason(failure)) is not None:
+        return reason
+    if _wants_certificate(failure):
+        return "the server asked for our certificate, and closed the connection without one"
+    return None
+
+
+def _of_connection(failure: Failure) -> str | None:
+    if failure.code == _NOTHING_CAME or (failure.proxy and "Proxy CONNECT aborted" in failure.text):
+        return "the server closed the connection without an answer"
+    if failure.code == _COULD_NOT_CONNECT and failure.errno:
+        return os.strerror(failure.errno)
+    if failure.code in (_CONNECT_FAILED_TLS, _SEND, _RECEIVE):
+        reset = f" ({os.strerror(errno.ECONNRESET)})" if "reset" in failure.text.lower() else ""
+        return f"the server closed the connection{reset}"
+    return None
+
+
+def _of_http(failure: Failure) -> str:
+    if failure.code == _ENDED_EARLY and failure.expected is not None:
+        return f"the body ended after {failure.received} of {failure.expected} bytes"
+    text = None if failure.code == _ABORTED else _TEXTS.get(failure.code)
+    return ": ".join(filter(None, (text, failure.text))) or f"libcurl's error {failure.code}"
+
+
+def _refusal(failure: Failure) -> str:
+    text = _REFUSED.sub("", failure.text)
+    if "no alternative certificate subject name" in text or "does not match target" in text:
+        return f"Hostname mismatch, certificate is not valid for '{failure.host}'."
+    return text

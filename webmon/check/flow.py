@@ -1,0 +1,479 @@
+"""The course of one check: a name, a transfer, the redirects, the verdict; in the loop's thread but for the lookups.
+
+What is meant for one origin stays there: credentials and secrets are not carried to another.
+"""
+
+import logging
+import socket
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from webmon.check import chain, charset, failure, verdict
+from webmon.check.chain import Chain
+from webmon.check.failure import Phase
+from webmon.check.resolver import Addresses, OwnFaultError, is_own, known_without_asking, too_late
+from webmon.check.result import CheckResult, Outcome, Phases
+from webmon.check.target import Target
+from webmon.check.transfer import Facts, Handle, Head, Kept, Request
+from webmon.check.unpack import Unpacker, UnpackError
+from webmon.check.url import Url, join
+from webmon.check.verdict import Response, Verdict
+
+if TYPE_CHECKING:
+    from webmon.check.probe import Probe
+
+_log = logging.getLogger(__name__)
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_OF_ONE_HOST: Final = frozenset({"authorization", "host"})
+"""Headers that a redirect to another origin must not carry there; cookies are apart."""
+_OF_A_BODY: Final = frozenset({"content-length", "content-type", "transfer-encoding"})
+_FAMILIES: Final = {4: "AF_INET", 6: "AF_INET6"}
+_PASSED_OVER: Final = 64 << 10
+"""Bytes of the page of a redirect that are read, so that its connection may be used for the next request."""
+_LARGE: Final = 64 << 10
+"""Bytes of a body from which on it is searched in another thread."""
+_HELD_UP, _HELD_UP_SECS = 0.1, 0.25
+"""Share of a check's time, and seconds beside it, that this thread may have been held up, before a timeout is our own
+fault."""
+_PROXY_WANTS_A_USER: Final = 407
+
+
+@dataclass(slots=True)
+class Trace:
+    """What a check saw that its result does not keep: for a person who looks on, never stored."""
+
+    responses: list[tuple[int, str]] = field(default_factory=list)
+    """Status and URL of each response, redirects first."""
+    chain: Chain | None = None
+    """The last server's; None without TLS, or where it was not verified."""
+    last: Response | None = None
+    """The response that was judged."""
+
+
+class Check:
+    """One check, from its begin to its result."""
+
+    def __init__(
+        self,
+        probe: "Probe",
+        target: Target,
+        scheduled_at: datetime,
+        done: Callable[[CheckResult], None],
+        trace: Trace | None,
+    ) -> None:
+        """Take what it is made with; `done` gets the result, once."""
+        self._probe = probe
+        self._target = target
+        self._scheduled_at = scheduled_at
+        self._done = done
+        self._trace = trace
+        self._time = probe.now()
+        self._began = probe.monotonic()
+        self._phases: dict[Phase, float] = {}
+        self._phase: Phase = "dns"
+        self._phase_began = self._began
+        self._url = target.asked
+        self._method, self._body = target.method, target.body
+        headers = target.sent_headers()
+        self._cookie = next((headers.pop(name) for name in list(headers) if name.lower() == "cookie"), None)
+        self._headers = headers
+        self._handle: Handle | None = None
+        self._on_the_way = False
+        self._give_up: Callable[[], bool] | None = None
+        self._ended = False
+        self._first_sent: float | None = None
+        self._answered_at: float | None = None
+        self._redirects = 0
+        self._status: int | None = None
+        self._regex_match: bool | None = None
+        self._facts: Facts | None = None
+        self._chain: Chain | None = None
+        self._ends: datetime | None = None
+        self._timer = probe.loop.at(self._began + target.timeout, self._deadline)
+
+    def begin(self) -> None:
+        """Begin; never raises."""
+        self._guarded(self._resolve)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """Take a step; what nobody foresaw in it is this check's end, and told as our own fault."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001
+            told = self._target.without_secrets(traceback.format_exc())
+            _log.error("%(target)s: webmon's own fault\n%(trace)s", {"target": self._target.name, "trace": told})
+            self._finish(
+                Verdict(Outcome.AGENT_ERROR, f"webmon's own fault {failure.DOING[self._phase]}: {_named(error)}")
+            )
+
+    # Names
+
+    def _resolve(self) -> None:
+        self._phase, self._phase_began = "dns", self._probe.monotonic()
+        self._looked_up = 0.0
+        if self._handle is None:
+            self._handle = self._probe.take_handle(self._target)
+        if (kept := self._handle.kept) is not None and kept.origin == self._url.origin:
+            self._transfer(kept.addresses)
+            return
+        proxy = self._target.proxy
+        where, port = (proxy.host, proxy.port) if proxy else (self._url.host, self._url.port)
+        if (known := known_without_asking(where, port)) is not None:
+            self._resolved(known)
+            return
+        loop = self._probe.loop
+
+        def answered(answer: Addresses | Exception) -> None:
+            loop.call(lambda: self._guarded(lambda: self._resolved(answer)))
+
+        self._give_up = self._probe.resolver.ask(where, port, answered)
+
+    def _resolved(self, answer: Addresses | Exception) -> None:
+        if self._ended:
+            return
+        self._give_up = None
+        self._looked_up = self._probe.monotonic() - self._phase_began
+        if isinstance(answer, Exception):
+            self._spend("dns", self._looked_up)
+            self._unresolved(answer)
+            return
+        version = self._target.ip_version
+        if version != "any":
+            answer = [address for address in answer if address[0].name == _FAMILIES[version]]
+        if not answer:
+            kind = "" if version == "any" else f" IPv{version}"
+            self._unresolved(socket.gaierror(socket.EAI_NODATA, f"the name has no{kind} address"))
+            return
+        self._transfer(answer)
+
+    def _unresolved(self, error: Exception) -> None:
+        doing = failure.DOING["dns"]
+        proxy = f"the proxy {self._target.proxy}: " if self._target.proxy else ""
+        if isinstance(error, TimeoutError):
+            self._finish(self._timeout(doing))
+        elif isinstance(error, OSError) and not is_own(error):
+            outcome = Outcome.CONNECT_ERROR if proxy else Outcome.DNS_ERROR
+            self._finish(Verdict(outcome, f"{proxy}{doing}: {error.strerror or _named(error)}"))
+        elif isinstance(error, OSError | OwnFaultError):
+            self._finish(Verdict(Outcome.AGENT_ERROR, f"{doing}: {getattr(error, 'strerror', None) or error}"))
+        else:
+            raise error
+
+    # Transfers
+
+    def _transfer(self, addresses: Addresses) -> None:
+        self._phase, self._phase_began = "connect", self._probe.monotonic()
+        assert self._handle is not None
+        self._addresses = addresses
+        self._trust = self._probe.trust(self._target.tls) if self._url.scheme == "https" else None
+        self._pieces: list[bytes] = []
+        self._body_bytes: int | None = None
+        self._truncated = False
+        self._unpacker: Unpacker | None = None
+        self._unpack_fault: str | None = None
+        self._following: Url | None = None
+        self._handle.prepare(
+            Request(
+                self._url,
+                self._method,
+                [_line(name, value) for name, value in self._headers.items()],
+                self._cookie.encode("latin-1")
+                if self._cookie and not _is_elsewhere(self._target.asked, self._url)
+                else None,
+                self._body,
+            ),
+            trust=self._trust,
+            addresses=addresses,
+            proxy=self._target.proxy,
+            http_version=self._target.http_version,
+            on_head=self._on_head,
+            on_body=self._on_body,
+        )
+        self._bundle = self._trust.bundle if self._trust else ""
+        self._probe.loop.add(self._handle.curl, self._bundle, self._transferred)
+        self._on_the_way = True
+
+    def _on_head(self, head: Head) -> None:
+        self._answered_at = self._probe.monotonic()
+        self._following = self._location(head)
+        self._body_bytes = 0
+        if self._following is None:
+            words = [word.strip().lower() for value in head.values("content-encoding") for word in value.split(",")]
+            try:
+                self._unpacker = Unpacker(words)
+            except UnpackError as error:
+                self._unpack_fault = str(error)
+
+    def _on_body(self, piece: bytes) -> bool:
+        """Take a piece of the body; False where no more is wanted. An exception in a callback would be lost."""
+        if self._following is not None:
+            return (
+                self._target.connection == "reused"
+                and self._handle is not None
+                and self._handle.received < _PASSED_OVER
+            )
+        if self._unpacker is None:
+            return False
+        limit = self._target.body_limit
+        try:
+            for part in self._unpacker(piece):
+                room = limit - (self._body_bytes or 0)
+                self._pieces.append(part[:room])
+                self._body_bytes = (self._body_bytes or 0) + min(room, len(part))
+                if len(part) > room:
+                    self._truncated = True
+                    return False
+        except UnpackError as error:
+            self._unpack_fault = str(error)
+            return False
+        except Exception as error:  # noqa: BLE001
+            self._unpack_fault = f"webmon's own fault: {_named(error)}"
+            return False
+        return True
+
+    def _transferred(self, code: int, text: str) -> None:
+        self._guarded(lambda: self._settle(code, text))
+
+    def _settle(self, code: int, text: str) -> None:
+        handle = self._handle
+        assert handle is not None
+        self._on_the_way = False
+        elapsed = self._probe.monotonic() - self._phase_began
+        if not handle.is_well(code):
+            told = handle.failure(code, text)
+            self._see_head(handle)
+            self._note(handle.facts(elapsed, told.phase))
+            outcome, line = failure.judge(told)
+            if told.proxy is not None and not told.proxy_status:
+                self._status = None
+            self._finish(Verdict(outcome, line))
+            return
+        head = handle.head
+        assert head is not None
+        self._see_head(handle)
+        self._note(handle.facts(elapsed))
+        if self._trace is not None:
+            self._trace.responses.append((head.status, str(self._url)))
+            self._trace.chain = self._chain
+        if (fault := self._certificate_fault()) is not None:
+            self._status = None
+            self._finish(Verdict(Outcome.TLS_ERROR, f"{failure.DOING['tls']}: {fault}"))
+        elif self._is_of_the_proxy(head):
+            self._status = None
+            wants = f"wants another user or password: {head.status} {head.reason}".rstrip()
+            self._finish(Verdict(Outcome.CONNECT_ERROR, f"connecting: the proxy {self._target.proxy} {wants}"))
+        elif self._unpack_fault is not None:
+            self._finish(Verdict(Outcome.READ_ERROR, f"{failure.DOING['transfer']}: {self._unpack_fault}"))
+        elif self._following is not None:
+            self._follow(self._following, head.status)
+        else:
+            self._judge(head)
+
+    def _see_head(self, handle: Handle) -> None:
+        if handle.head is not None:
+            self._status = handle.head.status
+            self._body_bytes = self._body_bytes or 0
+            if self._answered_at is None:
+                self._answered_at = self._probe.monotonic()
+
+    def _is_of_the_proxy(self, head: Head) -> bool:
+        return self._target.proxy is not None and self._url.scheme == "http" and head.status == _PROXY_WANTS_A_USER
+
+    def _note(self, facts: Facts) -> None:
+        """Keep what a transfer told of times and certificates."""
+        self._facts = facts
+        if not facts.is_reused:
+            self._spend("dns", self._looked_up)
+        for phase, seconds in facts.phases.items():
+            self._spend(phase, seconds)
+        if self._handle is not None and self._target.connection == "reused":
+            if facts.is_reused and (kept := self._handle.kept) is not None:
+                # Nothing of TLS is said again.
+                facts = facts._replace(tls_version=kept.tls_version, certificates=kept.certificates)
+            else:
+                self._handle.kept = Kept(
+                    self._url.origin, self._addresses, self._phase_began, facts.tls_version, facts.certificates
+                )
+            self._facts = facts
+        if self._first_sent is None:
+            self._first_sent = self._phase_began + facts.sent_after
+        self._chain = None
+        if self._trust is not None and self._trust.verify and facts.certificates:
+            self._chain = chain.read(facts.certificates, self._trust.anchors, self._probe.now())
+        if self._chain is not None:
+            self._ends = min(self._ends or self._chain.ends, self._chain.ends)
+
+    def _certificate_fault(self) -> str | None:
+        """Say what browsers refuse and libcurl takes: a certificate that names its host in the subject alone."""
+        if self._chain is None or self._chain.names:
+            return None
+        return "certificate refused: it names no host (subjectAltName), and the subject alone counts for nobody"
+
+    # Redirects
+
+    def _location(self, head: Head) -> Url | None:
+        """Give where a response sends us; None where it is the one to judge."""
+        if head.status not in _REDIRECTS or self._target.max_redirects is None:
+            return None
+        places = set(head.values("location"))
+        if len(places) != 1:
+            return None
+        there = join(self._url, places.pop())
+        if there is None:
+            return None
+        elsewhere = _is_elsewhere(self._url, there)
+        keeps_body = head.status in (307, 308)
+        if elsewhere and keeps_body and self._body and self._target.holds_secret(self._body.decode()):
+            return None
+        return there
+
+    def _follow(self, there: Url, status: int) -> None:
+        if self._redirects == self._target.max_redirects:
+            limit = self._target.max_redirects
+            self._finish(Verdict(Outcome.TOO_MANY_REDIRECTS, f"more than {limit} redirects"))
+            return
+        self._redirects += 1
+        if _is_elsewhere(self._url, there):
+            self._headers = {
+                name: value
+                for name, value in self._headers.items()
+                if name.lower() not in _OF_ONE_HOST and not self._target.holds_secret(value)
+            }
+        if (status in (302, 303) and self._method != "HEAD") or (status == 301 and self._method == "POST"):
+            self._method = "GET"
+        if status not in (307, 308):
+            self._body = None
+            self._headers = {name: value for name, value in self._headers.items() if name.lower() not in _OF_A_BODY}
+        self._url = there
+        self._resolve()
+
+    # The end
+
+    def _judge(self, head: Head) -> None:
+        expect = self._target.expect
+        body = b"".join(self._pieces)
+        headers = head.joined()
+        left = self._ends - self._probe.now() if self._ends else None
+        answered = (self._answered_at or 0.0) - (self._first_sent or 0.0)
+
+        def judged() -> None:
+            texts = (
+                tuple(charset.texts(body, headers.get("content-type"))) if expect.body or expect.body_not else (body,)
+            )
+            response = Response(
+                status=head.status,
+                headers=headers,
+                body=body,
+                texts=texts,
+                body_truncated=self._truncated,
+                response_time=answered,
+                certificate_left=left,
+            )
+            if expect.body is not None:
+                self._regex_match = response.find(expect.body) is not None
+            if self._trace is not None:
+                self._trace.last = response
+            told = verdict.of_response(expect, response, regex_match=self._regex_match)
+            self._probe.loop.call(lambda: self._finish(told)) if is_large else self._finish(told)
+
+        is_large = len(body) > _LARGE and bool(expect.body or expect.body_not)
+        if is_large:
+            self._probe.elsewhere(lambda: self._guarded(judged))
+        else:
+            judged()
+
+    def _deadline(self) -> None:
+        if self._ended:
+            return
+        if self._give_up is not None:
+            begun = self._give_up()
+            self._spend("dns", self._probe.monotonic() - self._phase_began)
+            error = too_late(self._url.host, begun=begun)
+            self._unresolved(error)
+            return
+        handle = self._handle
+        if handle is None or not self._on_the_way:
+            self._finish(self._timeout("judging the response"))
+            return
+        phase = handle.reached()
+        self._note(handle.facts(self._probe.monotonic() - self._phase_began, phase))
+        self._see_head(handle)
+        at_proxy = self._target.proxy is not None and phase == "connect"
+        doing = failure.DOING[phase]
+        self._finish(self._timeout(f"the proxy {self._target.proxy}: {doing}" if at_proxy else doing))
+
+    def _timeout(self, doing: str) -> Verdict:
+        """Say that the time is over; where it is this thread that took it, that is no site's fault."""
+        held_up = self._probe.loop.late_since(self._began)
+        late = self._probe.monotonic() - self._began - self._target.timeout
+        if max(held_up, late) > _HELD_UP * self._target.timeout + _HELD_UP_SECS:
+            text = (
+                f"{doing}: this vantage was too busy: of {self._target.timeout:g} s it stood still for {held_up:.1f} s"
+            )
+            return Verdict(Outcome.AGENT_ERROR, text)
+        return Verdict(Outcome.TIMEOUT, f"not done within {self._target.timeout:g} s: {doing}")
+
+    def _spend(self, phase: Phase, seconds: float) -> None:
+        self._phases[phase] = self._phases.get(phase, 0.0) + max(0.0, seconds)
+
+    def _finish(self, judged: Verdict) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._timer.cancel()
+        if self._handle is not None:
+            if self._on_the_way:
+                self._probe.loop.remove(self._handle.curl, self._bundle)
+            self._probe.give_back(self._target, self._handle, is_well=judged.outcome.is_up)
+            self._handle = None
+        target, facts = self._target, self._facts
+        answered = None
+        if self._status is not None and self._answered_at is not None and self._first_sent is not None:
+            answered = max(0.0, self._answered_at - self._first_sent)
+        came = self._status is not None
+        self._done(
+            CheckResult(
+                target=target.name,
+                url=target.url,
+                labels=dict(target.labels),
+                agent=self._probe.agent,
+                scheduled_at=self._scheduled_at,
+                time=self._time,
+                interval=target.interval,
+                outcome=judged.outcome,
+                error=verdict.one_line(target.without_secrets(judged.error)) if judged.error else None,
+                http_status=self._status,
+                response_time=answered,
+                total_time=self._probe.monotonic() - self._began,
+                phases=Phases(**self._phases),
+                regex_match=self._regex_match,
+                body_bytes=self._body_bytes if came and self._following is None else None,
+                body_truncated=self._truncated if came else False,
+                http_version=facts.http_version if facts and came else None,
+                redirects=self._redirects,
+                remote_ip=facts.remote_ip if facts else None,
+                tls_version=facts.tls_version if facts else None,
+                tls_not_after=self._chain.not_after if self._chain else None,
+            )
+        )
+
+
+def _is_elsewhere(here: Url, there: Url) -> bool:
+    """Tell whether credentials for one URL are not for the other; from http to https of one host they are."""
+    if here.host != there.host:
+        return True
+    if (here.scheme, here.port, there.scheme, there.port) == ("http", 80, "https", 443):
+        return False
+    return here.origin != there.origin
+
+
+def _line(name: str, value: str) -> bytes:
+    return (f"{name}: {value}" if value else f"{name};").encode("latin-1")
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,258 @@
+"""One thread that carries all transfers of an agent: libcurl tells which sockets to watch, epoll which are ready.
+
+Nothing that blocks may run in it: names are resolved, large bodies searched and files read elsewhere, and what they
+find is handed over by `call`. It knows how late it is itself, so that what that costs is not taken for a site's fault.
+"""
+
+import contextlib
+import functools
+import heapq
+import itertools
+import logging
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import pycurl
+
+_log = logging.getLogger(__name__)
+
+_NOTICED_SECS: Final = 0.02
+"""What a turn may take, or a wait be too long, without being counted as lateness."""
+_REMEMBERED_SECS: Final = 600.0
+"""How long lateness is remembered: longer than a check may take."""
+_LONGEST_WAIT_SECS: Final = 1.0
+
+Done = Callable[[int, str], None]
+"""Called with libcurl's code (0: well) and text when a transfer ends."""
+
+
+class Timer:
+    """Something to do at a moment, which may be given up before."""
+
+    __slots__ = ("what",)
+
+    def __init__(self, what: Callable[[], None]) -> None:
+        """Take what is to be done."""
+        self.what: Callable[[], None] | None = what
+
+    def cancel(self) -> None:
+        """Do it no more."""
+        self.what = None
+
+
+class Loop:
+    """The transfers of a thread that runs it. All but `call`, `stop`, `turned` and `late` is for that thread alone."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Make it; it does nothing before somebody runs it."""
+        self.turned = monotonic()
+        """When it last began a turn: who looks from outside sees by it whether it stands still."""
+        self.monotonic = monotonic
+        self._epoll = select.epoll()
+        self._woken = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._woken, select.EPOLLIN)
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._numbers = itertools.count()
+        self._multis = {"": _Multi(self)}
+        self._sockets: dict[int, _Multi] = {}
+        self.late = 0.0
+        """Seconds for which it was held up, in all."""
+        self._late: deque[tuple[float, float]] = deque()
+        self._stopping = False
+        self._lock = threading.Lock()
+        """Of the descriptor that wakes: its number may be another's once it is closed."""
+        self._has_ended = False
+        self._ended = threading.Event()
+
+    def stop(self) -> None:
+        """End it, and what is in it, without a word to anybody; from another thread."""
+        self.call(self._stop)
+        self._ended.wait(10)
+
+    def call(self, what: Callable[[], None]) -> None:
+        """Have something done in the thread, soon; nothing once it has ended."""
+        with self._lock:
+            if not self._has_ended:
+                self._inbox.append(what)
+                os.eventfd_write(self._woken, 1)
+
+    def at(self, moment: float, what: Callable[[], None]) -> Timer:
+        """Have something done at a moment of the monotonic clock."""
+        timer = Timer(what)
+        heapq.heappush(self._timers, (moment, next(self._numbers), timer))
+        return timer
+
+    def add(self, curl: pycurl.Curl, trust: str, done: Done) -> None:
+        """Begin a transfer.
+
+        Args:
+            curl: a handle with all its options.
+            trust: the file of authorities that it names: libcurl remembers one for each of its sets of transfers.
+            done: called when it ends.
+        """
+        if (multi := self._multis.get(trust)) is None:
+            multi = self._multis[trust] = _Multi(self)
+        multi.add(curl, done)
+
+    def remove(self, curl: pycurl.Curl, trust: str) -> None:
+        """Give a transfer up."""
+        if (multi := self._multis.get(trust)) is not None:
+            multi.remove(curl)
+
+    def late_since(self, moment: float) -> float:
+        """Give how many seconds this thread was held up since a moment, in all."""
+        return sum(seconds for when, seconds in self._late if when >= moment)
+
+    def run(self) -> None:
+        """Turn until the stop."""
+        while True:
+            began = self.turned = self.monotonic()
+            self._turn()
+            if self._stopping:
+                break
+            until = self._next()
+            ended = self.monotonic()
+            self._note_late(ended, ended - began)
+            events = self._epoll.poll(max(0.0, until - ended))
+            woke = self.monotonic()
+            if not events:
+                self._note_late(woke, woke - max(until, ended))
+            for fd, ready in events:
+                if fd == self._woken:
+                    os.eventfd_read(self._woken)
+                elif (multi := self._sockets.get(fd)) is not None:
+                    multi.ready(fd, ready)
+        for multi in self._multis.values():
+            multi.close()
+        self._epoll.close()
+        with self._lock:
+            self._has_ended = True
+            os.close(self._woken)
+        self._ended.set()
+
+    def _stop(self) -> None:
+        self._stopping = True
+
+    def _turn(self) -> None:
+        for _ in range(len(self._inbox)):
+            self.do(self._inbox.popleft())
+        now = self.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            what = heapq.heappop(self._timers)[2].what
+            if what is not None:
+                self.do(what)
+        for multi in list(self._multis.values()):
+            multi.look(now)
+
+    def do(self, what: Callable[[], None]) -> None:
+        """Do something, in the thread; what it raises is told, and harms nothing else."""
+        try:
+            what()
+        # What fails here is one check's; the thread is that of all.
+        except Exception:  # noqa: BLE001
+            _log.exception("checks: webmon's own fault")
+
+    def _next(self) -> float:
+        now = self.monotonic()
+        if self._inbox:
+            return now
+        moments = [now + _LONGEST_WAIT_SECS, *(multi.due for multi in self._multis.values() if multi.due is not None)]
+        if self._timers:
+            moments.append(self._timers[0][0])
+        return min(moments)
+
+    def _note_late(self, now: float, seconds: float) -> None:
+        if seconds > _NOTICED_SECS:
+            self.late += seconds
+            self._late.append((now, seconds))
+            while self._late[0][0] < now - _REMEMBERED_SECS:
+                self._late.popleft()
+
+    def watch(self, fd: int, what: int, multi: "_Multi") -> None:
+        """Watch a socket as libcurl asks, or no more."""
+        if what == pycurl.POLL_REMOVE:
+            if self._sockets.pop(fd, None) is not None:
+                with contextlib.suppress(OSError):  # libcurl may have closed it
+                    self._epoll.unregister(fd)
+            return
+        wanted = 0
+        if what in (pycurl.POLL_IN, pycurl.POLL_INOUT):
+            wanted |= select.EPOLLIN
+        if what in (pycurl.POLL_OUT, pycurl.POLL_INOUT):
+            wanted |= select.EPOLLOUT
+        known = fd in self._sockets
+        self._sockets[fd] = multi
+        try:
+            (self._epoll.modify if known else self._epoll.register)(fd, wanted)
+        except FileNotFoundError:  # the number was closed and is another socket's now
+            self._epoll.register(fd, wanted)
+        except FileExistsError:
+            self._epoll.modify(fd, wanted)
+
+
+class _Multi:
+    """A set of transfers that share what libcurl knows of authorities."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.due: float | None = None
+        """When libcurl wants a turn without any socket's being ready."""
+        self._loop = loop
+        self._monotonic = loop.monotonic
+        self._multi = pycurl.CurlMulti()
+        self._done: dict[pycurl.Curl, Done] = {}
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+
+    def add(self, curl: pycurl.Curl, done: Done) -> None:
+        self._done[curl] = done
+        self._multi.add_handle(curl)
+
+    def remove(self, curl: pycurl.Curl) -> None:
+        if self._done.pop(curl, None) is not None:
+            self._multi.remove_handle(curl)
+
+    def ready(self, fd: int, events: int) -> None:
+        mask = 0
+        if events & select.EPOLLIN:
+            mask |= pycurl.CSELECT_IN
+        if events & select.EPOLLOUT:
+            mask |= pycurl.CSELECT_OUT
+        if events & (select.EPOLLERR | select.EPOLLHUP):
+            mask |= pycurl.CSELECT_ERR
+        self._multi.socket_action(fd, mask)
+        self._settle()
+
+    def look(self, now: float) -> None:
+        if self.due is not None and self.due <= now:
+            self.due = None
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+            self._settle()
+
+    def close(self) -> None:
+        for curl in list(self._done):
+            self.remove(curl)
+        self._multi.close()
+
+    def _settle(self) -> None:
+        while True:
+            left, well, failed = self._multi.info_read()
+            ended = [(curl, 0, "") for curl in well] + [(curl, code, text) for curl, code, text in failed]
+            for curl, code, text in ended:
+                done = self._done.get(curl)
+                if done is not None:
+                    self.remove(curl)
+                    self._loop.do(functools.partial(done, code, text))
+            if not left:
+                return
+
+    def _watch(self, what: int, fd: int, _multi: Any, _data: Any) -> None:
+        self._loop.watch(fd, what, self)
+
+    def _set_timer(self, milliseconds: int) -> None:
+        self.due = None if milliseconds < 0 else self._monotonic() + milliseconds / 1000

@@ -1,0 +1,395 @@
+"""One request and its response by libcurl: the options of a handle, what came, and where the time went."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import pycurl
+
+from webmon.check.failure import Failure, Phase
+from webmon.check.resolver import Addresses
+from webmon.check.target import Proxy
+from webmon.check.trust import Trust
+from webmon.check.url import Origin, Url
+
+HEAD_LIMIT: Final = 256 << 10
+"""Bytes of status line and headers, and of the interim responses before them, together."""
+_HAPPY_EYEBALLS_MS: Final = 271
+"""An option that pycurl has no name for."""
+_ABORTED: Final = 23
+"""CURLE_WRITE_ERROR: a callback of ours said that it has enough."""
+_STATUS: Final = re.compile(rb"HTTP/[0-9.]+[ \t]+([0-9]{3})(?:[ \t]*(.*))?", re.DOTALL)
+_SWITCHING: Final = 101
+_DATA_IN: Final = 5
+"""CURLINFO_SSL_DATA_IN, beside CURLINFO_TEXT (0)."""
+_TLS_LINE: Final = re.compile(rb"SSL connection using (TLSv[0-9.]+)")
+_VERSIONS: Final = {1: "1.0", 2: "1.1", 3: "2", 30: "3", 31: "3"}
+"""CURL_HTTP_VERSION_... as they were used."""
+_SECONDS: Final = 1e-6
+_SHOWN: Final = 1000
+"""Bytes in a message: more than it may have, so that it is cut in one place, where secrets are looked for."""
+
+
+class Request(NamedTuple):
+    """What is asked."""
+
+    url: Url
+    method: str
+    headers: Sequence[bytes]
+    """Lines as they are sent."""
+    cookie: bytes | None
+    """Cookies of the target's own, beside those that are set on the way."""
+    body: bytes | None
+
+
+class Head(NamedTuple):
+    """Status line and headers of a response."""
+
+    status: int
+    reason: str
+    fields: tuple[tuple[str, str], ...]
+    """Names in lower case and values, in their order, as Latin-1."""
+
+    def joined(self) -> dict[str, str]:
+        """Give each name's values, several with commas."""
+        joined: dict[str, str] = {}
+        for name, value in self.fields:
+            joined[name] = f"{joined[name]}, {value}" if name in joined else value
+        return joined
+
+    def values(self, name: str) -> list[str]:
+        """Give the values of the headers of a name."""
+        return [value for key, value in self.fields if key == name]
+
+
+class Facts(NamedTuple):
+    """What is known of a connection and its times when a transfer has ended."""
+
+    phases: Mapping[Phase, float]
+    """Seconds of each that was reached."""
+    sent_after: float
+    """Seconds from the begin to the request's being sent."""
+    is_reused: bool
+    """Whether the connection was there before."""
+    http_version: str | None
+    remote_ip: str | None
+    tls_version: str | None
+    certificates: Sequence[Sequence[tuple[str, str]]]
+
+
+class Kept(NamedTuple):
+    """A connection that another check may go on with."""
+
+    origin: Origin
+    addresses: Addresses
+    """Where it was asked for: nobody resolves a name for a connection that is there."""
+    opened: float
+    """When, on the monotonic clock."""
+    tls_version: str | None
+    certificates: Sequence[Sequence[tuple[str, str]]]
+
+
+class Handle:
+    """One of libcurl's easy handles, with which one transfer after another is made.
+
+    What it may not take from one transfer to the next it keeps in a share of its own: addresses, and where connections
+    are reused, the connection.
+    """
+
+    def __init__(self, *, keeps_connection: bool = False) -> None:
+        """Make it."""
+        self.curl = pycurl.Curl()
+        self._share = pycurl.CurlShare()
+        self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_DNS)
+        if keeps_connection:
+            self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_CONNECT)
+        self._keeps_connection = keeps_connection
+        self.kept: Kept | None = None
+        """The connection that may be used again."""
+        self.generation = 0
+        self.curl.setopt(pycurl.SHARE, self._share)
+        self.forget()
+
+    def forget(self) -> None:
+        """Have nothing left of the check before but the connection."""
+        self.curl.setopt(pycurl.COOKIELIST, "ALL")
+        self.head: Head | None = None
+
+    def close(self) -> None:
+        """Close it, and the connection that it keeps."""
+        self.curl.close()
+        self._share.close()
+
+    def prepare(  # noqa: PLR0915 (one option a line)
+        self,
+        request: Request,
+        *,
+        trust: Trust | None,
+        addresses: Addresses,
+        proxy: Proxy | None,
+        http_version: str,
+        on_head: Callable[[Head], None],
+        on_body: Callable[[bytes], bool],
+    ) -> None:
+        """Set everything for the next transfer.
+
+        Args:
+            request: what is asked.
+            trust: how TLS is spoken; None for a URL of http.
+            addresses: of the site, or of the proxy.
+            proxy: what stands between.
+            http_version: `auto`, `1.1`, `2` or `3`.
+            on_head: called when status and headers are there.
+            on_body: called with what comes after; False: that is enough.
+        """
+        curl, url = self.curl, request.url
+        curl.reset()
+        self.head, self.received = None, 0
+        self._on_head, self._on_body = on_head, on_body
+        self._lines: list[bytes] = []
+        self._proxy_answer: Head | None = None
+        """To CONNECT."""
+        self._head_left = HEAD_LIMIT
+        self._enough = False
+        self._fault: str | None = None
+        self._tls_version: str | None = None
+        self._wants_certificate = self._sent_plain_http = False
+        self._secure = url.scheme == "https"
+        self._proxy = proxy
+        self._addresses = addresses
+        self._url = url
+        self._has_certificate = trust is not None and trust.certificate is not None
+        option = curl.setopt
+        option(pycurl.URL, str(url))
+        option(pycurl.PATH_AS_IS, 1)
+        option(pycurl.REQUEST_TARGET, str(url) if proxy and not self._secure else url.target)
+        option(pycurl.NOSIGNAL, 1)
+        option(pycurl.HTTP_CONTENT_DECODING, 0)
+        option(pycurl.HTTP200ALIASES, ["ICY "])
+        # So that what came in place of HTTP can be shown.
+        option(pycurl.HTTP09_ALLOWED, 1)
+        option(pycurl.HTTPHEADER, list(request.headers))
+        option(pycurl.COOKIEFILE, "")
+        option(_HAPPY_EYEBALLS_MS, 200)
+        option(pycurl.CONNECTTIMEOUT, 86_400)
+        option(pycurl.HEADERFUNCTION, self._header)
+        option(pycurl.WRITEFUNCTION, self._body)
+        if request.cookie is not None:
+            option(pycurl.COOKIE, request.cookie)
+        if request.method == "HEAD":
+            option(pycurl.NOBODY, 1)
+        elif request.method != "GET" or request.body is not None:
+            option(pycurl.POSTFIELDS, request.body or b"")
+            option(pycurl.CUSTOMREQUEST, request.method)
+        if self._keeps_connection:
+            option(pycurl.MAXCONNECTS, 1)
+            option(pycurl.MAXAGE_CONN, 600)
+            option(pycurl.MAXLIFETIME_CONN, 600)
+        else:
+            option(pycurl.FRESH_CONNECT, 1)
+            option(pycurl.FORBID_REUSE, 1)
+        option(pycurl.NOPROXY, "")
+        option(pycurl.PROXY, f"http://{_bracketed(proxy.host)}:{proxy.port}" if proxy else "")
+        if proxy:
+            option(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)
+            option(pycurl.HTTPPROXYTUNNEL, 1 if self._secure else 0)
+            told = [f"Proxy-Authorization: {proxy.authorization}"] if proxy.authorization else []
+            option(pycurl.PROXYHEADER, ["Proxy-Connection:", "User-Agent:", *told])
+        where, port = (proxy.host, proxy.port) if proxy else (url.host, url.port)
+        if not _is_address(where):
+            # The port of the addresses counts; it is the URL's unless whoever resolves says another.
+            there = addresses[0][1][1]
+            if there != port and proxy is None:
+                option(pycurl.CONNECT_TO, [f"{where}:{port}:{where}:{there}"])
+                port = there
+            listed = ",".join(_bracketed(str(address[0])) for _, address in addresses)
+            option(pycurl.RESOLVE, [f"{where}:{port}:{listed}"])
+        if trust is not None:
+            self._set_tls(trust, http_version)
+
+    def _set_tls(self, trust: Trust, http_version: str) -> None:
+        option = self.curl.setopt
+        option(pycurl.CAINFO, trust.bundle)
+        # A session that is resumed shows no certificate.
+        option(pycurl.SSL_SESSIONID_CACHE, 0)
+        option(pycurl.SSL_EC_CURVES, "X25519:P-256:P-384:P-521:X448")
+        option(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_3 if trust.minimum == "1.3" else pycurl.SSLVERSION_TLSv1_2)
+        option(
+            pycurl.HTTP_VERSION,
+            {
+                "auto": pycurl.CURL_HTTP_VERSION_2TLS,
+                "1.1": pycurl.CURL_HTTP_VERSION_1_1,
+                "2": pycurl.CURL_HTTP_VERSION_2TLS,
+                "3": pycurl.CURL_HTTP_VERSION_3,
+            }[http_version],
+        )
+        if trust.verify:
+            option(pycurl.OPT_CERTINFO, 1)
+        else:
+            option(pycurl.SSL_VERIFYPEER, 0)
+            option(pycurl.SSL_VERIFYHOST, 0)
+        if trust.certificate is not None:
+            option(pycurl.SSLCERT_BLOB, trust.certificate)
+            option(pycurl.SSLKEY_BLOB, trust.key or trust.certificate)
+            # Empty, so that nobody is asked for a passphrase on a terminal.
+            option(pycurl.KEYPASSWD, "")
+        # There is no other way to the version of TLS; the test of this file holds the texts at each new libcurl.
+        option(pycurl.VERBOSE, 1)
+        option(pycurl.DEBUGFUNCTION, self._debug)
+
+    def _debug(self, kind: int, text: bytes) -> None:
+        if kind == pycurl.INFOTYPE_TEXT:
+            if text.startswith(b"SSL connection using") and (match := _TLS_LINE.match(text)) is not None:
+                self._tls_version = match[1].decode()
+            elif b"Request CERT" in text:
+                self._wants_certificate = not self._has_certificate
+        elif kind == _DATA_IN and text.startswith(b"HTTP"):
+            self._sent_plain_http = True
+
+    def _header(self, line: bytes) -> int | None:
+        self._head_left -= len(line)
+        if self._head_left < 0:
+            self._fault = "too long: the header"
+            return -1
+        if self.head is not None:
+            return None  # a trailer
+        line = line.rstrip(b"\r\n")
+        if line:
+            self._lines.append(line)
+            return None
+        if (head := self._read_head()) is None:
+            return None
+        if self._is_with_proxy():
+            self._proxy_answer = head
+            return None
+        self.head = head
+        self._on_head(head)
+        # Nothing of HTTP comes after that.
+        self._enough = head.status == _SWITCHING
+        return -1 if self._enough else None
+
+    def _read_head(self) -> Head | None:
+        """Read the lines that came; None where they are none, or those of an interim response."""
+        lines, self._lines = self._lines, []
+        if not lines:
+            return None
+        match = _STATUS.match(lines[0])
+        status = int(match[1]) if match else 200
+        if status < 200 and status != _SWITCHING:
+            return None
+        return Head(status, (match[2] or b"").decode("latin-1").strip() if match else "", _fields(lines[1:]))
+
+    def _body(self, piece: bytes) -> int | None:
+        self.received += len(piece)
+        if self.head is None:
+            self._fault = f"not HTTP/1: {piece[:_SHOWN]!r}"
+            return -1
+        if self._on_body(piece):
+            return None
+        self._enough = True
+        return -1
+
+    def is_well(self, code: int) -> bool:
+        """Tell whether a response came, as far as it is wanted."""
+        return self.head is not None and (code == 0 or (code == _ABORTED and self._enough))
+
+    def reached(self) -> Phase:
+        """Give the phase that it came to."""
+        curl = self.curl
+        if self.head is not None and self.head.status:
+            return "transfer"
+        if self._secure and not curl.getinfo(pycurl.APPCONNECT_TIME_T) and not self._is_reused():
+            return "tls" if curl.getinfo(pycurl.CONNECT_TIME_T) and not self._is_with_proxy() else "connect"
+        if not curl.getinfo(pycurl.CONNECT_TIME_T) and not self._is_reused():
+            return "connect"
+        return "transfer" if self._lines or self.received else "first_byte"
+
+    def _is_reused(self) -> bool:
+        return self.curl.getinfo(pycurl.NUM_CONNECTS) == 0 and bool(self.curl.getinfo(pycurl.PRIMARY_IP))
+
+    def _is_with_proxy(self) -> bool:
+        """Tell whether the proxy has still to connect us to the site."""
+        return self._proxy is not None and self._secure and not 200 <= self._connect_status() <= 299
+
+    def _connect_status(self) -> int:
+        return self._proxy_answer.status if self._proxy_answer is not None else 0
+
+    def failure(self, code: int, text: str) -> Failure:
+        """Give what is known of a transfer that ended with a code, before `facts` is asked."""
+        if self.head is None and not self._is_with_proxy():
+            self.head = self._read_head()  # what came of it: the status is told, whatever is wrong with the rest
+        phase = self.reached()
+        from_proxy = self._proxy is not None and (phase == "connect" or (not self._secure and phase == "first_byte"))
+        expected = self.curl.getinfo(pycurl.CONTENT_LENGTH_DOWNLOAD_T)
+        return Failure(
+            code=code,
+            text=self._fault or text,
+            phase=phase,
+            errno=self.curl.getinfo(pycurl.OS_ERRNO),
+            addresses=tuple((family, str(address[0])) for family, address in self._addresses),
+            host=self._url.host if self._proxy is None else f"{_bracketed(self._url.host)}:{self._url.port}",
+            proxy=str(self._proxy) if from_proxy else None,
+            proxy_status=self._connect_status(),
+            proxy_reason=self._proxy_answer.reason if self._proxy_answer else "",
+            received=self.received,
+            expected=expected if expected >= 0 else None,
+            wants_certificate=self._wants_certificate,
+            sent_plain_http=self._sent_plain_http,
+        )
+
+    def facts(self, elapsed: float, phase: Phase | None = None) -> Facts:
+        """Give what is known at its end.
+
+        Args:
+            elapsed: seconds since its begin.
+            phase: where it failed; None: nowhere.
+        """
+        get = self.curl.getinfo
+        connected, secured = get(pycurl.CONNECT_TIME_T), get(pycurl.APPCONNECT_TIME_T)
+        sent, answered = get(pycurl.PRETRANSFER_TIME_T), get(pycurl.STARTTRANSFER_TIME_T)
+        reused = self._is_reused()
+        phases: dict[Phase, float] = {}
+        ends: list[tuple[Phase, float]] = []
+        if not reused:
+            ends.append(("connect", connected * _SECONDS))
+            if self._secure:
+                ends.append(("tls", secured * _SECONDS))
+        ends += [("first_byte", answered * _SECONDS), ("transfer", elapsed)]
+        since = 0.0
+        for name, end in ends:
+            if name == "first_byte":
+                since = max(since, min(sent * _SECONDS, elapsed))
+            if name == phase:
+                phases[name] = max(0.0, elapsed - since)
+                break
+            phases[name] = max(0.0, end - since)
+            since = max(since, end)
+        return Facts(
+            phases=phases,
+            sent_after=min(sent * _SECONDS, elapsed),
+            is_reused=reused,
+            http_version=_VERSIONS.get(get(pycurl.INFO_HTTP_VERSION)) if self.head is not None else None,
+            remote_ip=None if self._proxy else (get(pycurl.PRIMARY_IP) or None),
+            tls_version=self._tls_version,
+            certificates=get(pycurl.INFO_CERTINFO) if self._secure and secured else (),
+        )
+
+
+def _fields(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...]:
+    fields: list[tuple[str, str]] = []
+    for line in lines:
+        text = line.decode("latin-1")
+        name, colon, value = text.partition(":")
+        if text[0] in " \t" and fields:  # a line that goes on (RFC 9112, 5.2)
+            fields[-1] = fields[-1][0], f"{fields[-1][1]} {text.strip()}"
+        elif colon:
+            fields.append((name.strip().lower(), value.strip()))
+    return tuple(fields)
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdecimal()
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
