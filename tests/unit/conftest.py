@@ -3,9 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests import process_state
 from webmon.daemon import threads
+
+# That an example takes long says how busy the machine is.
+settings.register_profile("webmon", deadline=None)
+settings.load_profile("webmon")
 
 
 @pytest.fixture(autouse=True)

@@ -55,8 +55,8 @@ def run(settings: AgentSettings, environment: Environment) -> int:
         UserError: the targets or the outbox cannot be used.
     """
     log.configure(settings.common.log_level)
-    signals = Signals(hears_hangup=True)
     targets = _load_targets(settings.monitoring, environment)
+    signals = Signals(hears_hangup=True)
     agent = Agent(settings, targets)
     agent.start()
     systemd.notify("READY=1", f"STATUS={agent.status()}")

@@ -64,7 +64,7 @@ def test_all_is_sent_and_the_empty_file_goes(
 def test_what_kafka_does_not_acknowledge_stays_and_the_cause_is_told(
     env_file: Path, outbox: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["drain", "--env-file", str(env_file), "--timeout", "1", str(outbox)]) == 1
+    assert cli.main(["drain", "--env-file", str(env_file), "--timeout", "0.2", str(outbox)]) == 1
     out = capsys.readouterr().out
     told = r": 3 of 3 results \(of (.*) to (.*) UTC\) are left: Kafka at 127\.0\.0\.1:1 \(KAFKA_HOST, KAFKA_PORT\): "
     found = re.match(re.escape(str(outbox)) + told, out)

@@ -1,0 +1,129 @@
+"""An agent's parts, connected, in this process: what it checks, and what it tells of itself."""
+
+import contextlib
+import re
+import socket
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.agent_process import AgentProcess
+from tests.hostile import HostileServer, page
+from tests.waiting import wait_until
+from webmon import cli, settings
+from webmon.agent import run
+from webmon.agent.run import Agent
+from webmon.agent.shard import owner
+from webmon.check.result import decode
+from webmon.check.target import Target
+from webmon.settings import AgentSettings, HostPort
+
+Started = Callable[..., Agent]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[AgentProcess]:
+    """The files of an agent that is not started as a process."""
+    made = AgentProcess(tmp_path)
+    made.target("http://127.0.0.1:1/")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def started(workspace: AgentProcess) -> Iterator[Started]:
+    """Start an agent at targets of these URLs, that answers at this address."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*urls: str, address: HostPort | None = None) -> Agent:
+            workspace.configure()
+            made = Agent(settings.load(AgentSettings, workspace.workspace / ".env"), make_targets(*urls))
+            made._metrics_address = address
+            made.start()
+            stack.callback(made.stop)
+            return made
+
+        yield start
+
+
+def make_targets(*urls: str) -> tuple[Target, ...]:
+    return tuple(Target(name=url, url=url, interval=0.2, timeout=0.2) for url in urls)
+
+
+def checked(agent: Agent) -> set[str]:
+    """Give the URLs of which results wait."""
+    return {decode(row.value).url for row in agent._outbox.read(0, 1000)}
+
+
+def test_it_tells_prometheus_how_it_and_its_targets_are(started: Started) -> None:
+    with HostileServer(page(b"hi")) as server:
+        agent = started(server.url, address=HostPort("127.0.0.1", 0))
+        assert agent._listener is not None
+        port = agent._listener.port
+
+        def ask(path: str) -> str:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+                text: str = answer.read().decode()
+                return text
+
+        assert ask("/healthz") == "ok\n"
+        wait_until(lambda: f'probe_success{{target="{server.url}"}} 1.0' in ask("/metrics"), "a result")
+        text = ask("/metrics")
+    assert "webmon_targets 1.0" in text
+    assert re.search(r"^webmon_slots_kept_total [1-9]", text, re.MULTILINE)
+    assert re.search(r"^webmon_outbox_bytes [1-9]", text, re.MULTILINE)
+    assert "webmon_last_acknowledgement_age_seconds NaN" in text
+
+
+def test_an_address_that_is_taken_stops_no_check(started: Started, caplog: pytest.LogCaptureFixture) -> None:
+    with HostileServer(page(b"hi")) as server, socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        agent = started(server.url, address=HostPort("127.0.0.1", port))
+        wait_until(lambda: checked(agent) == {server.url}, "a result")
+    assert f"no metrics: MONITORING_METRICS_ADDRESS is 127.0.0.1:{port}: Address already in use" in caplog.messages
+
+
+def test_one_without_a_target_is_well_and_waits_for_some(started: Started) -> None:
+    agent = started()
+    assert agent.tick()
+    assert agent.status().startswith("0 targets, 0 checks/s")
+    with HostileServer(page(b"hi")) as server:
+        agent.use(make_targets(server.url))
+        wait_until(lambda: checked(agent) == {server.url}, "a result of the target that came")
+
+
+def test_instances_that_share_a_list_have_each_target_once(
+    workspace: AgentProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    listed = [f"http://shop{number}.example/" for number in range(200)]
+    first, second = ([url for url in listed if owner(url, 2) == instance][:3] for instance in (1, 2))
+    workspace.target(*first, *second)
+    for instance, part in (1, first), (2, second):
+        workspace.configure(MONITORING_SHARD=f"{instance}/2")
+        monitoring = settings.load(AgentSettings, workspace.workspace / ".env").monitoring
+        assert {target.url for target in run._load_targets(monitoring, dict)} == set(part)
+        assert caplog.messages[-1] == f"instance {instance} of 2 has 3 of 6 targets"
+
+
+def test_a_users_mistakes_are_a_line_each_and_status_2(
+    workspace: AgentProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace.configure(MONITORING_TARGETS_REGEX="(?=x)")
+    workspace.target("nonsense", "http://a/")
+    assert cli.main(["agent", "--env-file", str(workspace.workspace / ".env")]) == 2
+    pattern, url = capsys.readouterr().err.splitlines()
+    assert pattern.startswith("webmon: MONITORING_TARGETS_REGEX is '(?=x)': RE2 cannot take it")
+    assert url.startswith(f"webmon: {workspace.workspace}/targets.txt:1: 'nonsense': url is 'nonsense': right would be")
+
+
+def test_a_second_one_on_an_outbox_is_refused(
+    workspace: AgentProcess, started: Started, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started("http://127.0.0.1:1/")
+    assert cli.main(["drain", "--env-file", str(workspace.workspace / ".env")]) == 2
+    outbox = workspace.workspace / "outbox.sqlite"
+    told = f"webmon: MONITORING_OUTBOX_PATH {outbox}: another agent uses it; each needs its own\n"
+    assert capsys.readouterr().err == told
