@@ -37,6 +37,8 @@ _REPORT_SECS: Final = 60.0
 """How often dropped results are logged."""
 _COMMIT_SECS: Final = 30.0
 """How long a commit may take before the outbox counts as standing still; a disk that is busy takes a few seconds."""
+_LAST_TRIES: Final = 3
+"""Of a commit at a stop: the file may fail, be set aside, and fail anew."""
 _MOMENT: Final = "%Y-%m-%d %H:%M:%S"
 
 
@@ -159,7 +161,7 @@ class Outbox:
             with self._changed:
                 rows, gone = list(self._pending), set(self._gone)
                 self._has_news = False
-            if not self._commit(rows, gone):
+            if not self._commit([row for row in rows if row.id not in gone], gone):
                 return False
             with self._changed:
                 if self._is_on_disk:
@@ -187,11 +189,13 @@ class Outbox:
             self._changed.notify_all()
         if self._writer.ident is not None:
             self._writer.join(timeout)
-        else:
-            self.settle()
         if self._writer.is_alive():
             self._give_up([row.id for row in self._pending], "the disk does not answer")
             return False
+        # What a last commit that failed has left goes to what stands in for the file, and from there to the file.
+        for _ in range(_LAST_TRIES):
+            if self._pending or self._has_news:
+                self.settle()
         with self._lock:
             if not self._is_on_disk:
                 self._return_to_disk()
@@ -348,7 +352,7 @@ class Outbox:
         try:
             gone = self._acknowledged()
             waiting = memory.read(self._dropped_up_to(disk), memory.count)
-            disk.change(waiting, gone, self._limit)
+            disk.change([row for row in waiting if row.id not in gone], gone, self._limit)
         except sqlite3.Error as error:
             disk.close()
             if is_corrupt(error):

@@ -361,3 +361,33 @@ def test_a_result_that_came_during_a_commit_is_not_taken_for_one_that_was_commit
     assert outbox.settle()
     assert values(outbox.read(0, 9)) == [b"aaa", b"bbb", b"ccc"]
     outbox.close(5)
+
+
+def test_what_was_acknowledged_while_memory_stood_in_does_not_come_back_with_the_disk(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "_RETRY_SECS", 0.0)
+    outbox = opened(path)
+    with faulty() as faults:
+        faults.plan = ["full"] * 9
+        fail_at(outbox, "BEGIN IMMEDIATE", IO_ERROR, monkeypatch)
+        assert not outbox.settle()
+        outbox.put(b"key", b"0")
+        outbox.put(b"key", b"1")
+        assert outbox.settle()
+    outbox.remove([row.id for row in outbox.read(0, 1)])
+    assert outbox.settle()
+    assert outbox.is_on_disk
+    assert values(outbox.read(0, 9)) == [b"1"]
+    outbox.close(5)
+
+
+def test_what_a_last_commit_that_failed_has_left_is_on_disk_after_the_stop(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = opened(path)
+    outbox.put(b"key", b"0")
+    fail_at(outbox, "BEGIN IMMEDIATE", IO_ERROR, monkeypatch)
+    assert outbox.close(5)
+    assert outbox.dropped == 0
+    assert values(opened(path).read(0, 9)) == [b"0"]

@@ -12,6 +12,7 @@ START = """
 import os, signal, sys, threading, time
 from webmon.daemon import threads
 from webmon.daemon.signals import Signals
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # who runs the tests may ignore it (nohup)
 """
 
 
@@ -100,5 +101,5 @@ def test_an_agent_that_the_watchdog_kills_tells_what_its_parts_were_doing(tmp_pa
     finally:
         agent.close()
     told = agent.log.read_text()
-    for part in ("MainThread:\n", "schedule:\n", "outbox:\n", "publisher:\n"):
+    for part in ("MainThread:\n", "checks:\n", "outbox:\n", "publisher:\n"):
         assert part in told
