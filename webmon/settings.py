@@ -548,7 +548,7 @@ def _describe(variable: str, field: FieldInfo, source: Source, *, missing: bool)
         shown = "is not right" if _is_secret(field) else f"is {source.values[variable]!r}"
         return f"{source.place(variable)}: {variable} {shown}; right would be {right}"
     near = difflib.get_close_matches(variable, source.lines.keys() - set(variables()), n=1, cutoff=0.8)
-    hint = f" (line {source.lines[near[0]]} sets {near[0]}: is that it?)" if near else ""
+    hint = f" (line {source.lines[near[0]]} sets {near[0]}: did you mean that?)" if near else ""
     return f"{source.file or 'environment (no .env found)'}: {variable} is missing{hint}; right would be {right}"
 
 

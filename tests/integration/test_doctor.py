@@ -17,7 +17,7 @@ def doctor(stage: Stage, component: str, **changes: str | None) -> "tuple[int, l
 def lines_of(lines: list[str], subject: str) -> list[str]:
     """Give the lines about one subject, except what other tests' topics on the same broker bring."""
     found = [line for line in lines if line.split("  ", 1)[1].strip().startswith(f"{subject}:")]
-    return [line for line in found if "none of our business" not in line]
+    return [line for line in found if "which we do not need" not in line]
 
 
 def test_a_sink_that_is_well_is_ok_in_every_line(stage: Stage) -> None:
@@ -29,7 +29,7 @@ def test_a_sink_that_is_well_is_ok_in_every_line(stage: Stage) -> None:
     status, lines = doctor(stage, "sink")
     assert status == 0, "\n".join(lines)
     # Other tests have topics on this broker, and the tests' certificates last a day.
-    expected = ("none of our business", "renew it", "SINK_METRICS_ADDRESS is off")
+    expected = ("which we do not need", "renew it", "SINK_METRICS_ADDRESS is off")
     assert all(any(text in line for text in expected) for line in lines if not line.startswith("ok"))
     text = "\n".join(lines)
     for subject in ("settings", "certificate", "broker", "database TLS", "schema", "hypertable", "newest result"):
@@ -66,8 +66,8 @@ def test_a_right_too_few_fails_and_one_too_many_is_warned_of(stage: Stage) -> No
     assert status == 1
     of_role = f"rights in the database: role '{role}'"
     assert f"FAILED   {of_role} lacks INSERT {stage.table}; see `webmon init`" in lines
-    assert f"warning  {of_role} may also DELETE {stage.table}: take that away" in lines
-    assert f"warning  rights on Kafka: we may READ topic {stage.topic}, and also DELETE: take that away" in lines
+    assert f"warning  {of_role} may also DELETE {stage.table}: remove that right" in lines
+    assert f"warning  rights on Kafka: we may READ topic {stage.topic}, and also DELETE: remove that right" in lines
 
 
 def test_a_certificate_that_ends_soon_has_ended_or_is_anothers_is_told(stage: Stage) -> None:

@@ -266,7 +266,7 @@ def test_a_stop_does_not_wait_for_ever_for_a_check(tmp_path: Path) -> None:
         assert agent.wait(20) == 0
     assert time.monotonic() - began < 20
     agent.close()
-    assert "checks still ran and are given up" in agent.log.read_text()
+    assert "checks were still running and were abandoned" in agent.log.read_text()
 
 
 def _waiting(path: Path) -> set[str]:

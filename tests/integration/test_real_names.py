@@ -99,7 +99,7 @@ def test_what_no_kept_row_uses_goes_and_rollups_keep_the_names_that_they_need(st
     # The rollups of the old target are kept, so it has its name and its vantage.
     assert names(stage) == (["old", "shop"], ["a", "b"], 1, ["192.0.2.2"])
     assert "old" in stage.answer("uptime", "--since", "10d")
-    assert retention(stage, **kept(3)) == ["nothing is older than its age"]
+    assert retention(stage, **kept(3)) == ["nothing is older than it is kept"]
 
 
 def test_a_sink_of_an_earlier_release_which_tells_nothing_may_take_its_place_for_a_month(

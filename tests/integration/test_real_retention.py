@@ -54,7 +54,7 @@ def test_what_is_older_than_its_age_goes_and_a_dry_run_only_tells(stage: Stage) 
     # The rollups of what went had not been made yet: they were made before.
     assert stored(stage.sql, "hours", "hour") == expected([*old, *young], by_hour)
     assert stored(stage.sql, "days", "day") == expected([*old, *young], datetime.date)
-    assert retention(stage, POSTGRES_KEEP_ROWS_DAYS="3") == ["nothing is older than its age"]
+    assert retention(stage, POSTGRES_KEEP_ROWS_DAYS="3") == ["nothing is older than it is kept"]
 
     # What comes later than its age is refused, and takes nothing from its hour.
     late = aged(4.5 - 1 / 1440)

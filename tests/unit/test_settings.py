@@ -161,7 +161,8 @@ def test_every_missing_variable_is_told_at_once_with_the_file(workspace: Path) -
 def test_a_misspelt_variable_is_named_beside_the_missing_one(workspace: Path) -> None:
     file = write(workspace, AGENT.replace("KAFKA_HOST", "KAFKA_HSOT"))
     assert faults(AgentSettings, file) == [
-        f"{file}: KAFKA_HOST is missing (line 1 sets KAFKA_HSOT: is that it?); right would be a host name or address"
+        f"{file}: KAFKA_HOST is missing (line 1 sets KAFKA_HSOT: did you mean that?); right would be a host name or "
+        "address"
     ]
 
 

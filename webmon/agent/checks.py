@@ -83,7 +83,7 @@ class Checks:
         now = self._monotonic()
         found = []
         if (late := now - self._loop.turned) > STUCK_SECS:
-            found.append(f"schedule: nobody has looked what is due for {late:.0f} s")
+            found.append(f"schedule: due checks have not been looked for in {late:.0f} s")
         over = [(now - began - due.target.timeout, due.target.name) for due, began in list(self._running.values())]
         if over and max(over)[0] > STUCK_SECS:
             found.append(f"checks: {max(over)[1]} should have ended {max(over)[0]:.0f} s ago")
@@ -133,13 +133,13 @@ class Checks:
         now = self._monotonic()
         if standing_still > self._told[1]:
             _log.warning(
-                "the process stood still, or the clock was set: %(missed)d slots are missed",
+                "the process was paused, or the clock was set: %(missed)d slots were missed",
                 {"missed": standing_still - self._told[1]},
             )
             self._told = missed, standing_still
         elif missed > self._told[0] and now - self._told_at >= _TELL_SECS:
             _log.warning(
-                "%(missed)d slots are missed: the check before still ran, or this vantage was too busy",
+                "%(missed)d slots were missed: the check before still ran, or this host was too busy",
                 {"missed": missed - self._told[0]},
             )
             self._told, self._told_at = (missed, standing_still), now

@@ -147,7 +147,7 @@ class Publisher:
     def faults(self) -> list[str]:
         """Tell that nobody tries to send any more; that Kafka is away is no fault of this kind."""
         still = time.monotonic() - self._turned
-        return [f"publisher: it stands still for {still:.0f} s"] if still > _TURN_SECS else []
+        return [f"publisher: it has not moved for {still:.0f} s"] if still > _TURN_SECS else []
 
     def stop(self, timeout: float) -> None:
         """Send no more, wait a moment for the acknowledgements still to come; the rest stays in the outbox."""
@@ -170,8 +170,8 @@ class Publisher:
                 self._note_away(type(error).__name__, cause)
             # A fault that nobody foresaw must not end the sending for good.
             except Exception as error:  # noqa: BLE001
-                if self._outage.cause != (cause := f"webmon's own fault: {error}"):
-                    _log.exception("publisher: webmon's own fault")
+                if self._outage.cause != (cause := f"a bug in webmon: {error}"):
+                    _log.exception("publisher: a bug in webmon")
                 self._note_away("fault", cause)
             self._stopping.wait(self._outage.next_wait())
 

@@ -166,7 +166,11 @@ class Agent:
         yield gauge("webmon_outbox_results", "Results that Kafka has not acknowledged", len(self._outbox))
         yield gauge("webmon_outbox_bytes", "Bytes in use for them on disk", self._outbox.used())
         yield gauge("webmon_outbox_oldest_age_seconds", "Age of the oldest of them", self._oldest_age())
-        yield counter("webmon_outbox_dropped_total", "Results that went for want of room", self._outbox.dropped)
+        yield counter(
+            "webmon_outbox_dropped_total",
+            "Results dropped because the outbox was full or its disk failed",
+            self._outbox.dropped,
+        )
         yield counter("webmon_published_total", "Results that Kafka acknowledged", self._publisher.acknowledged)
         yield counter("webmon_publish_refused_total", "Results that Kafka refused for good", self._publisher.refused)
         errors = dict(self._publisher.errors)
@@ -207,7 +211,7 @@ class Agent:
             self._listener.close()
         left = self._checks.stop(_CHECKS_STOP_SECS)
         if left:
-            _log.warning("%d checks still ran and are given up", left)
+            _log.warning("%d checks were still running and were abandoned", left)
         self._probe.close()
         self._judges.shutdown(cancel_futures=False)
         self._publisher.stop(_PUBLISHER_STOP_SECS)
@@ -234,7 +238,7 @@ class Agent:
             self._metrics.note(judged)
         # In a pool's thread nobody else would say so.
         except Exception:  # noqa: BLE001
-            _log.exception("%(target)s: webmon's own fault, no result", {"target": result.target})
+            _log.exception("%(target)s: a bug in webmon, no result", {"target": result.target})
 
 
 def _reload(agent: Agent, settings: AgentSettings, environment: Environment) -> None:
@@ -247,7 +251,7 @@ def _reload(agent: Agent, settings: AgentSettings, environment: Environment) -> 
     except UserError as error:
         for line in error.lines:
             _log.error("%s", line)
-        _log.error("the reload is refused for that: the old list goes on, with the old certificates")
+        _log.error("the reload is refused: the old list goes on, with the old certificates")
     systemd.notify("READY=1", f"STATUS={agent.status()}")
 
 

@@ -199,7 +199,7 @@ class Vantage:
                 return
             count, self._own_faults, self._own_faults_told = self._own_faults, 0, now
         _log.error(
-            "%(count)d checks failed for our own sake, the last of %(target)s: %(cause)s",
+            "%(count)d checks failed because of this host and not of the sites, the last of %(target)s: %(cause)s",
             {"count": count, "target": result.target, "cause": result.error},
         )
 

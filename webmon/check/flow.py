@@ -105,9 +105,9 @@ class Check:
             step()
         except Exception as error:  # noqa: BLE001
             told = self._target.without_secrets(traceback.format_exc())
-            _log.error("%(target)s: webmon's own fault\n%(trace)s", {"target": self._target.name, "trace": told})
+            _log.error("%(target)s: a bug in webmon\n%(trace)s", {"target": self._target.name, "trace": told})
             self._finish(
-                Verdict(Outcome.AGENT_ERROR, f"webmon's own fault {failure.DOING[self._phase]}: {_named(error)}")
+                Verdict(Outcome.AGENT_ERROR, f"a bug in webmon, {failure.DOING[self._phase]}: {_named(error)}")
             )
 
     # Names
@@ -231,7 +231,7 @@ class Check:
             self._unpack_fault = str(error)
             return False
         except Exception as error:  # noqa: BLE001
-            self._unpack_fault = f"webmon's own fault: {_named(error)}"
+            self._unpack_fault = f"a bug in webmon: {_named(error)}"
             return False
         return True
 

@@ -156,7 +156,7 @@ class Loop:
             what()
         # What fails here is one check's; the thread is that of all.
         except Exception:  # noqa: BLE001
-            _log.exception("checks: webmon's own fault")
+            _log.exception("checks: a bug in webmon")
 
     def _next(self) -> float:
         now = self.monotonic()

@@ -28,7 +28,7 @@ class _Server(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """Log what went wrong with a request; a client that hangs up in the middle is no event."""
         if not isinstance(sys.exc_info()[1], OSError):
-            _log.exception("webmon's own fault: %s got no answer", client_address[0])
+            _log.exception("a bug in webmon: %s got no answer", client_address[0])
 
 
 class _Family(Collector):

@@ -148,7 +148,7 @@ class Handler(logging.Handler):
 
 
 _LOST: Final = "%(count)d log lines were lost: nobody took them in time"
-_UNWRITABLE: Final = "webmon's own fault: the log line of %(place)s can't be written: %(cause)s"
+_UNWRITABLE: Final = "a bug in webmon: the log line of %(place)s can't be written: %(cause)s"
 
 
 def _record(level: int, text: str, values: Mapping[str, object]) -> logging.LogRecord:

@@ -72,4 +72,4 @@ def _newest(metrics: str, interval: float) -> Iterator[Finding]:
     else:
         yield ok("newest result", f"Kafka acknowledged one {age:.0f} s ago; {wait}")
     if dropped := service.value(metrics, "webmon_outbox_dropped_total"):
-        yield warning("outbox", f"{dropped:.0f} results were dropped for want of room since the start")
+        yield warning("outbox", f"{dropped:.0f} results were dropped since the start, because the outbox was full")

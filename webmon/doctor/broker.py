@@ -65,7 +65,9 @@ def _declared(settings: Kafka, init: Init, topics: Mapping[str, dict[str, Any]])
                 "topic", f"{shape}; KAFKA_TOPIC_REPLICATION is {init.replication}: see kafka-reassign-partitions"
             )
         elif behind:
-            yield warning("topic", f"{shape}; partitions {behind} lack a copy in sync: is every broker up?")
+            yield warning(
+                "topic", f"{shape}; partitions {behind} have fewer copies in sync than they should: is every broker up?"
+            )
         else:
             yield ok("topic", f"{shape}, every copy in sync")
 
@@ -79,7 +81,7 @@ def _topic_rights(rights: Mapping[str, str], topics: Mapping[str, dict[str, Any]
         elif beyond := sorted(has - {right} - _IMPLIED):
             yield warning(
                 "rights on Kafka",
-                f"we may {right} topic {name}, and also {', '.join(beyond)}: take that away",
+                f"we may {right} topic {name}, and also {', '.join(beyond)}: remove that right",
             )
         else:
             yield ok("rights on Kafka", f"we may {right} topic {name}, and no more")
@@ -87,14 +89,14 @@ def _topic_rights(rights: Mapping[str, str], topics: Mapping[str, dict[str, Any]
     if reachable := sorted(name for name, has in others.items() if has):
         shown = ", ".join(f"{'/'.join(sorted(others[name]))} {name}" for name in reachable[:3])
         more = f" and {len(reachable) - 3} more" if len(reachable) > 3 else ""
-        yield warning("rights on Kafka", f"we may {shown}{more}, which is none of our business: take it away")
+        yield warning("rights on Kafka", f"we may {shown}{more}, which we do not need: remove that right")
 
 
 def _cluster_rights(admin: KafkaAdminClient) -> Iterator[Finding]:
     has = set(admin.describe_cluster().get("authorized_operations") or ())
     has.discard("IDEMPOTENT_WRITE")  # harmless, and often given to all
     if has:
-        yield warning("rights on Kafka", f"we may {', '.join(sorted(has))} the cluster: take that away")
+        yield warning("rights on Kafka", f"we may {', '.join(sorted(has))} the cluster: remove that right")
 
 
 def _rights_on(topic: Mapping[str, Any] | None) -> set[str]:

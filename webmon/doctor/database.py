@@ -79,8 +79,8 @@ def _tls(cursor: Cursor, settings: Postgres) -> Finding:
     if settings.ssl != "verify-full":
         return warning(
             "database TLS",
-            f"{version}, but POSTGRES_SSL is {settings.ssl}: whoever stands between could pose as the server; right "
-            "would be verify-full with POSTGRES_CA_CERTIFICATE",
+            f"{version}, but POSTGRES_SSL is {settings.ssl}: anyone on the network path could pose as the server; "
+            "right would be verify-full with POSTGRES_CA_CERTIFICATE",
         )
     return ok("database TLS", f"{version}, and the server's certificate is verified")
 
@@ -159,7 +159,7 @@ def _rights(
     if missing:
         yield failed("rights in the database", f"role {settings.user!r} lacks {_some(missing)}; see `webmon init`")
     if beyond:
-        yield warning("rights in the database", f"role {settings.user!r} may also {_some(beyond)}: take that away")
+        yield warning("rights in the database", f"role {settings.user!r} may also {_some(beyond)}: remove that right")
     if not missing and not beyond:
         yield ok("rights in the database", f"role {settings.user!r} may do what it must, and no more")
 
@@ -172,7 +172,7 @@ def _newest(cursor: Cursor, tables: Tables) -> Finding:
     cursor.execute(tables.fill(_NEWEST))
     age, interval = cursor.fetchone() or (None, None)
     if age is None:
-        return failed("newest result", "there is none of the last two days: does an agent run, and a sink?")
+        return failed("newest result", "no result in the last two days: does an agent run, and a sink?")
     if age > STALE_INTERVALS * interval + _GRACE_SECS:
         return failed("newest result", f"is {age:.0f} s old: see `webmon doctor` on the agents, then on the sinks")
     return ok("newest result", f"is {max(age, 0.0):.0f} s old")

@@ -37,7 +37,7 @@ def examine() -> Iterator[tuple[str, Finding]]:
     """
     if os.geteuid() != 0:
         raise UserError(
-            "to look over a whole host takes root, who can be each component's user; right would be sudo webmon "
+            "checking a whole host needs root, who can become each component's user; right would be sudo webmon "
             "doctor, or webmon doctor COMPONENT as its user"
         )
     there = [component for component in get_args(Component) if (_SETTINGS / component / ".env").exists()]
@@ -94,7 +94,7 @@ def _ask(patient: _Patient) -> Iterator[Finding]:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE_SECS, cwd="/")
         told = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
-        yield failed("doctor", f"was not done with it in {_PATIENCE_SECS:.0f} s")
+        yield failed("doctor", f"did not finish within {_PATIENCE_SECS:.0f} s")
     except ValueError:
         yield failed("doctor", f"could not be asked: {' '.join(done.stderr.split())}")
     else:

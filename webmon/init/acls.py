@@ -67,7 +67,7 @@ def _ensure(admin: KafkaAdminClient, principal: str, rights: Sequence[Right], sa
             return Step("unchanged", what)
         failed = admin.create_acls([_acl(principal, right) for right in missing])["failed"]
     except kafka_errors.SecurityDisabledError:
-        return Step("not set", f"{what}: this cluster has no authorizer, so everybody may")
+        return Step("not set", f"{what}: this cluster has no authorizer, so everyone has every right")
     except kafka_errors.ClusterAuthorizationFailedError:
         return Step(
             "not set",

@@ -151,10 +151,10 @@ def _job(cursor: Cursor) -> Step:
     if attempt.refused:
         return Step(
             "not set",
-            f"{what}: it belongs to {job[1]}, so it goes on failing once an hour, which does no harm; a superuser can "
+            f"{what}: it belongs to {job[1]}, so it will fail once an hour, which does no harm; a superuser can "
             f"end that with {statement}",
         )
-    return Step("changed", f"{what}: no longer scheduled, as the Apache licence lets it only fail")
+    return Step("changed", f"{what}: no longer scheduled, as it can only fail under the Apache licence")
 
 
 class _Attempt:

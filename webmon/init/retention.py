@@ -76,7 +76,7 @@ def run(settings: RetentionSettings, *, dry_run: bool) -> int:
     total = f"{len(chunks)} chunks, {_size(sum(chunk.size for chunk in chunks))}"
     total += f", and {names} names" if names else ""
     nothing = not chunks and not names
-    print(f"{total} would go" if dry_run else "nothing is older than its age" if nothing else f"{total} dropped")
+    print(f"{total} would go" if dry_run else "nothing is older than it is kept" if nothing else f"{total} dropped")
     return 0
 
 

@@ -210,7 +210,10 @@ def _handshake_fault(kafka: Kafka, place: str, error: ssl.SSLError) -> str:
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_EOF_WHILE_READING", "RECORD_LAYER_FAILURE"):
         return f"{place}: what answers there does not speak TLS; KAFKA_PORT must be the TLS listener"
     if "ALERT" in reason:
-        fault = _own_certificate_fault(kafka) or f"it says {_reason(error)}; is it of an authority the broker trusts?"
+        fault = (
+            _own_certificate_fault(kafka)
+            or f"it says {_reason(error)}; is it signed by an authority that the broker trusts?"
+        )
         return _refused(kafka, place, fault)
     return f"{place}: TLS handshake failed: {_reason(error)}"
 

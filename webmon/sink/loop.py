@@ -133,7 +133,7 @@ class Loop:
             try:
                 self._consumer.close()
             except kafka_errors.KafkaError as error:
-                _log.debug("the consumer did not end well: %s", error)
+                _log.debug("the consumer did not close cleanly: %s", error)
 
     def _read(self, consumer: BatchConsumer) -> list[Record]:
         try:

@@ -69,7 +69,7 @@ class Rollups:
     def metrics(self) -> Iterator[Metric]:
         """Give how far it is; any thread may ask."""
         yield counter("webmon_sink_rollups_total", "Hours of an agent that were rolled up", self.rolled)
-        looked = "Time since the worker last saw to what is to be rolled up"
+        looked = "Time since the worker last looked for rollups to do"
         yield gauge("webmon_sink_rollups_age_seconds", looked, age(self.passed_at))
 
     def is_alive(self) -> bool:

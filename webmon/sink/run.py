@@ -86,5 +86,5 @@ def _end_by_force() -> None:
     Nothing is lost by that: the server undoes the statement, and the offsets were not committed.
     """
     time.sleep(STOP_SECS)
-    _log.warning("the batch in hand did not end within %.0f s and is given back", STOP_SECS)
+    _log.warning("the batch in hand did not end within %.0f s; another sink will read it again", STOP_SECS)
     os._exit(threads.exit_status())

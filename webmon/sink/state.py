@@ -79,7 +79,7 @@ class State:
         for partition, waiting in sorted((self.lags or {}).items()):
             lag.add_metric([str(partition)], waiting)
         yield lag
-        yield gauge("webmon_sink_turn_age_seconds", "Time since the loop turned last", self.still_secs())
+        yield gauge("webmon_sink_turn_age_seconds", "Time since the main loop last ran", self.still_secs())
         waiting_now = GaugeMetricFamily("webmon_sink_waiting", "1 while a neighbour is waited for", labels=["for"])
         waits = CounterMetricFamily("webmon_sink_waits_total", "Times that one was waited for", labels=["for"])
         seconds = CounterMetricFamily("webmon_sink_wait_seconds_total", "Seconds of that", labels=["for"])

@@ -346,7 +346,7 @@ class _Reader:
         if model.max_redirects is not None:
             self._fault(
                 self._document.line((*path, "max_redirects")),
-                f"{who}: max_redirects counts nothing while follow_redirects is false; right would be one of them",
+                f"{who}: max_redirects has no effect while follow_redirects is false; right would be one of them",
             )
         return None
 

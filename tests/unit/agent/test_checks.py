@@ -127,7 +127,7 @@ def test_missed_slots_are_told_once_a_minute(caplog: pytest.LogCaptureFixture) -
     with caplog.at_level(logging.WARNING):
         stage.clock.pass_seconds(50)
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line.endswith("slots are missed: the check before still ran, or this vantage was too busy")
+    assert line.endswith("slots were missed: the check before still ran, or this host was too busy")
 
 
 def test_a_pause_of_the_host_makes_no_burst_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -139,7 +139,7 @@ def test_a_pause_of_the_host_makes_no_burst_and_is_told(caplog: pytest.LogCaptur
     with caplog.at_level(logging.WARNING):
         stage.clock.pass_seconds(0.5)
     assert stage.done.total() - before < 10
-    assert any("the process stood still, or the clock was set" in record.getMessage() for record in caplog.records)
+    assert any("the process was paused, or the clock was set" in record.getMessage() for record in caplog.records)
 
 
 def test_a_loop_that_stands_still_is_a_fault() -> None:
@@ -148,7 +148,7 @@ def test_a_loop_that_stands_still_is_a_fault() -> None:
     stage.clock.pass_seconds(1)
     assert stage.checks.faults() == []
     stage.clock.now += STUCK_SECS + 2
-    assert stage.checks.faults() == ["schedule: nobody has looked what is due for 17 s"]
+    assert stage.checks.faults() == ["schedule: due checks have not been looked for in 17 s"]
 
 
 def test_a_check_that_goes_on_for_ever_is_a_fault() -> None:

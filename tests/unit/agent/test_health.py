@@ -101,7 +101,7 @@ def test_a_loop_that_stands_still_is_not_well(agent: Agent) -> None:
         release.wait(60)
 
     agent._probe.loop.call(stand_still)
-    stands_still(agent, "schedule: nobody has looked what is due for ")
+    stands_still(agent, "schedule: due checks have not been looked for in ")
     release.set()
     goes_on(agent)
 
@@ -109,7 +109,7 @@ def test_a_loop_that_stands_still_is_not_well(agent: Agent) -> None:
 def test_a_publisher_that_stands_still_is_not_well(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(publisher_module, "_TURN_SECS", -1.0)
-        stands_still(agent, "publisher: it stands still for ")
+        stands_still(agent, "publisher: it has not moved for ")
     goes_on(agent)
 
 

@@ -158,8 +158,8 @@ def test_our_own_faults_are_logged_once_a_minute_with_their_number(caplog: pytes
     clock.time += 61
     vantage.judge(make_result(Outcome.AGENT_ERROR))
     assert [record.message for record in caplog.records] == [
-        "1 checks failed for our own sake, the last of a: why",
-        "5 checks failed for our own sake, the last of a: why",
+        "1 checks failed because of this host and not of the sites, the last of a: why",
+        "5 checks failed because of this host and not of the sites, the last of a: why",
     ]
 
 

@@ -97,7 +97,7 @@ def test_what_fails_in_the_loop_is_told_and_the_loop_goes_on(caplog: pytest.LogC
     loop.call(done.set)
     assert done.wait(5)
     loop.stop()
-    assert "checks: webmon's own fault" in caplog.text
+    assert "checks: a bug in webmon" in caplog.text
     loop.call(done.clear)
     assert done.is_set(), "what comes after the end is not done"
 

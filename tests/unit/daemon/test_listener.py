@@ -47,7 +47,7 @@ def test_a_request_that_fails_for_our_own_sake_is_logged_and_the_next_is_answere
     client.request("GET", "/metrics")
     with pytest.raises(http.client.RemoteDisconnected):
         client.getresponse()
-    wait_until(lambda: caplog.messages == ["webmon's own fault: 127.0.0.1 got no answer"])
+    wait_until(lambda: caplog.messages == ["a bug in webmon: 127.0.0.1 got no answer"])
     client.request("GET", "/healthz")
     assert client.getresponse().read() == b"ok\n"
     client.close()

@@ -78,9 +78,9 @@ def test_a_traceback_is_one_entry_with_its_line(journald: Journald, log: logging
     try:
         float("wrong")
     except ValueError:
-        log.exception("webmon's own fault")
+        log.exception("a bug in webmon")
     message = journald.entry()["MESSAGE"]
-    assert message.startswith("webmon's own fault\nTraceback")
+    assert message.startswith("a bug in webmon\nTraceback")
     assert message.endswith("ValueError: could not convert string to float: 'wrong'")
 
 
@@ -124,7 +124,7 @@ def test_a_line_with_wrong_values_is_told_and_raises_nothing(
 ) -> None:
     log.error("%(count)s", *arguments)
     message = journald.entry()["MESSAGE"]
-    assert message.startswith(f"webmon's own fault: the log line of {__file__}:")
+    assert message.startswith(f"a bug in webmon: the log line of {__file__}:")
     assert "Error" in message
 
 

@@ -74,7 +74,7 @@ def test_results_that_were_dropped_and_an_outbox_that_was_set_aside_are_warned_o
 ) -> None:
     service.dropped = 12.0
     assert examine(tmp_path, service)[-1] == (
-        "warning  outbox: 12 results were dropped for want of room since the start"
+        "warning  outbox: 12 results were dropped since the start, because the outbox was full"
     )
     (tmp_path / "state/outbox.sqlite.corrupt-20260101T000000Z").touch()
     assert "was set aside as corrupt" in examine(tmp_path, service)[1]

@@ -310,7 +310,7 @@ BAD_TARGETS = {
     "{url: 'http://a/', proxy: 'http://p:70000'}": "target 'http://a/': proxy: right would be a port from 1 to 65535",
     "{url: 'http://a/', follow_redirects: 'no'}": "target 'http://a/': follow_redirects is 'no'; right would be true "
     "or false",
-    "{url: 'http://a/', follow_redirects: no, max_redirects: 3}": "target 'http://a/': max_redirects counts nothing "
+    "{url: 'http://a/', follow_redirects: no, max_redirects: 3}": "target 'http://a/': max_redirects has no effect "
     "while follow_redirects is false; right would be one of them",
     "{url: 'http://a/', max_redirects: 51}": "target 'http://a/': max_redirects is 51; right would be a whole number "
     "from 0 to 50",
