@@ -22,8 +22,8 @@ from webmon.check.target import Target
 from webmon.check.verdict import Expectations
 
 HEALTHY = 12
-INTERVAL = 2.0
-SLOTS = 4
+INTERVAL = 1.5
+SLOTS = 3
 """That each healthy target must keep, one after the other."""
 
 
@@ -57,7 +57,7 @@ def test_healthy_targets_stay_on_schedule_among_all_that_are_hostile(
         urls["accepts no connection"] = f"http://localhost:{stack.enter_context(full_backlog())}/"
         urls["has a name that does not resolve"] = "http://hangs.invalid/"
         expect = Expectations(body=compile_pattern("(W+e+)+lcome"))
-        hostile = [Target(name=name, url=url, interval=3, timeout=1, expect=expect) for name, url in urls.items()]
+        hostile = [Target(name=name, url=url, interval=2, timeout=0.7, expect=expect) for name, url in urls.items()]
         healthy = [
             Target(name=f"healthy {number}", url=site.url, interval=INTERVAL, timeout=INTERVAL, expect=expect)
             for number in range(HEALTHY)
