@@ -26,37 +26,22 @@ keep=
 [ "${1:-}" != --keep ] || { keep=1; shift; }
 only=${1:-}
 
-# What runs beside is waited for, or it would go on without hosts.
-clean() { wait; rm -f "$times" "$beside"; [ -n "$keep" ] || molecule destroy -s default; }
-times=$(mktemp) beside=$(mktemp)
+clean() { [ -n "$keep" ] || molecule destroy -s default; }
 trap clean EXIT
 # It remembers hosts that a killed run created, and would not boot new ones.
 [ -n "$keep" ] || molecule destroy -s default
 tests/lab/lab kafka
 molecule create -s default
 
-run() {  # VERB ROLE [OPTION]
-  local start=$SECONDS
-  molecule "$1" -s "$2" "${@:3}"
-  printf '%-14s %4d s\n' "$2" $((SECONDS - start)) >> "$times"
-}
-try() { local role; for role in "$@"; do run test "$role" --destroy=never; done; }
-
-if [ -z "$only" ]; then
-  try certificates
-  # It mostly waits for its brokers, on hosts that no other role has before init.
-  (try kafka) >"$beside" 2>&1 &
-  try timescaledb release component
-  wait $! && done=0 || done=$?
-  cat "$beside"
-  [ "$done" = 0 ] || exit "$done"
-  try init agent sink report
-else
-  for role in "${ROLES[@]}"; do
-    [ "$role" != "$only" ] || break
-    run converge "$role"
-  done
-  try "$only"
-fi
-cat "$times"
-printf '%-14s %4d s\n' all "$SECONDS"
+times=()
+for role in "${ROLES[@]}"; do
+  start=$SECONDS
+  if [ -z "$only" ] || [ "$role" = "$only" ]; then
+    molecule test -s "$role" --destroy=never
+  else
+    molecule converge -s "$role"
+  fi
+  times+=("$(printf '%-14s %4d s' "$role" $((SECONDS - start)))")
+  [ "$role" != "$only" ] || break
+done
+printf '%s\n' "${times[@]}" "all            $(printf '%4d' "$SECONDS") s"
