@@ -23,8 +23,6 @@ TEST_LAB: Final = {"LAB_NAME": "test"}
 MOLECULE_LAB: Final = {"LAB_NAME": "molecule"}
 PYTEST: Final = (str(BIN / "python"), "-m", "pytest", "--durations=20")
 DEMO: Final = (str(BIN / "python"), "-m", "tests.lab.demo")
-ON_A_HOST_OF_ITS_OWN: Final = "tests/e2e/test_managed.py"
-"""An end-to-end test that only asks the lab's Kafka and database, and touches no other host: it goes beside others."""
 BASH: Final = b"#!/usr/bin/env bash"
 
 
@@ -76,23 +74,17 @@ def provision(steps: Steps) -> None:
     steps.run("The demo, on the test lab", Job("demo", DEMO, TEST_LAB, show=True))
 
 
-def integration(steps: Steps, *others: str) -> None:
-    """Run what needs a real Kafka and TimescaleDB, and others beside it."""
+def integration(steps: Steps) -> None:
+    """Run what needs a real Kafka and TimescaleDB."""
     steps.run(
         "Integration tests, on the test lab's Kafka and TimescaleDB",
-        Job(
-            "integration",
-            # Most of it waits: for what is frozen, away or due.
-            [*PYTEST, "-n", "4", "--dist", "loadgroup", "tests/integration", *others],
-            TEST_LAB,
-            show=True,
-        ),
+        Job("integration", [*PYTEST, "tests/integration"], TEST_LAB, show=True),
     )
 
 
-def e2e(steps: Steps, *options: str) -> None:
+def e2e(steps: Steps) -> None:
     """Run the tests of the whole on the test lab."""
-    steps.run("End-to-end tests, on the test lab", Job("e2e", [*PYTEST, "tests/e2e", *options], TEST_LAB, show=True))
+    steps.run("End-to-end tests, on the test lab", Job("e2e", [*PYTEST, "tests/e2e"], TEST_LAB, show=True))
 
 
 def faults(steps: Steps) -> None:
@@ -132,13 +124,11 @@ def everything(steps: Steps) -> None:
             steps.run("Clear what an earlier test lab left", Job("clear", [LAB_PROGRAM, "destroy"], TEST_LAB))
             provision(steps)
             steps.run(
-                "The demo again: nothing may change; and the brokers of the integration tests",
-                Job("demo again", [*DEMO, "--unchanged"], TEST_LAB, show=True),
-                Job("brokers", [BIN / "python", "-m", "tests.integration.brokers"], TEST_LAB),
+                "The demo again: nothing may change", Job("demo again", [*DEMO, "--unchanged"], TEST_LAB, show=True)
             )
-            integration(steps, ON_A_HOST_OF_ITS_OWN)
+            integration(steps)
         say(molecule_summary(*output))
-        e2e(steps, f"--ignore={ON_A_HOST_OF_ITS_OWN}")
+        e2e(steps)
         faults(steps)
     finally:
         take_down(steps)

@@ -15,9 +15,6 @@ from tests.e2e.lab import ROOT, Lab
 from tests.integration.services import Services, find
 from tests.waiting import wait_until
 
-# One installation, at which each test looks: one worker's (pytest -n 4 --dist loadgroup).
-pytestmark = pytest.mark.xdist_group("managed")
-
 HOST, TOPIC, TABLE = "outside1", "managed-results", "managed_metrics"
 PRINCIPAL = "User:CN=integration,OU=managed,O=webmon"
 

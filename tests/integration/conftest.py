@@ -1,12 +1,12 @@
 """The services of the test lab, and a stage of its own for each test."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration import brokers as brokers_of_the_tests
 from tests.integration.brokers import Brokers
 from tests.integration.services import Services, find
 from tests.integration.stage import Stage
@@ -21,43 +21,35 @@ def services() -> Services:
 
 
 @pytest.fixture(scope="session")
-def breakable(services: Services) -> Services:
-    """The same with a broker that may be stopped, killed and frozen; who uses this fixture has its stage there."""
+def brokers_on_their_way(
+    services: Services, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Brokers, "subprocess.Popen[bytes]", Path]]:
+    """Three brokers that are being installed; who has to wait anyway asks for them before they are needed."""
     if "WEBMON_TEST_SERVICES" in os.environ:
-        return services
-    return brokers_of_the_tests.breakable(services)
+        pytest.fail("the three brokers stand in the test lab: LAB_NAME, not WEBMON_TEST_SERVICES", pytrace=False)
+    brokers = Brokers(services)
+    log = tmp_path_factory.mktemp("brokers") / "log"
+    installing = brokers.install(log)
+    try:
+        yield brokers, installing, log
+    finally:
+        installing.terminate()
+        installing.wait(60)
+        brokers.remove()
 
 
 @pytest.fixture(scope="session")
-def brokers(services: Services) -> Brokers:
+def brokers(brokers_on_their_way: tuple[Brokers, "subprocess.Popen[bytes]", Path]) -> Brokers:
     """Three brokers of one cluster."""
-    return Brokers(services, "cluster")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Let pass the sockets that kafka-python leaves of refused connections, whenever they are found: at the end too."""
-    config.addinivalue_line(
-        "filterwarnings",
-        r"ignore:Exception ignored in. <(socket\.socket|ssl\.SSLSocket) :pytest.PytestUnraisableExceptionWarning",
-    )
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Let tests of the same brokers run one after the other, and beside all others (pytest -n 4 --dist loadgroup)."""
-    for fixture in {"breakable", "brokers"} & set(getattr(item, "fixturenames", ())):
-        item.add_marker(pytest.mark.xdist_group(fixture))
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Delete the hosts of the tests' own brokers, when the last worker has ended."""
-    if not hasattr(session.config, "workerinput") and "LAB_NAME" in os.environ:
-        brokers_of_the_tests.remove()
+    made, installing, log = brokers_on_their_way
+    assert installing.wait(300) == 0, log.read_text(encoding="utf-8")
+    return made
 
 
 @pytest.fixture
-def bare_stage(request: pytest.FixtureRequest, services: Services, tmp_path: Path) -> Iterator[Stage]:
+def bare_stage(services: Services, tmp_path: Path) -> Iterator[Stage]:
     """A stage on which init did not run."""
-    stage = Stage(request.getfixturevalue("breakable") if "breakable" in request.fixturenames else services, tmp_path)
+    stage = Stage(services, tmp_path)
     try:
         yield stage
     finally:
@@ -67,7 +59,7 @@ def bare_stage(request: pytest.FixtureRequest, services: Services, tmp_path: Pat
 @pytest.fixture
 def stage(bare_stage: Stage) -> Stage:
     """A stage that init prepared."""
-    bare_stage.prepare()
+    bare_stage.init()
     return bare_stage
 
 
@@ -76,7 +68,7 @@ def shared_stage(services: Services, tmp_path_factory: pytest.TempPathFactory) -
     """A stage that init prepared, for tests that change nothing on it."""
     stage = Stage(services, tmp_path_factory.mktemp("shared"))
     try:
-        stage.prepare()
+        stage.init()
         yield stage
     finally:
         stage.remove()

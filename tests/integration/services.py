@@ -23,7 +23,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 ROOT = Path(__file__).parents[2]
-LAB_PROGRAM = str(ROOT / "tests/lab/lab")
 _LAB_NETS = {"demo": "10.77.0", "test": "10.78.0", "faults": "10.76.0"}
 _LAB_HARD = "$ ${HOME} '\"\\ #%"
 """What inventory/lab puts behind the database's passwords, so that each stands for the worst."""
@@ -36,7 +35,7 @@ class Services:
     kafka_host: str
     kafka_port: int
     broker_commands: dict[str, list[str]]
-    """What does it to the broker: stop, start, freeze, thaw, kill; none for one that tests share."""
+    """What does it to the broker: stop, start, freeze, thaw, kill."""
     postgres_host: str
     postgres_port: int
     database: str
@@ -157,18 +156,23 @@ def _secret(lab: Path, what: str) -> str:
     return (lab / "secrets" / what).read_text(encoding="utf-8").split()[0]
 
 
-def lab_directory() -> Path:
-    """Give where the lab that LAB_NAME names keeps its keys and secrets on this machine."""
-    return Path(os.environ.get("LAB_ROOT", "/var/lib/webmon-lab")) / "labs" / os.environ["LAB_NAME"]
-
-
 def _of_lab(name: str) -> Services:
-    lab = lab_directory()
+    lab = Path(os.environ.get("LAB_ROOT", "/var/lib/webmon-lab")) / "labs" / name
     net = os.environ.get("LAB_NET") or _LAB_NETS[name]
+    program = str(ROOT / "tests/lab/lab")
+
+    commands = {
+        "stop": "systemctl stop kafka",
+        "start": "systemctl start kafka",
+        "freeze": "systemctl kill -s STOP kafka",
+        "thaw": "systemctl kill -s CONT kafka",
+        # Stopped at once, or the unit would start it again in 5 s.
+        "kill": "systemctl kill -s KILL kafka; systemctl stop kafka",
+    }
     return Services(
         kafka_host=f"{net}.11",
         kafka_port=9093,
-        broker_commands={},
+        broker_commands={what: [program, "ssh", "kafka1", command] for what, command in commands.items()},
         postgres_host=f"{net}.12",
         postgres_port=5432,
         database="webmon",

@@ -33,7 +33,6 @@ from psycopg2 import sql
 
 from tests.integration.services import Services
 from webmon.check.result import CheckResult, Outcome, encode, headers
-from webmon.init.run import _steps as steps
 from webmon.kafka import client
 from webmon.settings import InitSettings, Kafka, ReportSettings, SinkSettings, load
 from webmon.store.names import TABLES, Tables
@@ -200,11 +199,6 @@ class Stage:
         done = self.run("init", **changes)
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()
-
-    def prepare(self, **changes: str | None) -> None:
-        """Do what `webmon init` does, without a process of its own."""
-        for _ in steps(self.settings("init", **changes)):
-            pass
 
     def start_sink(self, *, notify_socket: Path | None = None, **changes: str | None) -> Program:
         """Start `webmon sink`, as systemd does where a socket is given; it is ended with the test."""

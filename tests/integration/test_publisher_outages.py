@@ -41,13 +41,16 @@ BACKLOG = 60_000
 MOST_CORES_WAITING = 0.08
 """What only waits for a broker; kafka-python's own clients took 0.15 where they got a sixth of the machine."""
 
+# kafka-python leaves the sockets of refused connections to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 @pytest.fixture(scope="module")
-def outage_stage(breakable: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    stage = Stage(breakable, tmp_path_factory.mktemp("outages"))
+def outage_stage(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    stage = Stage(services, tmp_path_factory.mktemp("outages"))
     try:
         # More partitions than requests that may be under way: from there on kafka-python would spin.
-        stage.prepare(KAFKA_TOPIC_PARTITIONS="12")
+        stage.init(KAFKA_TOPIC_PARTITIONS="12")
         yield stage
     finally:
         stage.remove()
@@ -82,8 +85,11 @@ def scatter(outbox: Outbox) -> float:
 
 
 @pytest.fixture(scope="module")
-def frozen(outage_stage: Stage, site: str) -> Freeze:
-    """Two agents with a broker that is frozen for two minutes, one at daily work, one amid a backlog; and a sink."""
+def frozen(outage_stage: Stage, site: str, brokers_on_their_way: object) -> Freeze:
+    """Two agents with a broker that is frozen for two minutes, one at its daily work, one amid a backlog; and a sink.
+
+    Meanwhile the three brokers of test_three_brokers.py are installed.
+    """
     with contextlib.ExitStack() as ending:
         agents = []
         for name in ("steady", "loaded"):

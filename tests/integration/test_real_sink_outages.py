@@ -43,7 +43,6 @@ def members(stage: Stage) -> dict[str, Any]:
     return {member["member_id"]: member["member_assignment"] for member in group["members"]}
 
 
-@pytest.mark.usefixtures("breakable")
 def test_a_frozen_broker_is_noticed_told_once_each_way_and_costs_no_core(stage: Stage) -> None:
     stays, goes = stage.start_sink(), stage.start_sink()
     for sink in (stays, goes):
@@ -69,7 +68,6 @@ def test_a_frozen_broker_is_noticed_told_once_each_way_and_costs_no_core(stage: 
     assert "Traceback" not in stays.said() + goes.said()
 
 
-@pytest.mark.usefixtures("breakable")
 def test_a_letter_that_a_frozen_broker_does_not_take_leaves_no_producer_behind(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

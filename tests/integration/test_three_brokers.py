@@ -19,6 +19,9 @@ from webmon.agent.outbox import Outbox
 from webmon.agent.publisher import STALL_SECS, Publisher
 from webmon.check.result import encode
 
+# kafka-python leaves the sockets of refused connections to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 PER_SECOND = 400
 """Results that the killed broker's test sends: what 24,000 targets a minute give."""
 
@@ -28,7 +31,7 @@ def wide_stage(brokers: Brokers, tmp_path_factory: pytest.TempPathFactory) -> It
     """A stage on the three brokers, with three copies of everything."""
     stage = Stage(brokers.services, tmp_path_factory.mktemp("wide"))
     try:
-        stage.prepare(KAFKA_TOPIC_PARTITIONS="6", KAFKA_TOPIC_REPLICATION="3")
+        stage.init(KAFKA_TOPIC_PARTITIONS="6", KAFKA_TOPIC_REPLICATION="3")
         yield stage
     finally:
         stage.remove()
