@@ -8,7 +8,6 @@ import pytest
 
 from tests.e2e import more as more_hosts
 from tests.e2e.lab import Lab
-from tests.e2e.newcomer import Newcomer, follow_the_pages
 
 
 @pytest.fixture(scope="session")
@@ -28,12 +27,6 @@ def targets(lab: Lab) -> Iterator[Path]:
     yield path
     path.write_text(before)
     lab.play("playbooks/targets.yml")
-
-
-@pytest.fixture(scope="session")
-def newcomer(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
-    """What every command of the pages for the controller said, each run once, and changed nothing."""
-    return follow_the_pages(lab, tmp_path_factory.mktemp("newcomer"))
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,9 @@
 """What a newcomer gets from `make demo`, from outside: rows of every vantage, hosts that survive, nothing to change."""
 
-import dataclasses
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 import yaml
 
 from tests.e2e.lab import ROOT, Lab
-from tests.e2e.newcomer import Newcomer
-from tests.lab.demo import recap
 from tests.waiting import wait_until
 
 AGENTS = ("agent1", "agent2", "agent3")
@@ -164,52 +159,29 @@ def reboot(lab: Lab, host: str) -> None:
     lab.do("wait", host)
 
 
-@dataclasses.dataclass(frozen=True)
-class Rebooted:
-    """An agent's host and one behind the agents that were rebooted together."""
-
-    behind: str
-    agent: str
-    since: str
-    """The store's time before."""
-    back: str
-    """And when both were back."""
-
-
-@pytest.fixture(scope="module", params=[("kafka1", "agent1"), ("db1", "agent2"), ("sink1", "agent3")], ids="+".join)
-def rebooted(lab: Lab, request: pytest.FixtureRequest) -> Rebooted:
-    """Two at once: the agents that stay see the one behind them go, and the other agent comes back beside it."""
-    behind, agent = request.param
+@pytest.mark.parametrize("host", ["kafka1", "db1", "sink1"])
+def test_a_reboot_behind_the_agents_loses_no_result(lab: Lab, host: str) -> None:
     since = now(lab)
-    with ThreadPoolExecutor() as both:
-        list(both.map(lambda host: reboot(lab, host), (behind, agent)))
-    return Rebooted(behind, agent, since, now(lab))
+    reboot(lab, host)
+    after = now(lab) if host == "db1" else None
+    back = after or now(lab)
+    wait_until(lambda: newest(lab, back) == set(AGENTS), f"results of every vantage after the reboot of {host}", 120)
+    wait_until(lambda: not missing_slots(lab, AGENTS, since), "every slot stored", 60)
 
 
-def test_a_reboot_behind_the_agents_loses_no_result(lab: Lab, rebooted: Rebooted) -> None:
-    stayed = tuple(agent for agent in AGENTS if agent != rebooted.agent)
-    wait_until(
-        lambda: newest(lab, rebooted.back) == set(AGENTS),
-        f"results of every vantage after the reboot of {rebooted.behind}",
-        120,
-    )
-    wait_until(lambda: not missing_slots(lab, stayed, rebooted.since), "every slot stored", 60)
-
-
-def test_a_reboot_of_an_agents_host_brings_its_service_back_and_keeps_what_it_acknowledged(
-    lab: Lab, rebooted: Rebooted
-) -> None:
-    host = rebooted.agent
+@pytest.mark.parametrize("host", AGENTS)
+def test_a_reboot_of_an_agents_host_brings_its_service_back_and_keeps_what_it_acknowledged(lab: Lab, host: str) -> None:
+    since = now(lab)
+    reboot(lab, host)
+    back = now(lab)
     assert lab.on(host, "systemctl is-active webmon-agent").strip() == "active"
-    wait_until(lambda: newest(lab, rebooted.back) == set(AGENTS), f"results of {host} after its reboot", 90)
-
-    def gaps() -> list[str]:
-        return [target for target, _, _ in missing_slots(lab, (host,), rebooted.since)]
-
-    wait_until(lambda: len(gaps()) == len(set(gaps())), "one gap a target at most: while the host was down", 60)
+    wait_until(lambda: newest(lab, back) == set(AGENTS), f"results of {host} after its reboot", 90)
+    assert missing_slots(lab, tuple(agent for agent in AGENTS if agent != host), since) == []
+    gaps = [target for target, _, _ in missing_slots(lab, (host,), since)]
+    assert len(gaps) == len(set(gaps)), "one gap a target at most: while the host was down"
 
 
-def test_the_playbook_in_check_mode_has_nothing_to_change(newcomer: Newcomer) -> None:
-    found = recap(newcomer.said[".venv/bin/ansible-playbook -i inventory/mine playbooks/site.yml --check --diff"])
-    assert found.keys() >= {"kafka1", "db1", "sink1", *AGENTS}
-    assert set(found.values()) == {(0, 0, 0)}
+def test_the_playbook_in_check_mode_has_nothing_to_change(lab: Lab) -> None:
+    recap = lab.play("playbooks/site.yml", "--check")
+    assert recap.keys() >= {"kafka1", "db1", "sink1", *AGENTS}
+    assert set(recap.values()) == {(0, 0, 0)}

@@ -35,11 +35,10 @@ def test_a_changed_list_reaches_every_agent_and_restarts_none(lab: Lab, targets:
     assert processes(lab) == before
 
 
-def test_a_list_with_a_fault_is_refused_before_any_host_is_touched(lab: Lab, tmp_path: Path) -> None:
-    targets = tmp_path / "targets.yml"
-    targets.write_text((lab.directory / "targets.yml").read_text() + "  - {name: bad, url: 'ftp://web1/'}\n")
+def test_a_list_with_a_fault_is_refused_before_any_host_is_touched(lab: Lab, targets: Path) -> None:
+    targets.write_text(targets.read_text() + "  - {name: bad, url: 'ftp://web1/'}\n")
     line = len(targets.read_text().splitlines())
-    done = lab.try_play(PLAYBOOK, "-e", f"agent_targets_file={targets}")
+    done = lab.try_play(PLAYBOOK)
     assert done.returncode != 0
     assert f"{targets}:{line}: target 'bad': url is 'ftp://web1/': right would be http://HOST/" in done.stdout
     assert "Put the targets on the host" not in done.stdout

@@ -3,13 +3,13 @@
 import re
 
 from tests.e2e.lab import Lab
-from tests.e2e.newcomer import Newcomer
 
 
-def test_on_a_finished_lab_everything_is_well_and_nothing_is_more_than_it_should_be(newcomer: Newcomer) -> None:
-    said = newcomer.said[".venv/bin/ansible-playbook -i inventory/mine playbooks/verify.yml"]
+def test_on_a_finished_lab_everything_is_well_and_nothing_is_more_than_it_should_be(lab: Lab) -> None:
+    done = lab.try_play("playbooks/verify.yml")
+    assert done.returncode == 0, done.stdout
     for host in ("db1", "sink1", "agent1", "agent2", "agent3"):
-        assert re.search(rf"\b{host}: (\d+) of \1 well", said), said
+        assert re.search(rf"\b{host}: (\d+) of \1 well", done.stdout), done.stdout
 
 
 def test_what_is_not_well_is_told_with_host_and_remedy_and_the_others_are_looked_over_all_the_same(lab: Lab) -> None:
