@@ -140,7 +140,7 @@ def test_an_agent_that_stood_still_begins_no_burst_and_hears_a_stop_that_comes_w
         time.sleep(3.3)  # longer than a hiccup: see schedule.PAUSE
         woken = time.time()
         agent.send(signal.SIGCONT)
-        wait_until(lambda: "the process stood still" in agent.log.read_text(), "its log line")
+        wait_until(lambda: "the process was paused" in agent.log.read_text(), "its log line")
         wait_until(lambda: decode(agent.results()[-1]).time.timestamp() > woken + 1, "a round more")
         agent.send(signal.SIGSTOP)
         time.sleep(1.1)  # every wait of it is over
