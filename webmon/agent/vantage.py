@@ -45,6 +45,8 @@ _log = logging.getLogger(__name__)
 
 def is_network_kind(result: CheckResult) -> bool:
     """Tell whether the failure of a check in which no host answered may come from this side of the network."""
+    if result.kind == "command":
+        return False  # what it reaches, and whether it does at all, is known to nobody but it
     if result.outcome is Outcome.TIMEOUT:
         return result.remote_ip is None
     return result.outcome in (Outcome.DNS_ERROR, Outcome.CONNECT_ERROR)
@@ -163,7 +165,7 @@ class Vantage:
             host: whom it connected to (`asked_host`).
         """
         now = self._monotonic()
-        if result.http_status is not None:
+        if result.http_status is not None or result.answer is not None or result.outcome.is_up:
             if result.remote_ip is not None and not self._is_known_own(result.remote_ip, now):
                 self._answers.note(host, now)
         elif (

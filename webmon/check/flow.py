@@ -1,21 +1,18 @@
-"""The course of one check: a name, a transfer, the redirects, the verdict; in the loop's thread but for the lookups.
+"""The course of a check of HTTP: a transfer, the redirects, the verdict.
 
 What is meant for one origin stays there: credentials and secrets are not carried to another.
 """
 
-import logging
-import socket
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from webmon.check import chain, charset, failure, verdict
 from webmon.check.chain import Chain
-from webmon.check.failure import Phase
-from webmon.check.resolver import Addresses, OwnFaultError, is_own, known_without_asking, too_late
-from webmon.check.result import CheckResult, Outcome, Phases
+from webmon.check.course import Course, named
+from webmon.check.resolver import Addresses
+from webmon.check.result import CheckResult, Outcome
 from webmon.check.target import Target
 from webmon.check.transfer import Facts, Handle, Head, Kept, Request
 from webmon.check.unpack import Unpacker, UnpackError
@@ -25,20 +22,14 @@ from webmon.check.verdict import Response, Verdict
 if TYPE_CHECKING:
     from webmon.check.probe import Probe
 
-_log = logging.getLogger(__name__)
-
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _OF_ONE_HOST: Final = frozenset({"authorization", "host"})
 """Headers that a redirect to another origin must not carry there; cookies are apart."""
 _OF_A_BODY: Final = frozenset({"content-length", "content-type", "transfer-encoding"})
-_FAMILIES: Final = {4: "AF_INET", 6: "AF_INET6"}
 _PASSED_OVER: Final = 64 << 10
 """Bytes of the page of a redirect that are read, so that its connection may be used for the next request."""
 _LARGE: Final = 64 << 10
 """Bytes of a body from which on it is searched in another thread."""
-_HELD_UP, _HELD_UP_SECS = 0.1, 0.25
-"""Share of a check's time, and seconds beside it, that this thread may have been held up, before a timeout is our own
-fault."""
 _PROXY_WANTS_A_USER: Final = 407
 
 
@@ -54,8 +45,8 @@ class Trace:
     """The response that was judged."""
 
 
-class Check:
-    """One check, from its begin to its result."""
+class Check(Course):
+    """One check of a URL of http or https."""
 
     def __init__(
         self,
@@ -66,16 +57,7 @@ class Check:
         trace: Trace | None,
     ) -> None:
         """Take what it is made with; `done` gets the result, once."""
-        self._probe = probe
-        self._target = target
-        self._scheduled_at = scheduled_at
-        self._done = done
-        self._trace = trace
-        self._time = probe.now()
-        self._began = probe.monotonic()
-        self._phases: dict[Phase, float] = {}
-        self._phase: Phase = "dns"
-        self._phase_began = self._began
+        super().__init__(probe, target, scheduled_at, done, trace)
         self._url = target.asked
         self._method, self._body = target.method, target.body
         headers = target.sent_headers()
@@ -83,85 +65,28 @@ class Check:
         self._headers = headers
         self._handle: Handle | None = None
         self._on_the_way = False
-        self._give_up: Callable[[], bool] | None = None
-        self._ended = False
         self._first_sent: float | None = None
         self._answered_at: float | None = None
         self._redirects = 0
         self._status: int | None = None
         self._regex_match: bool | None = None
+        self._body_bytes: int | None = None
+        self._truncated = False
+        self._following: Url | None = None
         self._facts: Facts | None = None
         self._chain: Chain | None = None
         self._ends: datetime | None = None
-        self._timer = probe.loop.at(self._began + target.timeout, self._deadline)
 
-    def begin(self) -> None:
-        """Begin; never raises."""
-        self._guarded(self._resolve)
-
-    def _guarded(self, step: Callable[[], None]) -> None:
-        """Take a step; what nobody foresaw in it is this check's end, and told as our own fault."""
-        try:
-            step()
-        except Exception as error:  # noqa: BLE001
-            told = self._target.without_secrets(traceback.format_exc())
-            _log.error("%(target)s: a bug in webmon\n%(trace)s", {"target": self._target.name, "trace": told})
-            self._finish(
-                Verdict(Outcome.AGENT_ERROR, f"a bug in webmon, {failure.DOING[self._phase]}: {_named(error)}")
-            )
-
-    # Names
-
-    def _resolve(self) -> None:
-        self._phase, self._phase_began = "dns", self._probe.monotonic()
-        self._looked_up = 0.0
+    def _start(self) -> None:
         if self._handle is None:
             self._handle = self._probe.take_handle(self._target)
         if (kept := self._handle.kept) is not None and kept.origin == self._url.origin:
+            self._looked_up = 0.0
             self._transfer(kept.addresses)
             return
         proxy = self._target.proxy
         where, port = (proxy.host, proxy.port) if proxy else (self._url.host, self._url.port)
-        if (known := known_without_asking(where, port)) is not None:
-            self._resolved(known)
-            return
-        loop = self._probe.loop
-
-        def answered(answer: Addresses | Exception) -> None:
-            loop.call(lambda: self._guarded(lambda: self._resolved(answer)))
-
-        self._give_up = self._probe.resolver.ask(where, port, answered)
-
-    def _resolved(self, answer: Addresses | Exception) -> None:
-        if self._ended:
-            return
-        self._give_up = None
-        self._looked_up = self._probe.monotonic() - self._phase_began
-        if isinstance(answer, Exception):
-            self._spend("dns", self._looked_up)
-            self._unresolved(answer)
-            return
-        version = self._target.ip_version
-        if version != "any":
-            answer = [address for address in answer if address[0].name == _FAMILIES[version]]
-        if not answer:
-            kind = "" if version == "any" else f" IPv{version}"
-            self._unresolved(socket.gaierror(socket.EAI_NODATA, f"the name has no{kind} address"))
-            return
-        self._transfer(answer)
-
-    def _unresolved(self, error: Exception) -> None:
-        doing = failure.DOING["dns"]
-        proxy = f"the proxy {self._target.proxy}: " if self._target.proxy else ""
-        if isinstance(error, TimeoutError):
-            self._finish(self._timeout(doing))
-        elif isinstance(error, OSError) and not is_own(error):
-            outcome = Outcome.CONNECT_ERROR if proxy else Outcome.DNS_ERROR
-            self._finish(Verdict(outcome, f"{proxy}{doing}: {error.strerror or _named(error)}"))
-        elif isinstance(error, OSError | OwnFaultError):
-            self._finish(Verdict(Outcome.AGENT_ERROR, f"{doing}: {getattr(error, 'strerror', None) or error}"))
-        else:
-            raise error
+        self._resolve(where, port, self._transfer)
 
     # Transfers
 
@@ -171,11 +96,10 @@ class Check:
         self._addresses = addresses
         self._trust = self._probe.trust(self._target.tls) if self._url.scheme == "https" else None
         self._pieces: list[bytes] = []
-        self._body_bytes: int | None = None
-        self._truncated = False
+        self._body_bytes, self._truncated = None, False
         self._unpacker: Unpacker | None = None
         self._unpack_fault: str | None = None
-        self._following: Url | None = None
+        self._following = None
         self._handle.prepare(
             Request(
                 self._url,
@@ -231,7 +155,7 @@ class Check:
             self._unpack_fault = str(error)
             return False
         except Exception as error:  # noqa: BLE001
-            self._unpack_fault = f"a bug in webmon: {_named(error)}"
+            self._unpack_fault = f"a bug in webmon: {named(error)}"
             return False
         return True
 
@@ -349,7 +273,7 @@ class Check:
             self._body = None
             self._headers = {name: value for name, value in self._headers.items() if name.lower() not in _OF_A_BODY}
         self._url = there
-        self._resolve()
+        self._start()
 
     # The end
 
@@ -386,80 +310,41 @@ class Check:
         else:
             judged()
 
-    def _deadline(self) -> None:
-        if self._ended:
-            return
-        if self._give_up is not None:
-            begun = self._give_up()
-            self._spend("dns", self._probe.monotonic() - self._phase_began)
-            error = too_late(self._url.host, begun=begun)
-            self._unresolved(error)
-            return
+    def _at_deadline(self) -> Verdict:
         handle = self._handle
         if handle is None or not self._on_the_way:
-            self._finish(self._timeout("judging the response"))
-            return
+            return self._timeout("judging the response")
         phase = handle.reached()
         self._note(handle.facts(self._probe.monotonic() - self._phase_began, phase))
         self._see_head(handle)
         at_proxy = self._target.proxy is not None and phase == "connect"
         doing = failure.DOING[phase]
-        self._finish(self._timeout(f"the proxy {self._target.proxy}: {doing}" if at_proxy else doing))
+        return self._timeout(f"the proxy {self._target.proxy}: {doing}" if at_proxy else doing)
 
-    def _timeout(self, doing: str) -> Verdict:
-        """Say that the time is over; where it is this thread that took it, that is no site's fault."""
-        held_up = self._probe.loop.late_since(self._began)
-        late = self._probe.monotonic() - self._began - self._target.timeout
-        if max(held_up, late) > _HELD_UP * self._target.timeout + _HELD_UP_SECS:
-            text = (
-                f"{doing}: this vantage was too busy: of {self._target.timeout:g} s it stood still for {held_up:.1f} s"
-            )
-            return Verdict(Outcome.AGENT_ERROR, text)
-        return Verdict(Outcome.TIMEOUT, f"not done within {self._target.timeout:g} s: {doing}")
-
-    def _spend(self, phase: Phase, seconds: float) -> None:
-        self._phases[phase] = self._phases.get(phase, 0.0) + max(0.0, seconds)
-
-    def _finish(self, judged: Verdict) -> None:
-        if self._ended:
-            return
-        self._ended = True
-        self._timer.cancel()
+    def _release(self, judged: Verdict) -> None:
         if self._handle is not None:
             if self._on_the_way:
                 self._probe.loop.remove(self._handle.curl, self._bundle)
             self._probe.give_back(self._target, self._handle, is_well=judged.outcome.is_up)
             self._handle = None
-        target, facts = self._target, self._facts
+
+    def _found(self) -> dict[str, Any]:
+        facts, came = self._facts, self._status is not None
         answered = None
-        if self._status is not None and self._answered_at is not None and self._first_sent is not None:
+        if came and self._answered_at is not None and self._first_sent is not None:
             answered = max(0.0, self._answered_at - self._first_sent)
-        came = self._status is not None
-        self._done(
-            CheckResult(
-                target=target.name,
-                url=target.url,
-                labels=dict(target.labels),
-                agent=self._probe.agent,
-                scheduled_at=self._scheduled_at,
-                time=self._time,
-                interval=target.interval,
-                outcome=judged.outcome,
-                error=verdict.one_line(target.without_secrets(judged.error)) if judged.error else None,
-                http_status=self._status,
-                response_time=answered,
-                total_time=self._probe.monotonic() - self._began,
-                phases=Phases(**self._phases),
-                regex_match=self._regex_match,
-                body_bytes=self._body_bytes if came and self._following is None else None,
-                body_truncated=self._truncated if came else False,
-                http_version=facts.http_version if facts and came else None,
-                redirects=self._redirects,
-                remote_ip=facts.remote_ip if facts else None,
-                tls_version=facts.tls_version if facts else None,
-                tls_not_after=self._chain.not_after if self._chain else None,
-            )
-        )
+        return {
+            "http_status": self._status,
+            "response_time": answered,
+            "regex_match": self._regex_match,
+            "body_bytes": self._body_bytes if came and self._following is None else None,
+            "body_truncated": self._truncated if came else False,
+            "http_version": facts.http_version if facts and came else None,
+            "redirects": self._redirects,
+            "remote_ip": facts.remote_ip if facts else None,
+            "tls_version": facts.tls_version if facts else None,
+            "tls_not_after": self._chain.not_after if self._chain else None,
+        }
 
 
 def _is_elsewhere(here: Url, there: Url) -> bool:
@@ -473,7 +358,3 @@ def _is_elsewhere(here: Url, there: Url) -> bool:
 
 def _line(name: str, value: str) -> bytes:
     return (f"{name}: {value}" if value else f"{name};").encode("latin-1")
-
-
-def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

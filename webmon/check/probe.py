@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from webmon.check.flow import Check, Trace
+from webmon.check.flow import Trace
+from webmon.check.kinds import course_of
 from webmon.check.loop import Loop
 from webmon.check.resolver import Resolve, Resolver
 from webmon.check.result import CheckResult
@@ -91,7 +92,7 @@ class Probe:
         self, target: Target, scheduled_at: datetime, done: Callable[[CheckResult], None], trace: Trace | None = None
     ) -> None:
         """Begin a check, in the loop's thread; `done` is called there with the result."""
-        Check(self, target, scheduled_at, done, trace).begin()
+        course_of(target.kind)(self, target, scheduled_at, done, trace).begin()
 
     def prepare(self, targets: Iterable[Target]) -> None:
         """Read the certificate files (anew) for these targets, so that no check spends its time on it.

@@ -14,10 +14,13 @@ from typing import Annotated, Any
 
 import msgspec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: `kind` and `answer`; a message of 1 has neither."""
 SCHEMA_HEADER = "schema"
 ERROR_LIMIT = 500
 """Characters of CheckResult.error at most."""
+ANSWER_LIMIT = 200
+"""Characters of CheckResult.answer at most."""
 
 
 class Outcome(StrEnum):
@@ -73,6 +76,8 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     """The target's stable name; its URL where it was given none."""
     url: Text
     """Where the check was sent, without credentials."""
+    kind: Text | None = None
+    """The kind of probe: the scheme of the URL (webmon/check/kind.py); None in messages of schema 1."""
     labels: dict[str, str] = {}
     agent: Text
     """The vantage's id."""
@@ -85,6 +90,8 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     error: Annotated[str, msgspec.Meta(max_length=ERROR_LIMIT)] | None = None
     """One line for people, without secrets."""
+    answer: Annotated[str, msgspec.Meta(max_length=ANSWER_LIMIT)] | None = None
+    """What came, in one line: a banner, records, the first line of a command; None for HTTP, and where nothing came."""
     http_status: Annotated[int, msgspec.Meta(ge=100, le=999)] | None = None
     """As received; None where no response came."""
     response_time: Seconds | None = None

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from webmon import __version__
 from webmon.check import url as urls
+from webmon.check.pattern import Pattern
 from webmon.check.verdict import Expectations
 
 DEFAULT_INTERVAL: Final = 60.0
@@ -63,6 +64,17 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a dialogue: exactly one of these."""
+
+    expect: Pattern | None = None
+    """What must come before the dialogue goes on; it is searched in what came since the step before."""
+    send: bytes | None = field(default=None, repr=False)
+    starttls: bool = False
+    """From here on it is TLS."""
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """What is checked, and what it must be like; two are equal when a check of either is the same."""
 
@@ -90,10 +102,17 @@ class Target:
     """More than so many are a failure; None: no redirect is followed, the first response is the one to judge."""
     body_limit: int = BODY_LIMIT
     """Bytes of the body that are read, after decompression."""
+    dialogue: tuple[Step, ...] = ()
+    """What is said on the connection of a stream or a WebSocket."""
     secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
     """Texts in headers and body that nobody may read in a message."""
     asked: urls.Url = field(init=False, repr=False, compare=False)
     """The URL, read once."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of probe: the scheme of the URL."""
+        return self.asked.scheme
 
     def __post_init__(self) -> None:
         """Read the URL.

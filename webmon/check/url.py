@@ -12,8 +12,10 @@ from urllib.parse import unquote_to_bytes
 
 import idna
 
-_PORTS: Final = {"http": 80, "https": 443}
-_PARTS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\\]*)([^?#]*)(\?[^#]*)?")
+from webmon.check.kind import HTTP, KINDS
+
+_PARTS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\\]*)([^?#]*)(\?[^#]*)?(?:#.*)?")
+_COMMAND: Final = re.compile(r"command:([A-Za-z0-9][A-Za-z0-9_.-]{0,99})", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _ESCAPED: Final = re.compile(r"[^!#-;=?-\[\]_a-z~]")
 """What may not stand in a path or query: controls, blanks, quotes, brackets of other kinds, and what is not ASCII."""
@@ -31,14 +33,15 @@ class Origin(NamedTuple):
 
 
 class Url(NamedTuple):
-    """A URL of http or https, ready to be asked for."""
+    """A URL, ready to be asked for."""
 
     scheme: str
     host: str
     """ASCII, in lower case; an address of IPv6 without its brackets."""
     port: int
+    """0: its kind has none."""
     target: str
-    """Path and query as the request line has them."""
+    """Path and query as the request line has them; the name of a command."""
 
     @property
     def origin(self) -> Origin:
@@ -49,7 +52,7 @@ class Url(NamedTuple):
     def authority(self) -> str:
         """Host and port as a URL has them; the scheme's own port is left out."""
         host = f"[{self.host.replace('%', '%25')}]" if ":" in self.host else self.host
-        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+        return host if self.port == KINDS[self.scheme].port else f"{host}:{self.port}"
 
     def __str__(self) -> str:
         """Write it whole."""
@@ -64,12 +67,22 @@ def parse(text: str) -> Url:
     """
     if any(char.isspace() or not char.isprintable() for char in text):
         raise ValueError("has a space or a control character in it; right would be %20 for a space")
-    match = _PARTS.match(text)
-    if match is None or (scheme := match[1].lower()) not in _PORTS or not match[2]:
-        raise ValueError("right would be http://HOST/... or https://HOST/...")
+    if (named := _COMMAND.fullmatch(text)) is not None:
+        return Url("command", "", 0, named[1])
+    match = _PARTS.fullmatch(text)
+    kind = KINDS.get(scheme := match[1].lower()) if match else None
+    if match is None or kind is None:
+        known = KINDS.get(text.partition(":")[0].lower())
+        raise ValueError(f"right would be {known.form if known else 'http://HOST/... or https://HOST/...'}")
     if "@" in match[2]:
         raise ValueError("holds a user or a password, and a URL is stored with every result; right would be `auth`")
-    return _made(scheme, match[2], match[3], match[4] or "")
+    has_path = bool(match[3].strip("/") or match[4])
+    if not match[2] or scheme == "command" or (has_path and not kind.has_path):
+        raise ValueError(f"right would be {kind.form}")
+    url = _made(scheme, match[2], match[3], match[4] or "")
+    if (url.port == 0) != (kind.port == 0):
+        raise ValueError(f"right would be {kind.form}, {'with' if kind.port is None else 'without'} a port")
+    return url
 
 
 def join(base: Url, location: str) -> Url | None:
@@ -86,7 +99,7 @@ def join(base: Url, location: str) -> Url | None:
     before, query = before.replace("\\", "/"), question + query
     scheme = base.scheme
     if (match := _SCHEME.match(before)) is not None:
-        if (scheme := match[1].lower()) not in _PORTS:
+        if (scheme := match[1].lower()) not in HTTP:
             return None
         before = before[match.end() :]
         if scheme != base.scheme or before.startswith("//"):
@@ -142,7 +155,7 @@ def _made(scheme: str, authority: str, path: str, query: str) -> Url:
     if match is None or (match[2] and not 1 <= int(match[2]) <= 65535):
         raise ValueError("right would be a valid host and a port from 1 to 65535")
     host = ascii_host(match[1])
-    return Url(scheme, host, int(match[2]) if match[2] else _PORTS[scheme], _escaped((path or "/") + query))
+    return Url(scheme, host, int(match[2]) if match[2] else KINDS[scheme].port or 0, _escaped((path or "/") + query))
 
 
 def _ipv4(parts: list[str]) -> str:

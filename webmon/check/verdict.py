@@ -25,10 +25,28 @@ class Expectations:
     """Headers that must be there and match."""
     headers_not: tuple[tuple[str, Pattern], ...] = ()
     """Headers that must not match, where they are there."""
+    json: tuple["JsonRule", ...] = ()
+    """What the body, read as JSON, must hold."""
+    rcode: str = "NOERROR"
+    """What a resolver must answer (dns)."""
     certificate_days: float | None = None
     """Days that the certificate of the last connection must have left; a connection without TLS has none."""
     max_response_time: float | None = None
     """Seconds; a response that took longer is slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonRule:
+    """What stands at a place of a JSON body; every comparison that is given must hold for a value that is found."""
+
+    path: str
+    """RFC 9535."""
+    equals: str | float | bool | None = None
+    has_equals: bool = False
+    """Whether `equals` is asked: null is a value."""
+    matches: Pattern | None = None
+    above: float | None = None
+    below: float | None = None
 
 
 class Verdict(NamedTuple):
@@ -38,10 +56,10 @@ class Verdict(NamedTuple):
     error: str | None = None
 
 
-def one_line(text: str) -> str:
-    """Make any text, a server's own included, fit for CheckResult.error."""
+def one_line(text: str, limit: int = ERROR_LIMIT) -> str:
+    """Make any text, a server's own included, fit for CheckResult.error, or another field of so many characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= ERROR_LIMIT else line[: ERROR_LIMIT - 1] + "…"
+    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 class Response(NamedTuple):

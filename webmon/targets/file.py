@@ -19,6 +19,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ValidationError
 
+from webmon.check.kind import EVERY_KIND, HTTP, KINDS, kind_of
 from webmon.check.pattern import Pattern, PatternError, compile_pattern
 from webmon.check.target import (
     BODY_LIMIT,
@@ -27,18 +28,19 @@ from webmon.check.target import (
     MAX_REDIRECTS,
     ConnectionUse,
     Proxy,
+    Step,
     Target,
     Tls,
     without_password,
 )
 from webmon.check.trust import tls_context
-from webmon.check.verdict import ANY_SUCCESS, Expectations
+from webmon.check.verdict import ANY_SUCCESS, Expectations, JsonRule
 from webmon.errors import UserError
 from webmon.targets import yaml_lines
-from webmon.targets.model import PROXY_URL, Auth, Common, Expect, TargetModel, TargetsFile, TlsModel
+from webmon.targets.model import PROXY_URL, Auth, Common, Expect, TargetModel, TargetsFile, TlsModel, fields_of
 
 _SECRET: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_CLOSED: Final = ("headers", "body", "auth", "proxy")
+_CLOSED: Final = ("headers", "body", "auth", "proxy", "dialogue")
 """Keys whose values may be secrets, and are never shown."""
 _OURS: Final = ("connection", "content-length", "transfer-encoding")
 """Headers that only the one who writes the request can set right."""
@@ -175,7 +177,7 @@ class _Reader:
         if not isinstance(document.value, dict) or not isinstance(document.value.get("targets"), list):
             self._fault(1, "right would be a mapping with `targets`, a list, and maybe `defaults`")
             return
-        known = tuple(sorted(TargetsFile.model_fields, reverse=True))
+        known = tuple(sorted(fields_of(TargetsFile), reverse=True))
         for key in (key for key in document.value if key not in known):
             self._unknown(document.line((key,)), "", key, known)
         defaults = document.value.get("defaults") or {}
@@ -193,10 +195,12 @@ class _Reader:
             self._fault(line, f"a target is {_shown(given)}; right would be a URL or a mapping with `url`")
             return
         who = f"target {_shown(given.get('name') or given.get('url') or path[-1])}"
-        merged = _merged(defaults, given)
+        kind = kind_of(str(given.get("url", "")))
+        self._keys_of_kind(kind, given, path, who)
+        merged = _merged(_of_kind(kind, defaults), given)
         model, wrong = self._validate(TargetModel, merged, path, who)
         if wrong:
-            model = _rest(merged, {keys[0] for keys in wrong})
+            model = _rest(merged, {str(keys[0]) for keys in wrong})
         if not isinstance(model, TargetModel):
             return
         interval = model.interval or self._interval
@@ -219,7 +223,7 @@ class _Reader:
             interval=interval,
             timeout=timeout,
             labels=model.labels or {},
-            expect=self._expectations(model, path, who),
+            expect=self._expectations(model, kind, path, who),
             tls=tls,
             method=model.method or "GET",
             headers=headers,
@@ -230,6 +234,7 @@ class _Reader:
             http_version=model.http_version or "auto",
             max_redirects=self._max_redirects(model, path, who),
             body_limit=model.body_limit or BODY_LIMIT,
+            dialogue=self._dialogue(model, kind, filling, path, who),
             secrets=tuple(sorted(filling.seen)),
         )
 
@@ -316,7 +321,7 @@ class _Reader:
             return ""
         return filled
 
-    def _expectations(self, model: Common, path: yaml_lines.Path, who: str) -> Expectations:
+    def _expectations(self, model: Common, kind: str, path: yaml_lines.Path, who: str) -> Expectations:
         expect = model.expect or Expect()
         if model.method == "HEAD" and (expect.body or expect.body_not):
             self._fault(
@@ -332,13 +337,56 @@ class _Reader:
             )
         return Expectations(
             status=expect.status or ANY_SUCCESS,
-            body=expect.body or (None if model.method == "HEAD" else self._pattern),
+            body=expect.body or (self._pattern if kind in HTTP and model.method != "HEAD" else None),
             body_not=expect.body_not,
             headers=tuple((expect.headers or {}).items()),
             headers_not=tuple((expect.headers_not or {}).items()),
             max_response_time=expect.max_response_time,
             certificate_days=expect.certificate_days,
+            json=self._json_rules(expect, path, who),
+            rcode=expect.rcode or "NOERROR",
         )
+
+    def _json_rules(self, expect: Expect, path: yaml_lines.Path, who: str) -> tuple[JsonRule, ...]:
+        rules = []
+        for place, rule in enumerate(expect.json_ or ()):
+            given = rule.model_fields_set - {"path"}
+            if not given:
+                self._fault(
+                    self._document.line((*path, "expect", "json", place)),
+                    f"{who}: expect.json.{place} has only a path; right would be equals, matches, above or below too",
+                )
+            rules.append(JsonRule(rule.path, rule.equals, "equals" in given, rule.matches, rule.above, rule.below))
+        return tuple(rules)
+
+    def _dialogue(
+        self, model: Common, kind: str, filling: "_Filling", path: yaml_lines.Path, who: str
+    ) -> tuple[Step, ...]:
+        steps: list[Step] = []
+        for place, step in enumerate(model.dialogue or ()):
+            where, key = (*path, "dialogue", place), f"dialogue.{place}"
+            if len(step.model_fields_set) != 1:
+                self._fault(
+                    self._document.line(where), f"{who}: {key}: right would be one of expect, send and starttls"
+                )
+            if step.starttls and (kind != "tcp" or any(before.starttls for before in steps)):
+                right = "once" if kind == "tcp" else "none, or a URL of tcp"
+                self._fault(self._document.line(where), f"{who}: {key}.starttls: right would be {right}")
+            sent = self._filled(step.send or "", filling, (*where, "send"), f"{who}: {key}.send").encode()
+            steps.append(Step(step.expect, sent or None, starttls=bool(step.starttls)))
+        return tuple(steps)
+
+    def _keys_of_kind(self, kind: str, given: Mapping[str, Any], path: yaml_lines.Path, who: str) -> None:
+        """Tell which keys do not belong to the target's kind."""
+        if kind not in KINDS:
+            return
+        for key in _dotted(given):
+            having = [name for name, other in KINDS.items() if key in other.keys]
+            if having and kind not in having:
+                self._fault(
+                    self._document.line((*path, *key.split("."))),
+                    f"{who}: {key} does not belong to {kind}; right would be none (it is for {', '.join(having)})",
+                )
 
     def _max_redirects(self, model: Common, path: yaml_lines.Path, who: str) -> int | None:
         if model.follow_redirects is not False:
@@ -394,6 +442,8 @@ class _Reader:
             "expect": Expectations(body=self._pattern),
             **more,
         }
+        if "expect" not in more and kind_of(url) not in HTTP:
+            settings["expect"] = Expectations()
         before = len(self._faults)
         try:
             self._targets[name] = Target(name=name, url=url, **settings), line
@@ -403,7 +453,7 @@ class _Reader:
 
     def _validate(
         self, model: type[Common], value: Mapping[str, Any], path: yaml_lines.Path, who: str
-    ) -> tuple[Common | None, Sequence[tuple[str, ...]]]:
+    ) -> tuple[Common | None, Sequence[tuple[str | int, ...]]]:
         """Give the model, or None and the keys that are wrong."""
         try:
             return model.model_validate(value), ()
@@ -415,13 +465,13 @@ class _Reader:
                 self._tell(model, fault, keys, path, who)
             return None, wrong
 
-    def _tell(self, model: type[Common], fault: Any, keys: tuple[str, ...], path: yaml_lines.Path, who: str) -> None:
+    def _tell(self, model: type[Common], fault: Any, keys: yaml_lines.Path, path: yaml_lines.Path, who: str) -> None:
         line = self._document.line((*path, *keys))
-        key, value = ".".join(keys), fault["input"]
+        key, value = ".".join(map(str, keys)), fault["input"]
         around, right = _described(model, keys)
         so = next((f" (YAML reads {what} so)" for kind, what in _READ_SO.items() if isinstance(value, kind)), "")
         if fault["type"] == "extra_forbidden":
-            self._unknown(line, who, key, tuple(around.model_fields))
+            self._unknown(line, who, key, tuple(fields_of(around)))
         elif fault["type"] == "missing":
             self._fault(line, f"{who}: {key} is missing; right would be {right}")
         elif isinstance(cause := fault.get("ctx", {}).get("error"), PatternError):
@@ -513,6 +563,25 @@ def _rest(merged: Mapping[str, Any], wrong: set[str]) -> TargetModel | None:
         return None
 
 
+def _dotted(given: Mapping[str, Any]) -> Iterator[str]:
+    """Give the keys of a target, those of `expect` as `expect.KEY`."""
+    for key, value in given.items():
+        yield key
+        if key == "expect" and isinstance(value, dict):
+            yield from (f"expect.{inner}" for inner in value)
+
+
+def _of_kind(kind: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Give of the defaults what counts for a target of a kind."""
+    if kind not in KINDS:
+        return dict(defaults)
+    keys = EVERY_KIND | KINDS[kind].keys
+    kept = {key: value for key, value in defaults.items() if key in keys}
+    if isinstance(expect := kept.get("expect"), dict):
+        kept["expect"] = {key: value for key, value in expect.items() if f"expect.{key}" in keys}
+    return kept
+
+
 def _merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Lay a target's keys over the defaults, one level into labels, headers, expect and tls."""
     merged = {**defaults, **given}
@@ -523,10 +592,12 @@ def _merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def _keys(model: type[BaseModel], location: Sequence[str | int]) -> Iterator[str]:
+def _keys(model: type[BaseModel], location: Sequence[str | int]) -> Iterator[str | int]:
     """Give the file's own keys of a fault's location; pydantic adds names of types and positions after them."""
     for number, part in enumerate(location):
-        yield str(part)
+        yield part
+        if isinstance(part, int):
+            continue
         if part in _MAPPINGS:
             yield from map(str, location[number + 1 : number + 2])
         inner = _inner(model, str(part))
@@ -537,20 +608,21 @@ def _keys(model: type[BaseModel], location: Sequence[str | int]) -> Iterator[str
 
 def _inner(model: type[BaseModel], key: str) -> type[BaseModel] | None:
     """Give the model of a key's value, where it has one."""
-    field = model.model_fields.get(key)
+    field = fields_of(model).get(key)
     for kind in get_args(field.annotation) if field else ():
+        kind = next(iter(get_args(kind)), kind)  # noqa: PLW2901 (of a list's items)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return kind
     return None
 
 
-def _described(model: type[BaseModel], keys: tuple[str, ...]) -> tuple[type[BaseModel], str]:
+def _described(model: type[BaseModel], keys: Sequence[str | int]) -> tuple[type[BaseModel], str]:
     """Give the model that the last key belongs to, and what a right value is of the last key that a model knows."""
     right = ""
-    for key in keys:
-        known = model.model_fields.get(key)
+    for key in map(str, keys):
+        known = fields_of(model).get(key)
         if known is not None and known.description:
             right = known.description
-        if key != keys[-1]:
+        if key != str(keys[-1]):
             model = _inner(model, key) or model
     return model, right

@@ -18,6 +18,7 @@ from pydantic import (
     StrictStr,
     WithJsonSchema,
 )
+from pydantic.fields import FieldInfo
 
 from webmon.check.pattern import Pattern, compile_pattern
 from webmon.check.target import ConnectionUse, HttpVersion, IpVersion, TlsVersion
@@ -125,11 +126,17 @@ Minimum = Annotated[TlsVersion, BeforeValidator(_number_as_text), WithJsonSchema
 HttpVersionValue = Annotated[
     HttpVersion, BeforeValidator(_number_as_text), WithJsonSchema({"enum": ["auto", "1.1", "2", "3", 1.1, 2, 3]})
 ]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 _A_PEM_FILE: Final = "the path of a PEM file"
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Give a model's fields by the keys that the file has for them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 class Basic(_Model):
@@ -146,6 +153,28 @@ class Auth(_Model):
     bearer: Text | None = _right("${NAME} of a secret")
 
 
+class JsonModel(_Model):
+    """What a place of a JSON body must hold."""
+
+    model_config = ConfigDict(title="Json")
+
+    path: Annotated[Text, Field(pattern=r"^\$")] = Field(description="a JSONPath (RFC 9535), such as $.status")
+    equals: StrictStr | StrictBool | StrictInt | float | None = _right("a text in quotes, a number, true or false")
+    matches: Re2 | None = _right("an RE2 pattern, in quotes")
+    above: Number | None = _right("a number")
+    below: Number | None = _right("a number")
+
+
+class StepModel(_Model):
+    """One step of a dialogue: one of these."""
+
+    model_config = ConfigDict(title="Step")
+
+    expect: Re2 | None = _right("an RE2 pattern, in quotes")
+    send: StrictStr | None = _right("a text, in quotes; a line ends with \\r\\n")
+    starttls: Literal[True] | None = _right("true")
+
+
 class Expect(_Model):
     """What a response must be like."""
 
@@ -154,6 +183,14 @@ class Expect(_Model):
     body_not: Re2 | None = _right("an RE2 pattern, in quotes")
     headers: dict[HeaderName, Re2] | None = _right("a mapping of header names to RE2 patterns, in quotes")
     headers_not: dict[HeaderName, Re2] | None = _right("a mapping of header names to RE2 patterns, in quotes")
+    json_: Annotated[list[JsonModel], Field(min_length=1)] | None = Field(
+        default=None,
+        alias="json",
+        description="a list of mappings with path, and equals, matches, above or below",
+    )
+    rcode: Literal["NOERROR", "NXDOMAIN", "SERVFAIL", "REFUSED", "FORMERR", "NOTIMP"] | None = _right(
+        "NOERROR, NXDOMAIN, SERVFAIL, REFUSED, FORMERR or NOTIMP"
+    )
     max_response_time: Duration | None = _right("seconds, or 500ms, 2s")
     certificate_days: Annotated[float, Field(gt=0, le=3650, strict=True)] | None = _right("days above 0")
 
@@ -190,9 +227,12 @@ class Common(_Model):
     http_version: HttpVersionValue | None = _right("auto, 1.1, 2 or 3")
     follow_redirects: StrictBool | None = _right("true or false")
     max_redirects: Annotated[StrictInt, Field(ge=0, le=50)] | None = _right("a whole number from 0 to 50")
+    dialogue: Annotated[list[StepModel], Field(min_length=1, max_length=50)] | None = _right(
+        "a list of steps, each {expect: an RE2 pattern}, {send: a text} or {starttls: true}"
+    )
     body_limit: Size | None = _right("bytes from 1 to 67108864, or 64KB, 2MB")
-    expect: Expect | None = _right("a mapping with " + ", ".join(Expect.model_fields))
-    tls: TlsModel | None = _right("a mapping with " + ", ".join(TlsModel.model_fields))
+    expect: Expect | None = _right("a mapping with " + ", ".join(fields_of(Expect)))
+    tls: TlsModel | None = _right("a mapping with " + ", ".join(fields_of(TlsModel)))
 
 
 class TargetModel(Common):
@@ -201,7 +241,9 @@ class TargetModel(Common):
     model_config = ConfigDict(title="Target")
 
     name: Annotated[Text, Field(min_length=1, max_length=200)] | None = _right("text of 1 to 200 characters, in quotes")
-    url: Annotated[StrictStr, Field(max_length=2000)] = Field(description="http://HOST/... or https://HOST/...")
+    url: Annotated[StrictStr, Field(max_length=2000)] = Field(
+        description="http://HOST/..., https://HOST/..., or a URL of another kind of probe"
+    )
 
 
 class TargetsFile(_Model):

@@ -35,7 +35,7 @@ from tests.hostile import (
     reset,
     server_context,
 )
-from webmon.check import failure, flow, trust
+from webmon.check import course, failure, trust
 from webmon.check.pattern import compile_pattern
 from webmon.check.probe import Probe
 from webmon.check.resolver import Addresses, resolve_here
@@ -61,7 +61,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def a_machine_that_is_busy_is_no_subject_here() -> Iterator[None]:
     """With short timeouts, a machine that holds the tests up would make our own fault of each."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flow, "_HELD_UP_SECS", 60.0)
+        patch.setattr(course, "_HELD_UP_SECS", 60.0)
         yield
 
 

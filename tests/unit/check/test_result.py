@@ -95,8 +95,15 @@ def test_what_is_no_result_is_refused(value: bytes) -> None:
 
 
 def test_a_later_schema_version_is_refused() -> None:
-    with pytest.raises(UnreadableResultError, match="schema 2 is not known here"):
-        decode(encode(example()), schema=2)
+    with pytest.raises(UnreadableResultError, match="schema 3 is not known here"):
+        decode(encode(example()), schema=3)
+
+
+def test_a_message_of_the_first_schema_has_neither_kind_nor_answer() -> None:
+    message = {name: value for name, value in json.loads(encode(example())).items() if name not in ("kind", "answer")}
+    read = decode(json.dumps(message).encode(), schema=1)
+    assert (read.kind, read.answer) == (None, None)
+    assert read.target == example().target
 
 
 def test_the_header_tells_the_schema_and_the_first_version_needed_none() -> None:

@@ -53,7 +53,7 @@ def test_a_host_is_what_browsers_make_of_it(written: str, host: str) -> None:
     ("written", "right"),
     [
         ("ftp://h/", "right would be http://HOST/... or https://HOST/..."),
-        ("http:///x", "right would be http://HOST/... or https://HOST/..."),
+        ("http:///x", "right would be http://HOST/..."),
         ("h/x", "right would be http://HOST/... or https://HOST/..."),
         ("http://a b/", "has a space or a control character in it; right would be %20 for a space"),
         ("http://a/\u00a0", "has a space or a control character in it; right would be %20 for a space"),

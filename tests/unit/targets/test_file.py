@@ -254,8 +254,9 @@ BAD_TARGETS = {
     "{url: 'http://a/', expect: {bdy: x}}": "target 'http://a/': expect.bdy is not known; right would be body",
     "{url: 'http://a/', zzz: 9}": "target 'http://a/': zzz is not known; right would be one of interval, timeout, "
     "labels, method, headers, body, auth, ip_version, proxy, connection, http_version, follow_redirects, "
-    "max_redirects, body_limit, expect, tls, name, url",
-    "{name: n}": "target 'n': url is missing; right would be http://HOST/... or https://HOST/...",
+    "max_redirects, dialogue, body_limit, expect, tls, name, url",
+    "{name: n}": "target 'n': url is missing; right would be http://HOST/..., https://HOST/..., or a URL of another kind "
+    "of probe",
     "{name: no, url: 'http://a/'}": "target 'http://a/': name is False (YAML reads yes, no, on and off so); right "
     "would be text of 1 to 200 characters, in quotes",
     "{url: 'http://a/', interval: soon}": "target 'http://a/': interval is 'soon'; right would be seconds from 1 to "
@@ -275,7 +276,7 @@ BAD_TARGETS = {
     "{url: 'http://a/', tls: {ca: nowhere.pem}}": "target 'http://a/': tls.ca is 'nowhere.pem': No such file or "
     "directory; right would be a readable PEM file",
     "{url: 'http://a/', expect: 5}": "target 'http://a/': expect is 5; right would be a mapping with status, body, "
-    "body_not, headers, headers_not, max_response_time, certificate_days",
+    "body_not, headers, headers_not, json, rcode, max_response_time, certificate_days",
     "{url: 'http://a/', method: get}": "target 'http://a/': method is 'get'; right would be GET, HEAD, POST, PUT, "
     "PATCH, DELETE or OPTIONS",
     "{url: 'http://a/', headers: {'a b': x}}": "target 'http://a/': headers.a b is not right (it may be a secret and "

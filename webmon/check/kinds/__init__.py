@@ -1,0 +1,18 @@
+"""How a check of each kind is made, beside those of HTTP (webmon/check/flow.py): one file a kind, or a few like it.
+
+Called by the probe alone, in the loop's thread: nothing here blocks. What a kind's URLs and keys are stands in
+webmon/check/kind.py; what all checks share, from the name to the result, in webmon/check/course.py.
+"""
+
+from typing import Final
+
+from webmon.check.course import Course
+from webmon.check.flow import Check
+from webmon.check.kind import HTTP
+
+_COURSES: Final[dict[str, type[Course]]] = dict.fromkeys(HTTP, Check)
+
+
+def course_of(kind: str) -> type[Course]:
+    """Give what makes checks of a kind."""
+    return _COURSES[kind]
