@@ -27,6 +27,14 @@ _REMEMBERED_SECS: Final = 600.0
 """How long lateness is remembered: longer than a check may take."""
 _LONGEST_WAIT_SECS: Final = 1.0
 
+_WANTED: Final = {
+    pycurl.POLL_NONE: 0,
+    pycurl.POLL_IN: select.EPOLLIN,
+    pycurl.POLL_OUT: select.EPOLLOUT,
+    pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
+}
+"""What libcurl asks to be told of a socket, as epoll has it."""
+
 Done = Callable[[int, str], None]
 """Called with libcurl's code (0: well) and text when a transfer ends."""
 
@@ -60,7 +68,8 @@ class Loop:
         self._timers: list[tuple[float, int, Timer]] = []
         self._numbers = itertools.count()
         self._multis = {"": _Multi(self)}
-        self._sockets: dict[int, _Multi] = {}
+        self._sockets: dict[int, Callable[[int, int], None]] = {}
+        """Of each descriptor that is watched: what is called with it and epoll's events."""
         self.late = 0.0
         """Seconds for which it was held up, in all."""
         self._late: deque[tuple[float, float]] = deque()
@@ -88,17 +97,18 @@ class Loop:
         heapq.heappush(self._timers, (moment, next(self._numbers), timer))
         return timer
 
-    def add(self, curl: pycurl.Curl, trust: str, done: Done) -> None:
+    def add(self, curl: pycurl.Curl, trust: str, done: Done, *, stays: bool = False) -> None:
         """Begin a transfer.
 
         Args:
             curl: a handle with all its options.
             trust: the file of authorities that it names: libcurl remembers one for each of its sets of transfers.
             done: called when it ends.
+            stays: whether its connection is used after that (CONNECT_ONLY), and ends only with `remove`.
         """
         if (multi := self._multis.get(trust)) is None:
             multi = self._multis[trust] = _Multi(self)
-        multi.add(curl, done)
+        multi.add(curl, done, stays=stays)
 
     def remove(self, curl: pycurl.Curl, trust: str) -> None:
         """Give a transfer up."""
@@ -126,8 +136,8 @@ class Loop:
             for fd, ready in events:
                 if fd == self._woken:
                     os.eventfd_read(self._woken)
-                elif (multi := self._sockets.get(fd)) is not None:
-                    multi.ready(fd, ready)
+                elif (told := self._sockets.get(fd)) is not None:
+                    told(fd, ready)
         for multi in self._multis.values():
             multi.close()
         self._epoll.close()
@@ -174,26 +184,28 @@ class Loop:
             while self._late[0][0] < now - _REMEMBERED_SECS:
                 self._late.popleft()
 
-    def watch(self, fd: int, what: int, multi: "_Multi") -> None:
-        """Watch a socket as libcurl asks, or no more."""
-        if what == pycurl.POLL_REMOVE:
-            if self._sockets.pop(fd, None) is not None:
-                with contextlib.suppress(OSError):  # libcurl may have closed it
-                    self._epoll.unregister(fd)
-            return
-        wanted = 0
-        if what in (pycurl.POLL_IN, pycurl.POLL_INOUT):
-            wanted |= select.EPOLLIN
-        if what in (pycurl.POLL_OUT, pycurl.POLL_INOUT):
-            wanted |= select.EPOLLOUT
+    def watch(self, fd: int, wanted: int, ready: Callable[[int, int], None]) -> None:
+        """Watch a descriptor, in place of how it was watched before.
+
+        Args:
+            fd: the descriptor; `unwatch` it before it is closed.
+            wanted: epoll's events.
+            ready: called with it and the events that came; what it raises would end the loop (see `do`).
+        """
         known = fd in self._sockets
-        self._sockets[fd] = multi
+        self._sockets[fd] = ready
         try:
             (self._epoll.modify if known else self._epoll.register)(fd, wanted)
         except FileNotFoundError:  # the number was closed and is another socket's now
             self._epoll.register(fd, wanted)
         except FileExistsError:
             self._epoll.modify(fd, wanted)
+
+    def unwatch(self, fd: int) -> None:
+        """Watch a descriptor no more."""
+        if self._sockets.pop(fd, None) is not None:
+            with contextlib.suppress(OSError):  # libcurl may have closed it
+                self._epoll.unregister(fd)
 
 
 class _Multi:
@@ -206,15 +218,19 @@ class _Multi:
         self._monotonic = loop.monotonic
         self._multi = pycurl.CurlMulti()
         self._done: dict[pycurl.Curl, Done] = {}
+        self._staying: set[pycurl.Curl] = set()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
 
-    def add(self, curl: pycurl.Curl, done: Done) -> None:
+    def add(self, curl: pycurl.Curl, done: Done, *, stays: bool) -> None:
         self._done[curl] = done
+        if stays:
+            self._staying.add(curl)
         self._multi.add_handle(curl)
 
     def remove(self, curl: pycurl.Curl) -> None:
         if self._done.pop(curl, None) is not None:
+            self._staying.discard(curl)
             self._multi.remove_handle(curl)
 
     def ready(self, fd: int, events: int) -> None:
@@ -246,13 +262,17 @@ class _Multi:
             for curl, code, text in ended:
                 done = self._done.get(curl)
                 if done is not None:
-                    self.remove(curl)
+                    if curl not in self._staying:
+                        self.remove(curl)
                     self._loop.do(functools.partial(done, code, text))
             if not left:
                 return
 
     def _watch(self, what: int, fd: int, _multi: Any, _data: Any) -> None:
-        self._loop.watch(fd, what, self)
+        if what == pycurl.POLL_REMOVE:
+            self._loop.unwatch(fd)
+        else:
+            self._loop.watch(fd, _WANTED[what], self.ready)
 
     def _set_timer(self, milliseconds: int) -> None:
         self.due = None if milliseconds < 0 else self._monotonic() + milliseconds / 1000

@@ -255,8 +255,8 @@ BAD_TARGETS = {
     "{url: 'http://a/', zzz: 9}": "target 'http://a/': zzz is not known; right would be one of interval, timeout, "
     "labels, method, headers, body, auth, ip_version, proxy, connection, http_version, follow_redirects, "
     "max_redirects, dialogue, body_limit, expect, tls, name, url",
-    "{name: n}": "target 'n': url is missing; right would be http://HOST/..., https://HOST/..., or a URL of another kind "
-    "of probe",
+    "{name: n}": "target 'n': url is missing; right would be http://HOST/..., https://HOST/..., or a URL of another "
+    "kind of probe",
     "{name: no, url: 'http://a/'}": "target 'http://a/': name is False (YAML reads yes, no, on and off so); right "
     "would be text of 1 to 200 characters, in quotes",
     "{url: 'http://a/', interval: soon}": "target 'http://a/': interval is 'soon'; right would be seconds from 1 to "
