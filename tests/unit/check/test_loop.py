@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -45,12 +46,14 @@ def test_a_timeout_of_a_vantage_that_stood_still_is_its_own_fault_and_says_how_l
         probe.loop.call(lambda: time.sleep(0.7))
         wait_until(lambda: bool(results))
     assert results[0].outcome is Outcome.AGENT_ERROR
-    assert "this vantage was too busy: of 1 s it stood still for 0.7 s" in str(results[0].error)
+    told = re.search(r"this vantage was too busy: of 1 s it stood still for ([0-9.]+) s", str(results[0].error))
+    assert told is not None
+    assert float(told[1]) >= 0.7
 
 
 def test_a_timeout_of_a_vantage_that_kept_its_time_is_the_sites(probe: Probe) -> None:
     with HostileServer(hang) as server:
-        assert probe.check(target(server.url, timeout=0.3), SLOT).outcome is Outcome.TIMEOUT
+        assert probe.check(target(server.url, timeout=1), SLOT).outcome is Outcome.TIMEOUT
 
 
 def test_an_answer_that_came_while_the_vantage_stood_still_counts(probe: Probe) -> None:
