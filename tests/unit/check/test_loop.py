@@ -1,8 +1,8 @@
 """The loop that carries all checks: what holds it up is our own fault, and harms no other check."""
 
 import contextlib
-import threading
 import re
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
