@@ -158,7 +158,7 @@ class Loop:
             if what is not None:
                 self.do(what)
         for multi in list(self._multis.values()):
-            multi.look(now)
+            multi.look(self.monotonic())
 
     def do(self, what: Callable[[], None]) -> None:
         """Do something, in the thread; what it raises is told, and harms nothing else."""
