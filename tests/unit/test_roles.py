@@ -109,6 +109,15 @@ def test_every_task_has_the_tag_of_its_phase(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES, ids=NAMES)
+def test_a_block_asks_for_no_fact_that_a_tag_may_have_left_unset(role: Path) -> None:
+    # A role that is called in it judges its arguments whatever the tags are, and asks for the block's condition then.
+    told = {name for other in ROLES for task in tasks(other) for name in module(task, "set_fact") or {}}
+    blocks = [task for task in tasks(role) if "block" in task and "when" in task]
+    asked = {word for task in blocks for word in re.findall(r"\w+(?! *\| default\()\b", str(task["when"]))}
+    assert {name for name in told & asked if not name.startswith("_")} == set()
+
+
+@pytest.mark.parametrize("role", ROLES, ids=NAMES)
 def test_what_is_included_has_tags_too(role: Path) -> None:
     # Unlike an import, an include gives its own tags to none of the tasks in the file.
     for task, files in includes(role, "main.yml"):

@@ -94,6 +94,8 @@ class Rollups:
             try:
                 self._pass()
             except (psycopg2.Error, DatabaseAwayError, UserError) as error:
+                if self._stop.is_set():
+                    break  # it is stop() that cut it off
                 self._failed(error)
                 rest = max(_AWAY_SECS, self._pass_secs)
             else:
@@ -131,7 +133,7 @@ class Rollups:
         if isinstance(error, psycopg2.Error):
             error = postgres.explain(error, self._settings)
         line = str(error)
-        if line != self.fault and not self._stop.is_set():
+        if line != self.fault:
             level = logging.WARNING if isinstance(error, UserError) else logging.DEBUG
             _log.log(level, "rollups wait: %s", line)
         self.fault = line
