@@ -177,7 +177,8 @@ class Store:
         refused = []
         for place, result in enumerate(results):
             key = (result.target, result.agent, result.time)
-            if "\0" in "".join([result.target, result.agent, result.url, result.error or "", *result.labels.values()]):
+            texts = [result.target, result.agent, result.url, result.error or "", result.answer or ""]
+            if "\0" in "".join([*texts, *result.labels.values()]):
                 refused.append((place, "A string literal cannot contain NUL (0x00) characters."))
             elif key in self.rows:
                 repeats += 1

@@ -301,9 +301,9 @@ class SinkContract:
         assert sorted(pair.stored()) == keys(results(0, 1, 2, 4))
 
     def test_a_result_whose_content_the_database_refuses_takes_no_other_with_it(self, pair: Pair) -> None:
-        bad = [result(2, error="a\0b"), result(5, target="never\0seen")]
-        stored = pair.rows().store([*results(0, 1), bad[0], *results(3, 4), bad[1], result(6)])
+        bad = [result(2, error="a\0b"), result(5, target="never\0seen"), result(7, answer="a\0b")]
+        stored = pair.rows().store([*results(0, 1), bad[0], *results(3, 4), bad[1], result(6), bad[2]])
         assert (stored.added, stored.repeats) == (5, 0)
-        assert [place for place, _ in stored.refused] == [2, 5]
+        assert [place for place, _ in stored.refused] == [2, 5, 7]
         assert all("0x00" in reason and "\n" not in reason for _, reason in stored.refused)
         assert sorted(pair.stored()) == keys(results(0, 1, 3, 4, 6))

@@ -92,7 +92,7 @@ def test_a_record_carries_key_value_and_schema(stage: Stage, outbox: Outbox, sta
     record = next(iter(consumer))
     consumer.close()
     assert (record.key, record.value) == (b"site0", encode(recent(0)))
-    assert record.headers == [("schema", b"1")]
+    assert record.headers == [("schema", b"2")]
 
 
 def test_a_backlog_goes_out_whole_and_in_the_order_of_each_target(stage: Stage, outbox: Outbox, start: Start) -> None:

@@ -32,7 +32,7 @@ def test_letters_are_listed_and_shown_without_harm_to_a_terminal(stage: Stage) -
     for text in (
         f"message   {stage.topic} partition {evil['message']['partition']} offset {evil['message']['offset']}\n",
         "reason    JSON is malformed",
-        "header    schema: 1\n",
+        "header    schema: 2\n",
         f"value     {len(steering)} bytes\n",
         '\n{"target":"\\x1b[2Jevil"\n',
     ):

@@ -59,6 +59,21 @@ def test_a_result_is_stored_as_it_was_measured(stage: Stage) -> None:
     ]
 
 
+def test_an_answer_is_stored_and_seen_in_the_views_and_a_message_of_the_first_schema_still_is(stage: Stage) -> None:
+    answer = 'a "b" \\N \\. ü, 192.0.2.1'
+    of_dns = {"url": "dns://192.0.2.53/example.org", "kind": "dns", "answer": answer, "http_status": None}
+    of_the_first = json.loads(encode(recent(1, target="shop", agent="a")))
+    del of_the_first["kind"], of_the_first["answer"]
+    stage.start_sink()
+    stage.publish([recent(0, target="name", agent="a", **of_dns)])
+    stage.publish([json.dumps(of_the_first).encode()], headers=[("schema", b"1")])
+    wait_until(lambda: stage.count() == 2, "both stored")
+    seen = [("name", "dns", answer, None), ("shop", "https", None, 200)]
+    for view in ("view", "latest"):
+        found = stage.sql(f"SELECT target, kind, answer, http_status FROM {{t_{view}}} ORDER BY target")  # noqa: S608
+        assert found == seen
+
+
 @pytest.mark.parametrize("autocommit", ["True", "False"])
 def test_a_repeated_batch_changes_nothing(stage: Stage, autocommit: str) -> None:
     settings = stage.settings("sink", POSTGRES_AUTOCOMMIT=autocommit).postgres
@@ -83,14 +98,15 @@ def test_rows_that_the_database_refuses_do_not_take_others_with_them(stage: Stag
     results[7] = recent(7, error="a\0b")
     results[8] = recent(8, target="never\0seen")
     results[30] = recent(30, labels={"a": "\0"}, target="labelled")
+    results[41] = recent(41, answer="220 \0")
     results[49] = recent(49, interval=1e300)
     store = Writer(stage.settings("sink", POSTGRES_AUTOCOMMIT=autocommit).postgres)
     stored = store.store(results)
     store.close()
-    assert [place for place, _ in stored.refused] == [7, 8, 30, 49]
+    assert [place for place, _ in stored.refused] == [7, 8, 30, 41, 49]
     assert all(reason and "\n" not in reason for _, reason in stored.refused)
-    assert (stored.added, stored.repeats) == (46, 0)
-    numbers = {(result.target, result.time) for place, result in enumerate(results) if place not in (7, 8, 30, 49)}
+    assert (stored.added, stored.repeats) == (45, 0)
+    numbers = {(result.target, result.time) for place, result in enumerate(results) if place not in (7, 8, 30, 41, 49)}
     stored_rows = stage.sql("SELECT target, time FROM {t_view}")
     assert set(stored_rows) == numbers
 
@@ -163,8 +179,8 @@ def test_what_cannot_be_stored_goes_to_the_dead_letters_and_the_rest_is_stored(s
     good = [recent(number) for number in range(100, 130)]
     producer = stage.producer()
     stage.publish([*good[:15], *poison, *good[15:]], producer=producer)
-    stage.publish([encode(recent(5))], producer=producer, headers=[("schema", b"2")])
-    poison[encode(recent(5))] = "schema 2 is not known here"
+    stage.publish([encode(recent(5))], producer=producer, headers=[("schema", b"3")])
+    poison[encode(recent(5))] = "schema 3 is not known here"
     sink = stage.start_sink()
     wait_until(lambda: stage.count() == 30, "the good ones stored")
     letters = stage.dead_letters(len(poison))
@@ -176,7 +192,7 @@ def test_what_cannot_be_stored_goes_to_the_dead_letters_and_the_rest_is_stored(s
         assert said["webmon-topic"] == stage.topic.encode()
         assert said["webmon-partition"].isdigit()
         assert said["webmon-offset"].isdigit()
-        assert said["schema"] == (b"2" if "schema" in said["webmon-reason"].decode() else b"1")
+        assert said["schema"] == (b"3" if "schema" in said["webmon-reason"].decode() else b"2")
     assert len(
         {(dict(letter.headers)["webmon-partition"], dict(letter.headers)["webmon-offset"]) for letter in letters}
     ) == len(poison)
@@ -364,7 +380,7 @@ def test_status_tells_state_vantages_and_age_and_json_for_programs(stage: Stage)
             recent(target="half", agent="b", **at(15), **refused),
             recent(target="half", agent="b", **at(75)),
             recent(target="ours", agent="a", **at(10), outcome=Outcome.AGENT_ERROR, error="no route from here"),
-            recent(target="silent", agent="a", **at(600)),
+            recent(target="silent", agent="a", url="smtp://mail", answer="220 mail", http_status=None, **at(600)),
         ]
     )
     store.close()
@@ -392,3 +408,6 @@ def test_status_tells_state_vantages_and_age_and_json_for_programs(stage: Stage)
     }
     assert [vantage["outcome"] for vantage in documents["half"]["vantages"]] == ["up", "connect_error"]
     assert 10 <= documents["fine"]["age"] < 60
+    for target, kind, came in (("silent", "smtp", (None, "220 mail")), ("fine", "https", (200, None))):
+        seen = documents[target]["vantages"][0]
+        assert (documents[target]["kind"], (seen["http_status"], seen["answer"])) == (kind, came)

@@ -1,13 +1,17 @@
 """What the store gives back: upgrades, rollups that are exact at any moment, rights; on a real TimescaleDB."""
 
+import io
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from psycopg2 import sql
 
 from tests.integration.stage import Stage, recent
 from webmon.check.result import CheckResult, Outcome
 from webmon.errors import UserError
-from webmon.sink.writer import Writer
+from webmon.sink import rows
+from webmon.sink.writer import ADD_NEW, SESSION, Writer
 from webmon.store.migrations import apply, shipped
 from webmon.store.names import Tables
 
@@ -33,17 +37,19 @@ def test_a_database_of_the_first_schema_upgrades_with_its_data(bare_stage: Stage
         apply(cursor, tables, shipped()[:1])
         cursor.execute(tables.fill(OLD_ROWS))
     told = bare_stage.init()
-    for name in ("0002_rollups.sql", "0003_rollup_joins.sql", "0004_names_in_use.sql"):
+    for name in ("0002_rollups.sql", "0003_rollup_joins.sql", "0004_names_in_use.sql", "0005_answers.sql"):
         assert f"changed  schema {bare_stage.table}: {name}" in told
 
     def at(text: str) -> datetime:
         return datetime.fromisoformat(f"2026-{text}+00:00")
 
-    columns = "time, agent, outcome, regex_match, http_status, redirects, interval, delay, resp_time, error"
+    columns = (
+        "time, agent, outcome, regex_match, http_status, redirects, interval, delay, resp_time, error, kind, answer"
+    )
     assert bare_stage.sql(f"SELECT {columns} FROM {{t_view}} ORDER BY time") == [  # noqa: S608
-        (at("11-01T10:00"), "one", "up", True, 200, 1, 60, 0.5, 0.125, None),
-        (at("11-01T10:01"), "one", "certificate_expiring", None, 200, 1, 60, 0.5, 0.125, None),
-        (at("11-02T11:02"), "two", "dns_error", None, None, 0, 30, 0.5, None, "no such name"),
+        (at("11-01T10:00"), "one", "up", True, 200, 1, 60, 0.5, 0.125, None, "https", None),
+        (at("11-01T10:01"), "one", "certificate_expiring", None, 200, 1, 60, 0.5, 0.125, None, "https", None),
+        (at("11-02T11:02"), "two", "dns_error", None, None, 0, 30, 0.5, None, "no such name", "https", None),
     ]
     assert bare_stage.sql("SELECT target, first_seen, last_seen FROM {t_targets} ORDER BY target") == [
         ("never", at("01-01T00:00"), at("01-01T00:00")),
@@ -66,6 +72,66 @@ def test_a_database_of_the_first_schema_upgrades_with_its_data(bare_stage: Stage
     again = store.store([recent(target="shop", agent="one", time=moment, scheduled_at=moment)])
     store.close()
     assert (again.added, again.repeats) == (0, 1)
+
+
+def test_answers_come_to_a_database_with_data_and_a_sink_of_the_release_before_goes_on_beside(
+    bare_stage: Stage,
+) -> None:
+    tables = Tables(bare_stage.table)
+    names = [name for name in rows.COLUMNS if name != "answer"]
+    columns = sql.SQL(", ").join(map(sql.Identifier, names))
+    start = recent(0).time
+
+    def begin(cursor: Any) -> None:
+        cursor.execute(tables.fill(SESSION, statement_secs=sql.SQL("30")))
+
+    def add(cursor: Any, minute: int) -> None:
+        """Add a row as the release before does: its COPY and its INSERT name the columns that it knows."""
+        row = {"time": start + timedelta(minutes=minute), "series_id": 1, "context_id": 1, "delay_secs": 0.5}
+        row |= {"total_secs": 0.25, "outcome": 1, "http_status": 200}
+        text = "\t".join(str(row.get(name, r"\N")) for name in names) + "\t\\N\n"
+        cursor.execute("TRUNCATE webmon_incoming")
+        copy = sql.SQL("COPY webmon_incoming ({columns}, error) FROM STDIN").format(columns=columns)
+        cursor.copy_expert(copy, io.StringIO(text))
+        cursor.execute(tables.fill(ADD_NEW, columns=columns, floor_lock=tables.lock("floor")))
+        assert cursor.fetchone()[0] == 1
+
+    def columns_of(what: str) -> list[str]:
+        with bare_stage.database() as cursor:
+            cursor.execute(tables.fill(f"SELECT * FROM {{{what}}} LIMIT 0"))  # noqa: S608
+            return [column.name for column in cursor.description]
+
+    with bare_stage.database() as early, bare_stage.database() as late:
+        apply(early, tables, shipped()[:4])
+        early.execute(
+            tables.fill(
+                "INSERT INTO {targets} (target, url, described_at, first_seen, last_seen)"
+                " VALUES ('mail', 'SMTP://mail.example', now(), now(), now());"
+                "INSERT INTO {agents} (agent, first_seen, last_seen) VALUES ('a', now(), now());"
+                "INSERT INTO {series} (target_id, agent_id) VALUES (1, 1);"
+                "INSERT INTO {contexts} (interval_secs, redirects, body_truncated, fingerprint)"
+                " VALUES (60, 0, false, gen_random_uuid())"
+            )
+        )
+        before = {what: columns_of(what) for what in ("view", "latest")}
+        begin(early)
+        add(early, 0)
+        assert f"changed  schema {bare_stage.table}: 0005_answers.sql" in bare_stage.init()
+        begin(late)
+        add(early, 1)
+        add(late, 2)
+    for what, known in before.items():
+        assert columns_of(what) == [*known, "kind", "answer"]
+    store = Writer(bare_stage.settings("sink").postgres)
+    moment = start + timedelta(minutes=3)
+    came = recent(target="mail", agent="a", url="SMTP://mail.example", time=moment, scheduled_at=moment, answer="220 ü")
+    assert store.store([came]).added == 1
+    store.close()
+    assert bare_stage.sql("SELECT http_status, kind, answer FROM {t_view} ORDER BY time") == [
+        *[(200, "smtp", None)] * 3,
+        (200, "smtp", "220 ü"),
+    ]
+    assert bare_stage.sql("SELECT target, kind, answer FROM {t_latest}") == [("mail", "smtp", "220 ü")]
 
 
 def test_what_was_just_stored_is_in_hours_and_days_at_once(stage: Stage) -> None:

@@ -2,8 +2,8 @@
 
 Names and meaning of `probe_*` are blackbox_exporter's, so that its dashboards and alerts go on; the label `target` is
 what `instance` is there. A check that failed for our own sake says nothing of its target, so it has no `probe_*`.
-What it has and a result has not is left out: probe_http_content_length, probe_http_last_modified_timestamp_seconds and
-probe_ssl_last_chain_*.
+What it has and a result has not is left out: probe_http_content_length, probe_http_last_modified_timestamp_seconds,
+probe_ssl_last_chain_*, the phase `setup` and the hop limit of an ICMP reply, the numbers of a DNS answer, probe_grpc_*.
 """
 
 import ipaddress
@@ -15,24 +15,18 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from webmon import __version__
+from webmon.check.kind import HTTP, kind_of
 from webmon.check.result import CheckResult, Outcome
 
 _LATENESS_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0)
-_HTTP_VERSIONS: Final = {"1.0": 1.0, "1.1": 1.1}
+_HTTP_VERSIONS: Final = {"1.0": 1.0, "1.1": 1.1, "2": 2.0, "3": 3.0}
 
-_PROBES: Final[dict[str, tuple[str, Callable[[CheckResult], float | None]]]] = {
+_Value = Callable[[CheckResult], float | None]
+
+_PROBES: Final[dict[str, tuple[str, _Value]]] = {
     "probe_success": ("Whether the target answered as expected", lambda r: float(r.outcome.is_up)),
     "probe_duration_seconds": ("The whole check", lambda r: r.total_time),
     "probe_dns_lookup_time_seconds": ("Time to resolve names", lambda r: r.phases.dns),
-    "probe_http_status_code": ("Status of the last response, 0 for none", lambda r: r.http_status or 0),
-    "probe_http_version": ("Version of HTTP", lambda r: _HTTP_VERSIONS.get(r.http_version or "")),
-    "probe_http_redirects": ("Redirects that were followed", lambda r: r.redirects),
-    "probe_http_ssl": ("Whether the last connection was encrypted", lambda r: float(r.tls_version is not None)),
-    "probe_http_uncompressed_body_length": ("Bytes of the body that were read", lambda r: r.body_bytes),
-    "probe_failed_due_to_regex": (
-        "Whether a pattern made it fail",
-        lambda r: float(r.outcome in (Outcome.BODY_MISMATCH, Outcome.HEADER_MISMATCH)),
-    ),
     "probe_ssl_earliest_cert_expiry": (
         "When the certificate ends, in Unix time",
         lambda r: r.tls_not_after.timestamp() if r.tls_not_after else None,
@@ -47,6 +41,53 @@ _PROBES: Final[dict[str, tuple[str, Callable[[CheckResult], float | None]]]] = {
     ),
 }
 """Metrics of a target that have no other label: what each means, and its value; None where there is none."""
+
+_PROBES_OF_HTTP: Final[dict[str, tuple[str, _Value]]] = {
+    "probe_http_status_code": ("Status of the last response, 0 for none", lambda r: r.http_status or 0),
+    "probe_http_version": ("Version of HTTP", lambda r: _HTTP_VERSIONS.get(r.http_version or "")),
+    "probe_http_redirects": ("Redirects that were followed", lambda r: r.redirects),
+    "probe_http_ssl": ("Whether the last connection was encrypted", lambda r: float(r.tls_version is not None)),
+    "probe_http_uncompressed_body_length": ("Bytes of the body that were read", lambda r: r.body_bytes),
+    "probe_failed_due_to_regex": (
+        "Whether a pattern made it fail",
+        lambda r: float(r.outcome in (Outcome.BODY_MISMATCH, Outcome.HEADER_MISMATCH)),
+    ),
+}
+"""Those that only HTTP has."""
+
+_PHASES: Final[dict[str, tuple[str, frozenset[str], dict[str, _Value]]]] = {
+    "probe_http_duration_seconds": (
+        "Time by phase, summed over redirects",
+        HTTP,
+        {
+            "resolve": lambda r: r.phases.dns,
+            "connect": lambda r: r.phases.connect,
+            "tls": lambda r: r.phases.tls,
+            "processing": lambda r: r.phases.first_byte,
+            "transfer": lambda r: r.phases.transfer,
+        },
+    ),
+    "probe_icmp_duration_seconds": (
+        "Time by phase",
+        frozenset({"icmp"}),
+        # Not phases.first_byte, which without a reply is how long one was waited for.
+        {"resolve": lambda r: r.phases.dns, "rtt": lambda r: r.response_time},
+    ),
+    "probe_dns_duration_seconds": (
+        "Time by phase",
+        frozenset({"dns"}),
+        {
+            "resolve": lambda r: r.phases.dns,
+            "connect": lambda r: r.phases.connect,
+            "request": lambda r: r.phases.first_byte,
+        },
+    ),
+}
+"""Metrics of kinds with a label `phase`: what each means, the kinds, and the seconds of each phase; 0 for None."""
+
+
+def _kind(result: CheckResult) -> str:
+    return result.kind or kind_of(result.url)
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
@@ -99,12 +140,18 @@ class Metrics(Collector):
         checked = GaugeMetricFamily(
             "webmon_last_check_timestamp_seconds", "When the last check began", labels=["target"]
         )
-        target = GaugeMetricFamily("webmon_target_info", "1, and where the target is", labels=["target", "url"])
+        target = GaugeMetricFamily("webmon_target_info", "1, and where the target is", labels=["target", "url", "kind"])
+        answer = GaugeMetricFamily(
+            "webmon_answer_info", "1, and what came in the last check of a target", labels=["target", "answer"]
+        )
         for result in last:
-            target.add_metric([result.target, result.url], 1)
+            target.add_metric([result.target, result.url, _kind(result)], 1)
+            if result.answer and result.outcome is not Outcome.AGENT_ERROR:
+                answer.add_metric([result.target, result.answer], 1)
             outcome.add_metric([result.target, result.outcome.value], 1)
             checked.add_metric([result.target], result.time.timestamp())
         yield target
+        yield answer
         yield outcome
         yield checked
         yield from self._lateness.collect()
@@ -115,28 +162,27 @@ class Metrics(Collector):
 
 
 def _probes(results: list[CheckResult]) -> Iterator[Metric]:
-    for name, (meaning, value_of) in _PROBES.items():
+    yield from _values(_PROBES, results)
+    yield from _values(_PROBES_OF_HTTP, [result for result in results if _kind(result) in HTTP])
+    for name, (meaning, kinds, phases) in _PHASES.items():
+        family = GaugeMetricFamily(name, meaning, labels=["target", "phase"])
+        for result in results:
+            if _kind(result) in kinds:
+                for phase, seconds_of in phases.items():
+                    family.add_metric([result.target, phase], seconds_of(result) or 0.0)
+        yield family
+    versions = GaugeMetricFamily("probe_tls_version_info", "1, and the version of TLS", labels=["target", "version"])
+    for result in results:
+        if result.tls_version is not None:
+            versions.add_metric([result.target, result.tls_version.replace("TLSv", "TLS ")], 1)
+    yield versions
+
+
+def _values(probes: dict[str, tuple[str, _Value]], results: list[CheckResult]) -> Iterator[Metric]:
+    for name, (meaning, value_of) in probes.items():
         family = GaugeMetricFamily(name, meaning, labels=["target"])
         for result in results:
             value = value_of(result)
             if value is not None:
                 family.add_metric([result.target], value)
         yield family
-    phases = GaugeMetricFamily(
-        "probe_http_duration_seconds", "Time by phase, summed over redirects", labels=["target", "phase"]
-    )
-    versions = GaugeMetricFamily("probe_tls_version_info", "1, and the version of TLS", labels=["target", "version"])
-    for result in results:
-        spent = result.phases
-        for phase, seconds in (
-            ("resolve", spent.dns),
-            ("connect", spent.connect),
-            ("tls", spent.tls),
-            ("processing", spent.first_byte),
-            ("transfer", spent.transfer),
-        ):
-            phases.add_metric([result.target, phase], seconds or 0.0)
-        if result.tls_version is not None:
-            versions.add_metric([result.target, result.tls_version.replace("TLSv", "TLS ")], 1)
-    yield phases
-    yield versions

@@ -11,6 +11,7 @@ from typing import Final
 
 from webmon.check import verdict
 from webmon.check.flow import Trace
+from webmon.check.kind import HTTP
 from webmon.check.result import CheckResult
 from webmon.check.target import Target
 from webmon.check.verdict import Expectations, Response, one_line, show_status
@@ -47,10 +48,13 @@ def _facts(target: Target, result: CheckResult, trace: Trace) -> Iterator[tuple[
     if trace.last is not None:
         for word, (kept, text) in zip(_first("expected"), _rules(target.expect, trace.last), strict=False):
             yield word, f"{'yes' if kept else 'NO ':<4} {target.without_secrets(one_line(text))}"
+    if result.answer:
+        yield "answer", one_line(result.answer)
     if result.body_bytes is not None:
         kind = trace.last.headers.get("Content-Type", "no type") if trace.last else "a response that did not end"
+        of = f" of {kind}, HTTP/{result.http_version}" if target.kind in HTTP else ""
         cut = ", and it went on past the limit" if result.body_truncated else ""
-        yield "body", one_line(f"{result.body_bytes} bytes of {kind}, HTTP/{result.http_version}{cut}")
+        yield "body", one_line(f"{result.body_bytes} bytes{of}{cut}")
     if target.proxy is not None:
         yield "proxy", str(target.proxy)
     if result.remote_ip is not None:

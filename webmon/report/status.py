@@ -6,6 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
+from webmon.check.kind import kind_of
 from webmon.check.result import Outcome
 from webmon.render import Column, Form, as_milliseconds, show
 from webmon.settings import ReportSettings
@@ -26,7 +27,7 @@ SELECT (SELECT min(hour) FROM {marks}), (SELECT max(interval_secs) FROM {context
 # The newest result of each series in a stretch of time. Its bounds stand in it as constants, so that the planner leaves
 # out all chunks but those few, and the cost does not grow with the years.
 _NEWEST: Final = """
-SELECT s.target_id, a.agent, m.time, c.interval_secs, m.outcome, m.http_status, m.response_secs, e.error
+SELECT s.target_id, a.agent, m.time, c.interval_secs, m.outcome, m.http_status, m.answer, m.response_secs, e.error
 FROM {series} AS s
 CROSS JOIN LATERAL (
     SELECT * FROM {metrics} AS m
@@ -74,6 +75,8 @@ class Vantage:
     """Seconds."""
     outcome: Outcome
     http_status: int | None
+    answer: str | None
+    """What came where the target is not HTTP."""
     response_time: float | None
     """Seconds."""
     error: str | None
@@ -94,6 +97,11 @@ class TargetStatus:
     url: str
     labels: dict[str, str]
     vantages: tuple[Vantage, ...]
+
+    @property
+    def kind(self) -> str:
+        """The kind of probe."""
+        return kind_of(self.url)
 
     @property
     def state(self) -> State:
@@ -179,9 +187,9 @@ def _newest(session: Session, now: datetime, targets: Sequence[int]) -> dict[int
 
 def _read(session: Session, found: dict[int, list[Vantage]], now: datetime, asked: dict[str, Any]) -> None:
     outcomes = list(Outcome)
-    for target_id, agent, moment, interval, place, http_status, response, error in session.rows(_NEWEST, asked):
+    for target_id, agent, moment, interval, place, http_status, answer, response, error in session.rows(_NEWEST, asked):
         age = max(0.0, (now - moment).total_seconds())
-        vantage = Vantage(agent, moment, interval, outcomes[place - 1], http_status, response, error, age)
+        vantage = Vantage(agent, moment, interval, outcomes[place - 1], http_status, answer, response, error, age)
         found.setdefault(target_id, []).append(vantage)
 
 
@@ -211,6 +219,7 @@ COLUMNS: Final[tuple[Column[TargetStatus], ...]] = (
     Column("VANTAGES", lambda status: _seen_by(status) or "-", is_text=True),
     Column("ERROR", lambda status: status.error or "", name="error", value=lambda status: status.error, is_text=True),
     Column(name="vantages", value=lambda status: [_as_document(vantage) for vantage in status.vantages]),
+    Column(name="kind", value=lambda status: status.kind),
 )
 
 
@@ -222,6 +231,7 @@ def _as_document(vantage: Vantage) -> dict[str, Any]:
         "stale": vantage.is_stale,
         "outcome": vantage.outcome.value,
         "http_status": vantage.http_status,
+        "answer": vantage.answer,
         "response_time": vantage.response_time,
         "error": vantage.error,
     }

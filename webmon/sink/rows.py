@@ -26,6 +26,7 @@ COLUMNS: Final = (
     "transfer_secs",
     "body_bytes",
     "http_status",
+    "answer",
 )
 """The hypertable's columns in the order of `binary`; after them comes the text of the error."""
 
@@ -38,6 +39,7 @@ _pack_never_null: Final = struct.Struct(">h iq ii ii if if ih".replace(" ", ""))
 _pack_real: Final = struct.Struct(">if").pack
 _pack_integer: Final = struct.Struct(">ii").pack
 _pack_smallint: Final = struct.Struct(">ih").pack
+_pack_length: Final = struct.Struct(">i").pack
 _ZERO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """From when PostgreSQL counts microseconds."""
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -79,11 +81,13 @@ def _add(parts: list[bytes], result: CheckResult, ids: tuple[int, int]) -> None:
         phases.transfer,
     ):
         add(_NULL if secs is None else _pack_real(4, secs))
-    body_bytes, status, error = result.body_bytes, result.http_status, result.error
+    body_bytes, status = result.body_bytes, result.http_status
     add(_NULL if body_bytes is None else _pack_integer(4, body_bytes))
     add(_NULL if status is None else _pack_smallint(2, status))
-    if error is None:
-        add(_NULL)
-    else:
-        text = error.encode()
-        add(struct.pack(">i", len(text)) + text)
+    for text in (result.answer, result.error):
+        add(_NULL if text is None else _text(text))
+
+
+def _text(value: str) -> bytes:
+    encoded = value.encode()
+    return _pack_length(len(encoded)) + encoded

@@ -2,9 +2,11 @@
 
 How the store is laid out (webmon/store/schema has every column):
 
-A check is one narrow row of `metrics` (a hypertable by `time`): its `series_id`, its `context_id` and numbers.
+A check is one narrow row of `metrics` (a hypertable by `time`): its `series_id`, its `context_id`, numbers, and the
+`answer` where it is not of HTTP: what came, in one line (a banner, records).
 - `series` is one target as one agent sees it (target_id, agent_id); `targets` and `agents` name the two and tell when
-  they were first and last seen (to the hour), `target_history` each url and labels that a target had.
+  they were first and last seen (to the hour), `target_history` each url and labels that a target had. The kind of
+  probe is the scheme of the url; `latest` and `view` have it as `kind`, and nothing stores it.
 - `contexts` holds what seldom differs from one check to the next: interval_secs, redirects, regex_match,
   body_truncated, remote_ip, http_version, tls_version, tls_not_after. Where they are too many (webmon/store/counts.py),
   new ones leave out remote_ip, later tls_not_after too.

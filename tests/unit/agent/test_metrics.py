@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from webmon.agent.metrics import Metrics
+from webmon.check.kind import kind_of
 from webmon.check.result import CheckResult, Outcome, Phases
 from webmon.daemon import listener
 from webmon.daemon.listener import Listener
@@ -31,9 +32,11 @@ FULL: dict[str, Any] = {
 }
 
 
-def make_result(target: str = "shop", outcome: Outcome = Outcome.UP, **more: Any) -> CheckResult:
+def make_result(
+    target: str = "shop", outcome: Outcome = Outcome.UP, url: str = "http://a/", **more: Any
+) -> CheckResult:
     return CheckResult(
-        target=target, url="http://a/", agent="here", scheduled_at=NOW, time=NOW + timedelta(seconds=0.03),
+        target=target, url=url, kind=kind_of(url), agent="here", scheduled_at=NOW, time=NOW + timedelta(seconds=0.03),
         interval=60, outcome=outcome, total_time=0.25, **more,
     )  # fmt: skip
 
@@ -144,7 +147,8 @@ def test_the_last_result_stands_under_the_names_of_blackbox_exporter(stage: Stag
     assert seen["probe_tls_version_info", "shop", "TLS 1.3"] == 1
     assert seen["webmon_outcome", "shop", "up"] == 1
     assert ("webmon_outcome", "shop", "timeout") not in seen
-    assert seen["webmon_target_info", "shop", "http://a/"] == 1
+    assert seen["webmon_target_info", "shop", "http", "http://a/"] == 1
+    assert not any(name[0] == "webmon_answer_info" for name in seen)
 
 
 @pytest.mark.parametrize(
@@ -160,11 +164,73 @@ def test_a_failure_is_told_with_its_kind(stage: Stage, outcome: Outcome, success
     assert ("probe_ssl_earliest_cert_expiry", "shop") not in seen
 
 
+@pytest.mark.parametrize(("version", "number"), [("1.0", 1.0), ("1.1", 1.1), ("2", 2.0), ("3", 3.0)])
+def test_the_version_of_http_is_a_number(stage: Stage, version: str, number: float) -> None:
+    stage.metrics.note(make_result(**FULL | {"http_version": version}))
+    assert stage.scrape()["probe_http_version", "shop"] == number
+
+
+OF_EVERY_KIND = {
+    "probe_dns_lookup_time_seconds",
+    "probe_duration_seconds",
+    "probe_ip_addr_hash",
+    "probe_ip_protocol",
+    "probe_success",
+}
+OF_TLS = {"probe_ssl_earliest_cert_expiry", "probe_tls_version_info"}
+
+
+@pytest.mark.parametrize(
+    ("url", "more", "phases"),
+    [
+        ("tcp://a:25", set(), {}),
+        ("tls://a:853", OF_TLS, {}),
+        ("wss://a/", OF_TLS, {}),
+        ("icmp://a", {"probe_icmp_duration_seconds"}, {"resolve": 0.01, "rtt": 0.2}),
+        ("dns://a/b", {"probe_dns_duration_seconds"}, {"resolve": 0.01, "connect": 0.02, "request": 0.04}),
+    ],
+)
+def test_a_kind_has_the_names_of_blackbox_exporter_for_it_and_none_of_http(
+    stage: Stage, url: str, more: set[str], phases: dict[str, float]
+) -> None:
+    secure = more == OF_TLS
+    stage.metrics.note(
+        make_result(
+            url=url,
+            answer="220 mail.example ESMTP",
+            response_time=0.2,
+            phases=Phases(dns=0.01, connect=0.02, first_byte=0.04),
+            remote_ip="192.0.2.7",
+            tls_version="TLSv1.3" if secure else None,
+            tls_not_after=NOW + timedelta(days=9) if secure else None,
+        )
+    )
+    seen = stage.scrape()
+    assert {name[0] for name in seen if name[0].startswith("probe_")} == OF_EVERY_KIND | more
+    assert {name[2]: value for name, value in seen.items() if name[0] in more - OF_TLS} == phases
+    assert seen["webmon_target_info", "shop", kind_of(url), url] == 1
+    assert seen["webmon_answer_info", "shop", "220 mail.example ESMTP"] == 1
+
+
+def test_a_host_that_does_not_reply_has_no_time_of_a_reply(stage: Stage) -> None:
+    stage.metrics.note(make_result(outcome=Outcome.TIMEOUT, url="icmp://a", phases=Phases(dns=0.01, first_byte=9.0)))
+    seen = stage.scrape()
+    assert seen["probe_icmp_duration_seconds", "shop", "rtt"] == 0
+    assert seen["probe_success", "shop"] == 0
+    assert not any(name[0] == "webmon_answer_info" for name in seen)
+
+
+def test_a_new_answer_takes_the_place_of_the_one_before(stage: Stage) -> None:
+    for answer in ("192.0.2.1", "192.0.2.2"):
+        stage.metrics.note(make_result(url="dns://a/b", answer=answer))
+    assert [name[2] for name in stage.scrape() if name[0] == "webmon_answer_info"] == ["192.0.2.2"]
+
+
 def test_our_own_fault_says_nothing_of_the_target(stage: Stage) -> None:
-    stage.metrics.note(make_result(outcome=Outcome.AGENT_ERROR))
+    stage.metrics.note(make_result(outcome=Outcome.AGENT_ERROR, url="tcp://a:25", answer="220 mail"))
     seen = stage.scrape()
     assert seen["webmon_outcome", "shop", "agent_error"] == 1
-    assert not any(name[0].startswith("probe_") for name in seen)
+    assert not any(name[0].startswith(("probe_", "webmon_answer")) for name in seen)
 
 
 def test_a_target_that_left_the_list_is_forgotten_also_where_its_last_check_ends_later(stage: Stage) -> None:

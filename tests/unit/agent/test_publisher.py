@@ -37,7 +37,7 @@ class Producer:
 
     def send(self, topic: str, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> Future:
         assert topic == "results"
-        assert headers == [("schema", b"1")]
+        assert headers == [("schema", b"2")]
         future = Future()
         self.sent.append((key, value))
         self.futures.append(future)

@@ -14,6 +14,7 @@ from webmon.check.result import CheckResult, Outcome, Phases, UnreadableResultEr
 seconds = st.floats(min_value=0, max_value=1e6)
 moments = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
+answers = st.text(st.characters(exclude_categories=["Cs"]), max_size=result.ANSWER_LIMIT)
 
 
 @st.composite
@@ -22,6 +23,7 @@ def results(draw: st.DrawFn) -> CheckResult:
     return CheckResult(
         target=draw(texts),
         url=draw(texts),
+        kind=draw(st.none() | texts),
         labels=draw(st.dictionaries(texts, texts, max_size=3)),
         agent=draw(texts),
         scheduled_at=draw(moments),
@@ -29,6 +31,7 @@ def results(draw: st.DrawFn) -> CheckResult:
         interval=draw(st.floats(min_value=0.1, max_value=86400)),
         outcome=draw(st.sampled_from(Outcome)),
         error=draw(st.none() | texts),
+        answer=draw(st.none() | answers),
         http_status=draw(st.none() | st.integers(100, 999)),
         response_time=draw(st.none() | seconds),
         total_time=draw(seconds),
@@ -78,6 +81,9 @@ def test_a_field_of_a_later_schema_is_ignored() -> None:
         ({"http_status": "200"}, "Expected `int | null`, got `str`"),
         ({"target": ""}, "length >= 1"),
         ({"interval": 0}, "Expected `float` > 0.0"),
+        ({"kind": ""}, "length >= 1"),
+        ({"answer": 220}, "Expected `str | null`, got `int`"),
+        ({"answer": "x" * 201}, "length <= 200"),
     ],
 )
 def test_a_wrong_field_is_refused_with_its_reason(change: dict[str, object], reason: str) -> None:

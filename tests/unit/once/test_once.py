@@ -11,7 +11,10 @@ import trustme
 
 from tests.hostile import Behaviour, HostileServer, hang, hear, page
 from webmon import cli
-from webmon.check.result import Outcome, decode
+from webmon.check.flow import Trace
+from webmon.check.result import CheckResult, Outcome, Phases, decode
+from webmon.check.target import Target
+from webmon.once import show
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +88,33 @@ def test_the_certificate_is_shown_with_the_days_it_has_left(capsys: pytest.Captu
     assert shown["certificate"] == f"ends {ends:%Y-%m-%d %H:%M} UTC, in 9 days"
     assert shown["for"] == "localhost"
     assert shown["by"].startswith("trustme")
+
+
+def shown_of(url: str, **found: object) -> list[str]:
+    """Show a check that was made already."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    result = CheckResult(
+        target="n", url=url, kind=url.partition(":")[0], agent="a", scheduled_at=now, time=now, interval=60.0,
+        outcome=Outcome.UP, total_time=0.25, phases=Phases(dns=0.1, first_byte=0.15), **found,  # type: ignore[arg-type]
+    )  # fmt: skip
+    return list(show.lines(Target("n", url, 60.0, 15.0), result, Trace()))
+
+
+def test_a_check_that_is_not_http_shows_what_came_and_nothing_of_http() -> None:
+    found = {"answer": "220 mail.example ESMTP", "remote_ip": "192.0.2.7", "body_bytes": 24, "body_truncated": True}
+    assert shown_of("smtp://mail.example", **found)[:6] == [
+        "up  n",
+        "",
+        "answer       220 mail.example ESMTP",
+        "body         24 bytes, and it went on past the limit",
+        "address      192.0.2.7",
+        "",
+    ]
+
+
+def test_an_answer_cannot_steer_the_terminal_and_none_is_no_line() -> None:
+    assert "answer       a [2J b" in shown_of("tcp://a:25", answer="a\033[2J\r\nb")
+    assert not any(line.startswith("answer") for line in shown_of("tcp://a:25") + shown_of("tcp://a:25", answer=""))
 
 
 def test_json_is_the_message_that_the_topic_would_get(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ def make_vantage(outcome: Outcome = Outcome.UP, agent: str = "a", age: float = 1
         "interval": 60.0,
         "outcome": outcome,
         "http_status": 200,
+        "answer": None,
         "response_time": 0.125,
         "error": None,
         "age": age,
@@ -25,8 +26,8 @@ def make_vantage(outcome: Outcome = Outcome.UP, agent: str = "a", age: float = 1
     return Vantage(**(values | changes))
 
 
-def make_status(*vantages: Vantage, target: str = "shop") -> TargetStatus:
-    return TargetStatus(target, "https://shop.example/", {}, vantages)
+def make_status(*vantages: Vantage, target: str = "shop", url: str = "https://shop.example/") -> TargetStatus:
+    return TargetStatus(target, url, {}, vantages)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,17 @@ def test_json_has_every_vantage() -> None:
     assert [(vantage["agent"], vantage["stale"]) for vantage in document["vantages"]] == [("a", False), ("b", True)]
 
 
+def test_json_has_the_kind_and_what_came_where_http_has_the_status() -> None:
+    came = make_vantage(http_status=None, answer="220 mail.example ESMTP")
+    documents = json.loads(
+        as_json(COLUMNS, [make_status(came, url="SMTP://mail.example"), make_status(make_vantage())])
+    )
+    assert [document["kind"] for document in documents] == ["smtp", "https"]
+    told = [(vantage["http_status"], vantage["answer"]) for document in documents for vantage in document["vantages"]]
+    assert told == [(None, "220 mail.example ESMTP"), (200, None)]
+
+
 def test_csv_has_a_line_for_each_target() -> None:
     head, line = as_csv(COLUMNS, [make_status(make_vantage(), make_vantage(agent="b"))]).splitlines()
-    assert head == "target,url,labels,state,response_time,age,error,vantages"
+    assert head == "target,url,labels,state,response_time,age,error,vantages,kind"
     assert line.startswith('shop,https://shop.example/,,up,0.125,10,,"[{""agent"": ""a"", ""time"": ""2026-01-01T00:')

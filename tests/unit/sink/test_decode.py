@@ -1,11 +1,12 @@
 """What of the topic can be read, and what is said of the rest."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from webmon.check.result import CheckResult, Outcome, encode
@@ -73,6 +74,13 @@ def test_a_schema_of_the_future_is_set_aside() -> None:
     assert "schema" in reason(make_record(encode(make_result()), ("schema", b"x")))
 
 
+def test_a_message_of_the_first_schema_is_read_and_has_neither_kind_nor_answer() -> None:
+    message = json.loads(encode(make_result()))
+    del message["kind"], message["answer"]
+    ((_, result),), _ = read([make_record(json.dumps(message).encode(), ("schema", b"1"))], now=NOW)
+    assert (result.target, result.kind, result.answer) == ("shop", None, None)
+
+
 def test_a_record_without_headers_is_of_the_first_schema() -> None:
     readable, _ = read([make_record(encode(make_result()), ("schema", None))], now=NOW)
     assert len(readable) == 1
@@ -88,6 +96,27 @@ def test_a_time_outside_the_window_is_set_aside(field: str, shift: timedelta) ->
 def test_a_late_result_and_a_clock_that_is_a_little_ahead_are_taken(shift: timedelta) -> None:
     readable, _ = read([make_record(encode(make_result(time=NOW + shift)))], now=NOW)
     assert len(readable) == 1
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("x" * 201),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(sorted(CheckResult.__struct_fields__)), anything)
+@example("answer", "a\0\ud800\033[2J")
+@example("answer", "x" * 200)
+@example("answer", "x" * 201)
+@example("kind", "")
+def test_nothing_that_stands_in_a_field_breaks_the_reader(field: str, value: Any) -> None:
+    message = json.loads(encode(make_result())) | {field: value}
+    readable, unreadable = read([make_record(json.dumps(message).encode(), ("schema", b"2"))], now=NOW)
+    assert len(readable) + len(unreadable) == 1
+    if readable and field in ("kind", "answer"):
+        assert getattr(readable[0].result, field) == value
+    assert all("\n" not in found.reason for found in unreadable)
 
 
 @given(st.binary(max_size=200))

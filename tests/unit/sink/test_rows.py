@@ -11,7 +11,8 @@ from webmon.check.result import CheckResult, Outcome, Phases
 from webmon.sink.rows import COLUMNS, binary
 
 MOMENT = datetime(2026, 11, 24, 12, 30, 0, 123456, tzinfo=UTC)
-TYPES = dict(zip(COLUMNS, "qiiffhffffffih", strict=True))
+TEXTS = ("answer", "error")
+TYPES = dict(zip((name for name in COLUMNS if name not in TEXTS), "qiiffhffffffih", strict=True))
 
 
 def check(**changes: Any) -> CheckResult:
@@ -25,6 +26,7 @@ def check(**changes: Any) -> CheckResult:
         "interval": 60.0,
         "outcome": Outcome.BODY_MISMATCH,
         "error": "no match: ü",
+        "answer": "220 grüezi",
         "http_status": 200,
         "response_time": 0.25,
         "phases": Phases(dns=0.125, connect=0.0625, tls=0.5, first_byte=0.03125, transfer=0.75),
@@ -50,7 +52,7 @@ def rows_of(data: bytes) -> Iterator[dict[str, Any]]:
                 continue
             value = data[place : place + length]
             place += length
-            row[name] = value.decode() if name == "error" else struct.unpack(">" + TYPES[name], value)[0]
+            row[name] = value.decode() if name in TEXTS else struct.unpack(">" + TYPES[name], value)[0]
         yield row
     assert place + 2 == len(data)
 
@@ -72,15 +74,27 @@ def test_every_value_stands_in_its_column() -> None:
         "transfer_secs": 0.75,
         "body_bytes": 1234,
         "http_status": 200,
+        "answer": "220 grüezi",
         "error": "no match: ü",
     }
 
 
 def test_what_was_not_measured_is_null() -> None:
-    nothing = check(response_time=None, phases=Phases(), body_bytes=None, http_status=None, error=None)
+    nothing = check(response_time=None, phases=Phases(), body_bytes=None, http_status=None, answer=None, error=None)
     full, empty = rows_of(binary([(check(), (1, 1)), (nothing, (2, 1))]))
     assert None not in full.values()
     assert [name for name, value in empty.items() if value is not None] == list(COLUMNS[:6])
+
+
+def test_an_answer_and_an_error_are_not_taken_for_each_other() -> None:
+    rows = list(
+        rows_of(binary([(check(error=None), (1, 1)), (check(answer=None), (2, 1)), (check(answer=""), (3, 1))]))
+    )
+    assert [(row["answer"], row["error"]) for row in rows] == [
+        ("220 grüezi", None),
+        (None, "no match: ü"),
+        ("", "no match: ü"),
+    ]
 
 
 @pytest.mark.parametrize("changes", [{"body_bytes": 1 << 31}, {"total_time": 1e39}])
