@@ -27,7 +27,7 @@ SELECT (SELECT min(hour) FROM {marks}), (SELECT max(interval_secs) FROM {context
 # The newest result of each series in a stretch of time. Its bounds stand in it as constants, so that the planner leaves
 # out all chunks but those few, and the cost does not grow with the years.
 _NEWEST: Final = """
-SELECT s.target_id, a.agent, m.time, c.interval_secs, m.outcome, m.http_status, m.answer, m.response_secs, e.error
+SELECT s.target_id, a.agent, m.time, c.interval_secs, m.outcome, m.http_status, e.answer, m.response_secs, e.error
 FROM {series} AS s
 CROSS JOIN LATERAL (
     SELECT * FROM {metrics} AS m

@@ -26,11 +26,10 @@ COLUMNS: Final = (
     "transfer_secs",
     "body_bytes",
     "http_status",
-    "answer",
 )
-"""The hypertable's columns in the order of `binary`; after them comes the text of the error."""
+"""The hypertable's columns in the order of `binary`; after them come the texts of answer and error."""
 
-_FIELDS: Final = len(COLUMNS) + 1
+_FIELDS: Final = len(COLUMNS) + 2
 _START: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _END: Final = struct.pack(">h", -1)
 _NULL: Final = struct.pack(">i", -1)
@@ -49,7 +48,7 @@ _OUTCOMES: Final = {outcome: place for place, outcome in enumerate(Outcome, 1)}
 
 
 def binary(results: Iterable[tuple[CheckResult, tuple[int, int]]]) -> bytes:
-    """Give results, each with the numbers of its series and context, for COPY ... (COLUMNS, error) ... (FORMAT binary).
+    """Give results, each with the numbers of its series and context, for COPY of COLUMNS, answer and error in binary.
 
     Raises:
         ValueError: a number does not fit its column, or a text is not to be had as UTF-8.

@@ -35,7 +35,7 @@ _CONFLICT_TRIES: Final = 5
 SESSION: Final = """
 SET statement_timeout = '{statement_secs}s';
 SET TIME ZONE 'UTC';
-CREATE TEMPORARY TABLE IF NOT EXISTS webmon_incoming (LIKE {metrics}, error text);
+CREATE TEMPORARY TABLE IF NOT EXISTS webmon_incoming (LIKE {metrics}, answer text, error text);
 """
 # Two statements in one message are one transaction, also where each commits by itself; the second has its own snapshot,
 # taken when the lock was there: `webmon retention` can't raise the floor between its look at it and its rows.
@@ -53,10 +53,10 @@ WITH bottom AS (
     ON CONFLICT (series_id, time) DO NOTHING
     RETURNING series_id, time
 ), explained AS (
-    INSERT INTO {errors} (series_id, time, error)
-    SELECT series_id, time, error
+    INSERT INTO {errors} (series_id, time, answer, error)
+    SELECT series_id, time, answer, error
     FROM added JOIN webmon_incoming USING (series_id, time)
-    WHERE error IS NOT NULL
+    WHERE answer IS NOT NULL OR error IS NOT NULL
     ORDER BY series_id, time
     ON CONFLICT DO NOTHING
 ), marked AS (
@@ -214,9 +214,9 @@ class Writer:
     ) -> tuple[int, datetime | None]:
         names = sql.SQL(", ").join(map(sql.Identifier, rows.COLUMNS))
         self._execute(cursor, "TRUNCATE webmon_incoming")
-        copy = sql.SQL("COPY webmon_incoming ({columns}, error) FROM STDIN (FORMAT binary)").format(columns=names)
+        copy = sql.SQL("COPY webmon_incoming ({columns}, answer, error) FROM STDIN (FORMAT binary)")
         self._tick()
-        cursor.copy_expert(copy, io.BytesIO(rows.binary(zip(results, ids, strict=True))))
+        cursor.copy_expert(copy.format(columns=names), io.BytesIO(rows.binary(zip(results, ids, strict=True))))
         self._execute(cursor, ADD_NEW, columns=names, floor_lock=self._tables.lock("floor"))
         row = cursor.fetchone()
         assert row is not None

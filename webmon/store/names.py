@@ -2,8 +2,7 @@
 
 How the store is laid out (webmon/store/schema has every column):
 
-A check is one narrow row of `metrics` (a hypertable by `time`): its `series_id`, its `context_id`, numbers, and the
-`answer` where it is not of HTTP: what came, in one line (a banner, records).
+A check is one narrow row of `metrics` (a hypertable by `time`): its `series_id`, its `context_id` and numbers.
 - `series` is one target as one agent sees it (target_id, agent_id); `targets` and `agents` name the two and tell when
   they were first and last seen (to the hour), `target_history` each url and labels that a target had. The kind of
   probe is the scheme of the url; `latest` and `view` have it as `kind`, and nothing stores it.
@@ -14,7 +13,8 @@ A check is one narrow row of `metrics` (a hypertable by `time`): its `series_id`
   that is kept is removed by `webmon retention`; targets and agents go when no rollup has them any more either.
 - `outcome` is the place in the type of the same name, from 1: `outcome_of(m.outcome)` names it; 1 and 2 are up, 13 is
   agent_error, the others are down.
-- `errors` (series_id, time, error) has the texts of those checks that have one.
+- `errors` (series_id, time, error, answer) has the texts of those checks that have one: why it failed, and of a kind
+  that is not HTTP what came, in one line (a banner, records).
 The key is (series_id, time): the rows of one target in a period are found by its series' ids and the time.
 
 Rollups by hour and day for each target and agent are read from the views `hours` and `days`, which are exact at any

@@ -12,7 +12,7 @@ from webmon.sink.rows import COLUMNS, binary
 
 MOMENT = datetime(2026, 11, 24, 12, 30, 0, 123456, tzinfo=UTC)
 TEXTS = ("answer", "error")
-TYPES = dict(zip((name for name in COLUMNS if name not in TEXTS), "qiiffhffffffih", strict=True))
+TYPES = dict(zip(COLUMNS, "qiiffhffffffih", strict=True))
 
 
 def check(**changes: Any) -> CheckResult:
@@ -41,10 +41,10 @@ def rows_of(data: bytes) -> Iterator[dict[str, Any]]:
     assert data[:19] == b"PGCOPY\n\xff\r\n\0" + bytes(8)
     place = 19
     while (fields := struct.unpack_from(">h", data, place)[0]) != -1:
-        assert fields == len(COLUMNS) + 1
+        assert fields == len(COLUMNS) + len(TEXTS)
         place += 2
         row: dict[str, Any] = {}
-        for name in (*COLUMNS, "error"):
+        for name in (*COLUMNS, *TEXTS):
             (length,) = struct.unpack_from(">i", data, place)
             place += 4
             if length == -1:

@@ -1,10 +1,13 @@
 -- Kinds of probe beside HTTP: what came, in one line; and the kind, for people. It is the scheme of the target's URL, so
 -- nothing is stored for it.
 --
--- Sinks of the release before go on beside: their COPY and INSERT name the columns, and this one is null then. For HTTP it
--- always is, and a row that has no other null is 8 bytes longer for it, as PostgreSQL adds its map of nulls then.
-ALTER TABLE {metrics} ADD COLUMN answer text;
-COMMENT ON COLUMN {metrics}.answer IS 'webmon: what came, in one line, as a banner or records; null for HTTP';
+-- An answer stands beside the error of its check: checks of HTTP have none, and a column of the checks' own rows that is
+-- null would make each 8 bytes longer, as PostgreSQL adds its map of nulls then. Sinks of the release before go on
+-- beside: their INSERT names the columns, and this one is null then.
+ALTER TABLE {errors} ADD COLUMN answer text;
+ALTER TABLE {errors} ALTER COLUMN error DROP NOT NULL;
+COMMENT ON TABLE {errors} IS 'webmon: the texts of checks that have one: why it failed, what came';
+COMMENT ON COLUMN {errors}.answer IS 'webmon: what came, in one line, as a banner or records; null for HTTP';
 
 -- A view that is replaced keeps its columns and their order, and new ones stand at the end.
 CREATE OR REPLACE VIEW {view} AS
@@ -35,7 +38,7 @@ SELECT
     c.tls_not_after,
     c.interval_secs AS interval,
     lower(split_part(t.url, ':', 1)) AS kind,
-    m.answer
+    e.answer
 FROM {metrics} AS m
 LEFT JOIN {series} AS s ON s.id = m.series_id
 LEFT JOIN {targets} AS t ON t.id = s.target_id
@@ -47,7 +50,7 @@ CREATE OR REPLACE VIEW {latest} AS
 SELECT
     t.target, a.agent, m.time, t.url, t.labels, {outcome_of}(m.outcome) AS outcome, m.http_status,
     m.response_secs AS resp_time, c.regex_match, e.error, c.interval_secs AS interval, c.tls_not_after,
-    lower(split_part(t.url, ':', 1)) AS kind, m.answer
+    lower(split_part(t.url, ':', 1)) AS kind, e.answer
 FROM {series} AS s
 JOIN {targets} AS t ON t.id = s.target_id
 JOIN {agents} AS a ON a.id = s.agent_id
