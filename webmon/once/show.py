@@ -51,6 +51,8 @@ def _facts(target: Target, result: CheckResult, trace: Trace) -> Iterator[tuple[
         kind = trace.last.headers.get("Content-Type", "no type") if trace.last else "a response that did not end"
         cut = ", and it went on past the limit" if result.body_truncated else ""
         yield "body", one_line(f"{result.body_bytes} bytes of {kind}, HTTP/{result.http_version}{cut}")
+    if result.answer is not None:
+        yield "answer", result.answer
     if target.proxy is not None:
         yield "proxy", str(target.proxy)
     if result.remote_ip is not None:
