@@ -1,7 +1,7 @@
 """The file of commands: what targets of the kind `command` may run, and that root alone could change any of it.
 
     commands:
-      load: [/usr/lib/nagios/plugins/check_load, -w, "5", -c, "10"]
+      ssh: [/usr/lib/nagios/plugins/check_ssh, -t, "5", shop.example.org]
 
 A program runs with an agent's rights, so neither the file nor a program may be another's than root's, nor be writable
 by anybody else; nor may what leads to it, each directory and each link.
@@ -29,7 +29,9 @@ _MOST_LINKS: Final = 40
 """As Linux has it (path_resolution(7))."""
 _SHOWN: Final = 200
 """Characters of a value in a message."""
-_RIGHT: Final = 'a list of texts, the first an absolute path, such as [/usr/lib/nagios/plugins/check_load, -w, "5"]'
+_RIGHT: Final = (
+    'a list of texts, the first an absolute path, such as [/usr/lib/nagios/plugins/check_ssh, -t, "5", shop]'
+)
 
 
 @dataclass(frozen=True)

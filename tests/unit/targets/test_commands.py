@@ -79,8 +79,8 @@ commands:
 command: {}
 """
     program(file.parent / "plugins/plain", 0o644)
-    right = "right would be a list of texts, the first an absolute path, such as [/usr/lib/nagios/plugins/check_load, "
-    right += '-w, "5"]'
+    right = "right would be a list of texts, the first an absolute path, such as [/usr/lib/nagios/plugins/check_ssh, "
+    right += '-t, "5", shop]'
     assert sorted(faults(file, text), key=lambda fault: int(fault.split(":")[1])) == [
         f"{file}:3: 'a b' can't be a name; right would be up to 100 letters, digits, dots, dashes and underscores, "
         "a letter or digit first",
