@@ -349,8 +349,12 @@ def test_a_command_that_was_not_begun_by_its_deadline_never_is_and_that_is_our_o
     probe: Probe, script: Script, tmp_path: Path
 ) -> None:
     free = threading.Event()
+
+    def occupied() -> None:
+        free.wait(30)
+
     for _ in range(2):  # both threads of the pool
-        probe.elsewhere(lambda: free.wait(30) and None)
+        probe.elsewhere(occupied)
     result = check(probe, script(f"touch {tmp_path}/begun"), timeout=TIMEOUT)
     free.set()
     assert result.outcome is Outcome.AGENT_ERROR

@@ -224,7 +224,7 @@ def test_faults_of_targets_and_of_commands_are_told_together(file: Path) -> None
 def test_a_target_with_its_command_is_another_when_the_command_changes(file: Path) -> None:
     targets = file.parent / "targets.yml"
     targets.write_text("targets: ['command:load']\n")
-    found = []
+    found: list[Target] = []
     for word in ("1", "2", "2"):
         file.write_text(f"commands: {{load: [/bin/true, '{word}']}}\n")
         found += load(targets, commands=commands.read(file))
