@@ -69,6 +69,9 @@ IN_A_TEST: Final = {
     "webmon check --targets FILE NAME": (
         "tests/unit/once/test_once.py::test_a_target_of_a_file_is_checked_as_the_file_says"
     ),
+    "webmon check command:NAME": (
+        "tests/unit/once/test_once.py::test_a_command_that_is_listed_is_run_and_its_answer_shown"
+    ),
     "webmon init": "tests/integration/test_real_init.py::test_a_second_run_finds_everything_unchanged_line_by_line",
     "webmon retention": (
         "tests/integration/test_real_retention.py::test_what_is_older_than_its_age_goes_and_a_dry_run_only_tells"

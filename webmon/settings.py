@@ -206,7 +206,7 @@ class Kafka(_Group):
 class Monitoring(_Group):
     """What an agent checks, how often, and where it keeps what Kafka has not acknowledged."""
 
-    readable = ("targets_path", "ca_certificates")
+    readable = ("targets_path", "ca_certificates", "commands_path")
 
     retry_secs: Annotated[float, Field(ge=1, le=86400)] = _var(
         "MONITORING_RETRY_SECS",
@@ -245,6 +245,12 @@ class Monitoring(_Group):
         "MONITORING_CA_CERTIFICATES",
         "Authorities trusted for https targets beside the system's",
         _A_FILE,
+        None,
+    )
+    commands_path: WorkspacePath | None = _var(
+        "MONITORING_COMMANDS_PATH",
+        "What targets may run (`command:NAME`): a YAML file that root alone may change",
+        "the path of a readable file",
         None,
     )
     canaries: Annotated[list[HostPort], PlainValidator(_host_ports), Field(min_length=1)] | None = _var(

@@ -26,6 +26,7 @@ from webmon.daemon.metrics import age, counter, counters, gauge
 from webmon.daemon.signals import Signals
 from webmon.errors import UserError
 from webmon.settings import AgentSettings, Monitoring, check_files
+from webmon.targets import commands as commands_file
 from webmon.targets import file as targets_file
 
 _log = logging.getLogger(__name__)
@@ -262,6 +263,7 @@ def _load_targets(monitoring: Monitoring, environment: Environment) -> tuple[Tar
         timeout=monitoring.timeout_secs,
         regex=monitoring.targets_regex,
         secrets=environment(),
+        commands=commands_file.read(monitoring.commands_path),
     )
     if (shard := monitoring.shard) is None:
         return targets

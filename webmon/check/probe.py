@@ -11,6 +11,7 @@ from typing import Final
 from webmon.check.flow import Trace
 from webmon.check.kinds import course_of
 from webmon.check.loop import Loop
+from webmon.check.process import Processes
 from webmon.check.resolver import Resolve, Resolver
 from webmon.check.result import CheckResult
 from webmon.check.target import Target, Tls
@@ -57,6 +58,7 @@ class Probe:
         self.now = now
         self.monotonic = time.monotonic
         self.loop = Loop()
+        self.processes = Processes(self.loop)
         if not isinstance(resolve, Resolver):
             asked = resolve
             resolve = Resolver((lambda host, port: asked(host, port, 3600.0)) if asked else None)
@@ -109,6 +111,7 @@ class Probe:
         """End all; checks that still run have no result."""
         self.loop.stop()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self.processes.close()
         self._forget_kept()
         while self._spare:
             self._spare.pop().close()

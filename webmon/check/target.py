@@ -104,6 +104,8 @@ class Target:
     """Bytes of the body that are read, after decompression."""
     dialogue: tuple[Step, ...] = ()
     """What is said on the connection of a stream or a WebSocket."""
+    command: tuple[str, ...] = field(default=(), repr=False)
+    """What a command runs: its program's absolute path, and arguments (webmon/targets/commands.py)."""
     secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
     """Texts in headers and body that nobody may read in a message."""
     asked: urls.Url = field(init=False, repr=False, compare=False)

@@ -101,13 +101,40 @@ def of_response(expected: Expectations, response: Response, *, regex_match: bool
         return Verdict(Outcome.HEADER_MISMATCH, one_line(fault))
     if (fault := _body_fault(expected, response, regex_match)) is not None:
         return Verdict(Outcome.BODY_MISMATCH, one_line(fault))
-    days, left = expected.certificate_days, response.certificate_left
+    return _of_certificate_and_time(expected, response.certificate_left, response.response_time)
+
+
+def of_answer(
+    expected: Expectations,
+    *,
+    response_time: float,
+    text: bytes | None = None,
+    certificate_left: timedelta | None = None,
+) -> Verdict:
+    """Judge an answer that is no HTTP response: the first rule that it breaks is told.
+
+    Args:
+        expected: what the target asks for.
+        response_time: seconds that the answer took.
+        text: what is searched; None: nothing is.
+        certificate_left: as Response has it.
+    """
+    if text is not None and expected.body is not None and not expected.body.found_in(text):
+        return Verdict(Outcome.BODY_MISMATCH, f"nothing in the answer matches {expected.body.text!r}")
+    if text is not None and expected.body_not is not None and expected.body_not.found_in(text):
+        fault = f"something in the answer matches {expected.body_not.text!r}, and nothing may"
+        return Verdict(Outcome.BODY_MISMATCH, fault)
+    return _of_certificate_and_time(expected, certificate_left, response_time)
+
+
+def _of_certificate_and_time(expected: Expectations, left: timedelta | None, response_time: float) -> Verdict:
+    days = expected.certificate_days
     if days is not None and left is not None and left < timedelta(days=days):
         text = f"the certificate ends in {left / timedelta(days=1):.1f} days, expected {days:g} at least"
         return Verdict(Outcome.CERTIFICATE_EXPIRING, text)
     limit = expected.max_response_time
-    if limit is not None and response.response_time > limit:
-        return Verdict(Outcome.SLOW, f"response time {response.response_time:.3f} s, over the limit of {limit:g} s")
+    if limit is not None and response_time > limit:
+        return Verdict(Outcome.SLOW, f"response time {response_time:.3f} s, over the limit of {limit:g} s")
     return Verdict(Outcome.UP)
 
 

@@ -54,12 +54,18 @@ def _add_targets(commands: Any) -> None:
         metavar="PATH",
         help="check FILE, a copy, as if it stood there: relative paths start there, and the name tells its kind",
     )
+    parser.add_argument(
+        "--commands",
+        type=Path,
+        metavar="COMMANDS",
+        help="check this file of commands too, and that each named is there",
+    )
     parser.set_defaults(run=_targets_check)
 
 
 def _targets_check(arguments: argparse.Namespace) -> int:
     from webmon.targets.file import check_file
 
-    count = check_file(arguments.file, stands_at=arguments.stands_at)
+    count = check_file(arguments.file, stands_at=arguments.stands_at, commands=arguments.commands)
     print(f"{arguments.stands_at or arguments.file}: {count} targets, no fault")
     return 0

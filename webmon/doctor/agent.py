@@ -10,6 +10,7 @@ from webmon.doctor.finding import Finding, failed, ok, warning
 from webmon.errors import UserError
 from webmon.report.status import STALE_INTERVALS
 from webmon.settings import Monitoring
+from webmon.targets import commands as commands_file
 from webmon.targets import file as targets_file
 
 _GRACE_SECS: Final = 30.0
@@ -17,7 +18,12 @@ _GRACE_SECS: Final = 30.0
 
 
 def examine(monitoring: Monitoring, secrets: Mapping[str, str]) -> Iterator[Finding]:
-    """Look at targets, outbox and the running service."""
+    """Look at commands, targets, outbox and the running service."""
+    commands = commands_file.read(monitoring.commands_path)
+    for line in commands.faults:
+        yield failed("commands", line)
+    if commands.path is not None and not commands.faults:
+        yield ok("commands", f"{commands.path} lists {len(commands.listed)}, and root alone may change them")
     try:
         targets = targets_file.load(
             monitoring.targets_path,
@@ -25,6 +31,7 @@ def examine(monitoring: Monitoring, secrets: Mapping[str, str]) -> Iterator[Find
             timeout=monitoring.timeout_secs,
             regex=monitoring.targets_regex,
             secrets=secrets,
+            commands=None if commands.faults else commands,
         )
     except UserError as error:
         for line in error.lines:

@@ -11,8 +11,10 @@ from webmon.check.probe import Probe, utc_now
 from webmon.check.resolver import Resolve
 from webmon.check.result import CheckResult, encode
 from webmon.check.target import DEFAULT_INTERVAL, DEFAULT_TIMEOUT, Target, without_password
+from webmon.env_file import WORKSPACE
 from webmon.errors import UserError
 from webmon.once import show
+from webmon.targets import commands as commands_file
 from webmon.targets import file as targets_file
 
 
@@ -53,13 +55,16 @@ def choose(
     Args:
         what: a URL; with `targets` the name of a target in that file.
         targets: a targets file.
-        secrets: what ${NAME} in the file stands for.
+        secrets: what ${NAME} in the file stands for; where it is a command, MONITORING_COMMANDS_PATH among them.
         timeout: seconds for the whole check, in place of the target's own.
 
     Raises:
-        UserError: the URL cannot be checked, the file has faults, or it names no such target.
+        UserError: the URL cannot be checked, the file has faults, or it names no such target; or a command may not be
+            run.
     """
     chosen = _named(what, targets, secrets) if targets else _of_url(what)
+    if chosen.kind == "command":
+        chosen = _with_command(chosen, secrets or {})
     return chosen if timeout is None else dataclasses.replace(chosen, timeout=timeout)
 
 
@@ -94,6 +99,17 @@ def _of_url(url: str) -> Target:
         return Target(name=url, url=url, interval=DEFAULT_INTERVAL, timeout=DEFAULT_TIMEOUT)
     except ValueError as error:
         raise UserError(f"{without_password(url)!r}: {error}") from error
+
+
+def _with_command(target: Target, variables: Mapping[str, str]) -> Target:
+    path = variables.get("MONITORING_COMMANDS_PATH")
+    commands = commands_file.read(Path(variables.get(WORKSPACE, "")) / Path(path).expanduser() if path else None)
+    if commands.faults:
+        raise UserError(*commands.faults)
+    try:
+        return commands.fill(target)
+    except ValueError as error:
+        raise UserError(f"{target.url!r}: {error}") from error
 
 
 def _named(name: str, path: Path, secrets: Mapping[str, str] | None) -> Target:

@@ -36,7 +36,9 @@ from webmon.check.target import (
 from webmon.check.trust import tls_context
 from webmon.check.verdict import ANY_SUCCESS, Expectations, JsonRule
 from webmon.errors import UserError
+from webmon.targets import commands as commands_file
 from webmon.targets import yaml_lines
+from webmon.targets.commands import Commands
 from webmon.targets.model import PROXY_URL, Auth, Common, Expect, TargetModel, TargetsFile, TlsModel, fields_of
 
 _SECRET: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -65,6 +67,7 @@ def load(
     secrets: Mapping[str, str] | None = None,
     only: str | None = None,
     stands_at: Path | None = None,
+    commands: Commands | None = None,
 ) -> tuple[Target, ...]:
     """Read a targets file.
 
@@ -77,12 +80,16 @@ def load(
         only: the name of the one target whose secrets are asked for; None: those of all.
         stands_at: where the file will stand, of which `path` is a copy: its kind, the paths in it and the messages are
             those of that place.
+        commands: what may be run, whose faults are told too; None leaves that open, for those who only look at the
+            file.
 
     Raises:
         UserError: a line for each fault.
     """
     place = stands_at or path
-    reader = _Reader(place, interval=interval, timeout=timeout, regex=regex, secrets=secrets, only=only)
+    reader = _Reader(
+        place, interval=interval, timeout=timeout, regex=regex, secrets=secrets, only=only, commands=commands
+    )
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -96,17 +103,18 @@ def load(
     return reader.finish()
 
 
-def check_file(path: Path, *, stands_at: Path | None = None) -> int:
+def check_file(path: Path, *, stands_at: Path | None = None, commands: Path | None = None) -> int:
     """Give the number of targets in a file without a fault.
 
     Args:
         path: the file.
         stands_at: where it will stand, as `load` takes it.
+        commands: the file of commands that it may name, which is looked at, too; None leaves that open.
 
     Raises:
         UserError: a line for each fault.
     """
-    return len(load(path, stands_at=stands_at))
+    return len(load(path, stands_at=stands_at, commands=commands_file.read(commands) if commands else None))
 
 
 def why_no_authority(error: OSError) -> str:
@@ -128,13 +136,15 @@ class _Reader:
         regex: str | None,
         secrets: Mapping[str, str] | None,
         only: str | None,
+        commands: Commands | None,
     ) -> None:
         self._path = path
         self._interval = interval
         self._timeout = timeout if timeout is not None else DEFAULT_TIMEOUT
         self._secrets = secrets
         self._only = only
-        self._faults: list[tuple[int, str]] = []
+        self._faults: list[tuple[int, str]] = [(0, fault) for fault in commands.faults] if commands else []
+        self._commands = commands if commands and not commands.faults else None
         self._targets: dict[str, tuple[Target, int]] = {}
         self._pattern: Pattern | None = None
         self._document = yaml_lines.Document()
@@ -446,7 +456,8 @@ class _Reader:
             settings["expect"] = Expectations()
         before = len(self._faults)
         try:
-            self._targets[name] = Target(name=name, url=url, **settings), line
+            target = Target(name=name, url=url, **settings)
+            self._targets[name] = self._commands.fill(target) if self._commands else target, line
         except ValueError as error:
             self._fault(line, f"{who}: url is {_shown(url)}: {error}")
         assert name in self._targets or len(self._faults) > before

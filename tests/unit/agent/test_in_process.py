@@ -1,6 +1,7 @@
 """An agent's parts, connected, in this process: what it checks, and what it tells of itself."""
 
 import contextlib
+import os
 import re
 import socket
 import urllib.request
@@ -19,6 +20,7 @@ from webmon.agent.shard import owner
 from webmon.check.result import decode
 from webmon.check.target import Target
 from webmon.settings import AgentSettings, HostPort
+from webmon.targets import commands
 
 Started = Callable[..., Agent]
 
@@ -117,6 +119,45 @@ def test_a_users_mistakes_are_a_line_each_and_status_2(
     pattern, url = capsys.readouterr().err.splitlines()
     assert pattern.startswith("webmon: MONITORING_TARGETS_REGEX is '(?=x)': RE2 cannot take it")
     assert url.startswith(f"webmon: {workspace.workspace}/targets.txt:1: 'nonsense': url is 'nonsense': right would be")
+
+
+def test_a_command_that_is_not_listed_is_refused_at_the_start_and_at_a_reload_and_the_old_list_goes_on(
+    workspace: AgentProcess,
+    started: Started,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(commands, "_TRUSTED", frozenset({0, os.getuid()}))
+    folder = workspace.workspace
+    (folder / "commands.yml").write_text("commands: {answer: [/bin/echo, all well]}\n")
+    (folder / "commands.yml").chmod(0o644)
+    workspace.target("command:answer")
+    agent = started()
+    workspace.configure(MONITORING_COMMANDS_PATH="commands.yml")
+    loaded = settings.load(AgentSettings, folder / ".env")
+    run._reload(agent, loaded, dict)
+    wait_until(lambda: checked(agent) == {"command:answer"}, "a result of the command")
+    results = [decode(row.value) for row in agent._outbox.read(0, 1)]
+    assert [(result.outcome, result.answer) for result in results] == [("up", "all well")]
+
+    workspace.target("command:answer", "command:anwser")
+    run._reload(agent, loaded, dict)
+    assert caplog.messages[-2].endswith(f"{folder}/commands.yml lists no command anwser; right would be answer")
+    (folder / "commands.yml").chmod(0o666)
+    run._reload(agent, loaded, dict)
+    assert any("everybody may change" in message for message in caplog.messages)
+    (folder / "commands.yml").unlink()
+    run._reload(agent, loaded, dict)
+    assert caplog.messages[-2].startswith(f"MONITORING_COMMANDS_PATH: {folder}/commands.yml: No such file or directory")
+    assert caplog.messages[-1] == "the reload is refused: the old list goes on, with the old certificates"
+    assert [target.url for target in agent._targets] == ["command:answer"]
+
+    workspace.configure()
+    workspace.target("command:answer")
+    assert cli.main(["agent", "--env-file", str(folder / ".env")]) == 2
+    told = "no command may be run while MONITORING_COMMANDS_PATH is not set"
+    assert f"{folder}/targets.txt:1: 'command:answer': url is 'command:answer': {told}" in capsys.readouterr().err
 
 
 def test_a_second_one_on_an_outbox_is_refused(

@@ -1,5 +1,6 @@
 """What the doctor says of an agent, by what stands on its disk and what its service answers."""
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from webmon.daemon.metrics import counter, gauge
 from webmon.doctor import agent
 from webmon.doctor.finding import Finding
 from webmon.settings import HostPort, Monitoring
+from webmon.targets import commands
 
 
 class Service(Collector):
@@ -35,13 +37,14 @@ def service() -> Iterator[Service]:
     made.listener.close()
 
 
-def examine(directory: Path, service: Service, targets: str = "https://www.example.org/\n") -> list[str]:
+def examine(directory: Path, service: Service, targets: str = "https://www.example.org/\n", **more: str) -> list[str]:
     (directory / "targets.txt").write_text(targets)
     values = {
         "MONITORING_TARGETS_PATH": "targets.txt",
         "MONITORING_OUTBOX_PATH": "state/outbox.sqlite",
         "MONITORING_OUTBOX_BYTES": str(1 << 20),
         "MONITORING_METRICS_ADDRESS": f"127.0.0.1:{service.listener.port}",
+        **more,
     }
     (directory / "state").mkdir(exist_ok=True)
     monitoring = Monitoring.model_validate(values, context={"workspace": directory})
@@ -60,6 +63,25 @@ def test_an_agent_that_is_well_is_ok_in_every_line(tmp_path: Path, service: Serv
 def test_every_fault_of_the_targets_is_a_line(tmp_path: Path, service: Service) -> None:
     lines = [line for line in examine(tmp_path, service, "ftp://a/\nnonsense\n") if line.startswith("FAILED")]
     assert [f"targets.txt:{number}" in line for number, line in enumerate(lines, 1)] == [True, True]
+
+
+def test_commands_are_looked_at_and_that_root_alone_may_change_them(
+    tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "_TRUSTED", frozenset({0, os.getuid()}))
+    file = tmp_path / "commands.yml"
+    file.write_text("commands: {answer: [/bin/true]}\n")
+    file.chmod(0o644)
+
+    def told() -> list[str]:
+        return examine(tmp_path, service, "command:answer\n", MONITORING_COMMANDS_PATH="commands.yml")[:2]
+
+    targets = f"ok       targets: {tmp_path}/targets.txt holds 1, without a fault"
+    assert told() == [f"ok       commands: {file} lists 1, and root alone may change them", targets]
+    file.chmod(0o646)
+    fault = f"{file}: everybody may change {file} (mode 0646); right would be chmod o-w {file}"
+    assert told() == [f"FAILED   commands: {fault}", targets]
+    assert "MONITORING_COMMANDS_PATH is not set" in examine(tmp_path, service, "command:answer\n")[0]
 
 
 def test_late_acknowledgements_fail_and_none_at_all_too(tmp_path: Path, service: Service) -> None:

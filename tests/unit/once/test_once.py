@@ -15,6 +15,7 @@ from webmon.check.flow import Trace
 from webmon.check.result import CheckResult, Outcome, Phases, decode
 from webmon.check.target import Target
 from webmon.once import show
+from webmon.targets import commands
 
 
 @pytest.fixture(autouse=True)
@@ -224,3 +225,65 @@ def test_a_timeout_that_is_none_is_refused(seconds: str, capsys: pytest.CaptureF
 def test_a_password_in_the_url_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", "http://joe:s3cret@a/"]) == 2
     assert "s3cret" not in capsys.readouterr().err
+
+
+@pytest.fixture
+def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of commands, with whoever runs the tests in root's place."""
+    monkeypatch.setattr(commands, "_TRUSTED", frozenset({0, os.getuid()}))
+    file = tmp_path / "commands.yml"
+    file.write_text("commands: {answer: [/bin/echo, all well | x=1], critical: [/bin/sh, -c, echo bad; exit 2]}\n")
+    file.chmod(0o644)
+    return file
+
+
+def test_a_command_that_is_listed_is_run_and_its_answer_shown(
+    listed: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONITORING_COMMANDS_PATH", str(listed))
+    assert cli.main(["check", "command:answer"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("up  command:answer\n")
+    assert facts(out)["answer"] == "all well"
+    assert cli.main(["check", "command:critical"]) == 1
+    assert capsys.readouterr().out.startswith("status_mismatch  command:critical: exit status 2 (CRITICAL): bad\n")
+
+
+def test_the_file_of_commands_may_stand_in_a_env_file_and_a_target_may_name_it(
+    listed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env_file, targets = listed.parent / "some.env", listed.parent / "targets.yml"
+    env_file.write_text("MONITORING_COMMANDS_PATH=commands.yml\n")
+    env_file.chmod(0o600)
+    targets.write_text("targets: [{name: mine, url: 'command:answer', expect: {body: nothing}}, 'command:gone']\n")
+    assert cli.main(["check", "--targets", str(targets), "--env-file", str(env_file), "mine"]) == 1
+    assert capsys.readouterr().out.startswith("body_mismatch  mine: nothing in the answer matches 'nothing'\n")
+
+
+def test_a_command_that_may_not_be_run_is_told_with_what_would_be_right(
+    listed: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli.main(["check", "command:answer"]) == 2
+    assert capsys.readouterr().err == (
+        "webmon: 'command:answer': no command may be run while MONITORING_COMMANDS_PATH is not set; right would be the "
+        "path of a file that lists answer\n"
+    )
+    monkeypatch.setenv("MONITORING_COMMANDS_PATH", str(listed))
+    assert cli.main(["check", "command:anser"]) == 2
+    told = f"webmon: 'command:anser': {listed} lists no command anser; right would be answer\n"
+    assert capsys.readouterr().err == told
+    listed.chmod(0o646)
+    assert cli.main(["check", "command:answer"]) == 2
+    told = f"webmon: {listed}: everybody may change {listed} (mode 0646); right would be chmod o-w {listed}\n"
+    assert capsys.readouterr().err == told
+
+
+def test_targets_and_the_commands_that_they_name_are_looked_at_together(
+    listed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    targets = listed.parent / "targets.txt"
+    targets.write_text("command:answer\n")
+    assert cli.main(["targets", "check", str(targets), "--commands", str(listed)]) == 0
+    targets.write_text("command:answer\ncommand:gone\n")
+    assert cli.main(["targets", "check", str(targets), "--commands", str(listed)]) == 2
+    assert f"{targets}:2: 'command:gone': url is 'command:gone': {listed} lists no" in capsys.readouterr().err

@@ -9,8 +9,12 @@ from typing import Final
 from webmon.check.course import Course
 from webmon.check.flow import Check
 from webmon.check.kind import HTTP
+from webmon.check.kinds.command import CommandCheck
 
-_COURSES: Final[dict[str, type[Course]]] = dict.fromkeys(HTTP, Check)
+_COURSES: Final[dict[str, type[Course]]] = {
+    **dict.fromkeys(HTTP, Check),
+    "command": CommandCheck,
+}
 
 
 def course_of(kind: str) -> type[Course]:
