@@ -63,6 +63,7 @@ class Check(Course):
         headers = target.sent_headers()
         self._cookie = next((headers.pop(name) for name in list(headers) if name.lower() == "cookie"), None)
         self._headers = headers
+        self._http_version: str = target.http_version
         self._handle: Handle | None = None
         self._on_the_way = False
         self._first_sent: float | None = None
@@ -113,7 +114,7 @@ class Check(Course):
             trust=self._trust,
             addresses=addresses,
             proxy=self._target.proxy,
-            http_version=self._target.http_version,
+            http_version=self._http_version,
             on_head=self._on_head,
             on_body=self._on_body,
         )

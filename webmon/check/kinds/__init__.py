@@ -9,8 +9,13 @@ from typing import Final
 from webmon.check.course import Course
 from webmon.check.flow import Check
 from webmon.check.kind import HTTP
+from webmon.check.kinds.grpc import GrpcCheck
 
-_COURSES: Final[dict[str, type[Course]]] = dict.fromkeys(HTTP, Check)
+_COURSES: Final[dict[str, type[Course]]] = {
+    **dict.fromkeys(HTTP, Check),
+    "grpc": GrpcCheck,
+    "grpcs": GrpcCheck,
+}
 
 
 def course_of(kind: str) -> type[Course]:
