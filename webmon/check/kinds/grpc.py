@@ -4,7 +4,7 @@ https://github.com/grpc/grpc/blob/master/doc/health-checking.md says what is ask
 place how it looks on the wire. A message of one field each way needs no library of protobuf.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -86,31 +86,37 @@ class GrpcCheck(Check):
         return self._body_bytes <= _LIMIT
 
     def _judge(self, head: Head) -> None:
-        self._finish(self._fault(head) or self._judged(head))
-
-    def _fault(self, head: Head) -> Verdict | None:
-        """Say what is wrong with the answer as one of gRPC; else keep the state that it tells."""
         assert self._handle is not None
-        if head.status != 200:
-            return Verdict(Outcome.STATUS_MISMATCH, f"status {head.status}, expected 200")
         fields = {**head.joined(), **dict(self._handle.trailers())}
-        if (fault := _not_grpc(fields.get("content-type", ""))) is not None:
-            return _unread(fault)
+        if head.status != 200:
+            told = Verdict(Outcome.STATUS_MISMATCH, f"status {head.status}, expected 200")
+        elif (fault := self._fault(fields)) is not None:
+            told = Verdict(Outcome.READ_ERROR, f"{failure.DOING['transfer']}: {verdict.one_line(fault)}")
+        elif self._answer is None:
+            refused = self._refused(fields["grpc-status"], unquote(fields.get("grpc-message", "")))
+            told = Verdict(Outcome.STATUS_MISMATCH, verdict.one_line(refused))
+        elif self._answer != "SERVING":
+            told = Verdict(Outcome.BODY_MISMATCH, f"the service is {self._answer}, expected SERVING")
+        else:
+            told = self._judged(head)
+        self._finish(told)
+
+    def _fault(self, fields: Mapping[str, str]) -> str | None:
+        """Say why this is no answer to the call; where it is one, and a good one, keep the state that it tells."""
+        content_type = fields.get("content-type", "")
+        if content_type.lower().partition(";")[0].strip().partition("+")[0] != "application/grpc":
+            named = f"its content-type is {content_type!r}" if content_type else "it names no content-type"
+            return f"the answer is not one of gRPC: {named}"
         if (self._body_bytes or 0) > _LIMIT:
-            return _unread(f"the answer is longer than {_LIMIT >> 10} KB")
-        status = fields.get("grpc-status")
-        if status is None:
-            return _unread("the answer has no grpc-status")
-        if status != "0":
-            told = self._refused(status, unquote(fields.get("grpc-message", "")))
-            return Verdict(Outcome.STATUS_MISMATCH, verdict.one_line(told))
-        try:
-            number = state(b"".join(self._pieces))
-        except ValueError as error:
-            return _unread(str(error))
-        self._answer = _STATES.get(number, str(number))
-        if self._answer != "SERVING":
-            return Verdict(Outcome.BODY_MISMATCH, f"the service is {self._answer}, expected SERVING")
+            return f"the answer is longer than {_LIMIT >> 10} KB"
+        if "grpc-status" not in fields:
+            return "the answer has no grpc-status"
+        if fields["grpc-status"] == "0":
+            try:
+                number = state(b"".join(self._pieces))
+            except ValueError as error:
+                return str(error)
+            self._answer = _STATES.get(number, f"in a state that is not known ({number})")
         return None
 
     def _refused(self, status: str, message: str) -> str:
@@ -203,15 +209,3 @@ def _as_varint(value: int) -> bytes:
         written.append(value & 0x7F | 0x80)
         value >>= 7
     return bytes((*written, value))
-
-
-def _not_grpc(content_type: str) -> str | None:
-    """Say where an answer is none of gRPC: `application/grpc`, or that and what its messages are written in."""
-    if content_type.lower().partition(";")[0].strip().partition("+")[0] == "application/grpc":
-        return None
-    told = f"its content-type is {content_type!r}" if content_type else "it names no content-type"
-    return verdict.one_line(f"the answer is not one of gRPC: {told}")
-
-
-def _unread(fault: str) -> Verdict:
-    return Verdict(Outcome.READ_ERROR, f"{failure.DOING['transfer']}: {fault}")
