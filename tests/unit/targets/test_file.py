@@ -318,7 +318,8 @@ BAD_TARGETS = {
     "{url: 'http://a/', body_limit: 1 GB}": "target 'http://a/': body_limit is '1 GB'; right would be bytes from 1 to "
     "67108864, or 64KB, 2MB",
     "{url: 'http://a/', method: HEAD, expect: {body: x}}": "target 'http://a/': an answer to HEAD has no body to "
-    "match; right would be GET, or neither expect.body nor expect.body_not",
+    "match; right would be GET, or neither expect.body nor expect.body_not nor "
+    "expect.json",
     "{url: 'http://a/', expect: {headers: {Server: '(a'}}}": "target 'http://a/': expect.headers.Server is '(a': RE2 "
     "cannot take it: missing ): (a",
     "{url: 'http://a/', expect: {body_not: 'a++'}}": "target 'http://a/': expect.body_not is 'a++': RE2 cannot take "
