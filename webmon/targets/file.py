@@ -612,7 +612,8 @@ def _inner(model: type[BaseModel], key: str) -> type[BaseModel] | None:
     """Give the model of a key's value, where it has one."""
     field = fields_of(model).get(key)
     for kind in get_args(field.annotation) if field else ():
-        kind = next(iter(get_args(kind)), kind)  # noqa: PLW2901 (of a list's items)
+        while inner := get_args(kind):  # of a list's items, whatever is said of the list
+            kind = inner[0]  # noqa: PLW2901
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return kind
     return None
