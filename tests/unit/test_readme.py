@@ -53,6 +53,13 @@ def _anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def example_of(name: str) -> str:
+    """Give the block of YAML in docs/targets.md that stands below a comment."""
+    found = re.search(rf"<!-- {name} is tested: .*? -->\n```yaml\n(.*?)```", PAGES["docs/targets.md"], re.DOTALL)
+    assert found, name
+    return found[1]
+
+
 def test_every_command_is_run_by_a_test() -> None:
     controller = [command for command in commands() if command.startswith(FOR_THE_CONTROLLER)]
     assert controller
@@ -111,6 +118,13 @@ def test_the_example_of_a_targets_file_has_no_fault(tmp_path: Path) -> None:
     file = tmp_path / "targets.yml"
     file.write_text(block("docs/targets.md", "yaml"))
     assert check_file(file) == 2
+
+
+@pytest.mark.parametrize(("example", "count"), [("json", 1), ("grpc", 3)])
+def test_the_examples_of_kinds_and_rules_have_no_fault(example: str, count: int, tmp_path: Path) -> None:
+    file = tmp_path / "targets.yml"
+    file.write_text(example_of(f"{example} example"))
+    assert check_file(file) == count
 
 
 def test_the_lists_of_targets_that_we_ship_have_no_fault() -> None:

@@ -94,6 +94,8 @@ class Failure(NamedTuple):
     """Whether the server asked for a certificate of ours, and got none."""
     sent_plain_http: bool = False
     """Whether HTTP came where TLS should."""
+    refused_http2: bool = False
+    """Whether the server did not agree on HTTP/2 in the handshake, where nothing else will do."""
 
 
 def judge(failure: Failure) -> tuple[Outcome, str]:
@@ -144,7 +146,8 @@ def _no_socket() -> str | None:
 
 
 def _outcome(failure: Failure) -> Outcome:
-    if failure.code in _VERIFICATION or _tls_reason(failure) is not None or _wants_certificate(failure):
+    of_tls = failure.code in _VERIFICATION or failure.refused_http2
+    if of_tls or _tls_reason(failure) is not None or _wants_certificate(failure):
         return Outcome.TLS_ERROR
     return BY_PHASE[failure.phase]
 
@@ -172,6 +175,8 @@ def _of_tls(failure: Failure) -> str | None:
         return "what answers speaks no TLS (it looks like HTTP)"
     if (reason := _tls_reason(failure)) is not None:
         return reason
+    if failure.refused_http2:
+        return "the server did not agree on HTTP/2 in the TLS handshake (ALPN h2)"
     if _wants_certificate(failure):
         return "the server asked for our certificate, and closed the connection without one"
     return None
@@ -182,7 +187,9 @@ def _of_connection(failure: Failure) -> str | None:
         return "the server closed the connection without an answer"
     if failure.code == _COULD_NOT_CONNECT and failure.errno:
         return os.strerror(failure.errno)
-    if failure.code in (_CONNECT_FAILED_TLS, _SEND, _RECEIVE):
+    if "while we expected SETTINGS frame" in failure.text:
+        return "what answers speaks no HTTP/2"
+    if failure.code in (_CONNECT_FAILED_TLS, _SEND, _RECEIVE) or failure.text.startswith("Send failure"):
         reset = f" ({os.strerror(errno.ECONNRESET)})" if "reset" in failure.text.lower() else ""
         return f"the server closed the connection{reset}"
     return None

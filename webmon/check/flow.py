@@ -30,6 +30,8 @@ _PASSED_OVER: Final = 64 << 10
 """Bytes of the page of a redirect that are read, so that its connection may be used for the next request."""
 _LARGE: Final = 64 << 10
 """Bytes of a body from which on it is searched in another thread."""
+_LARGE_JSON: Final = 2 << 10
+"""The same where it is read as JSON, of which each value costs up to 20 us."""
 _PROXY_WANTS_A_USER: Final = 407
 
 
@@ -63,6 +65,7 @@ class Check(Course):
         headers = target.sent_headers()
         self._cookie = next((headers.pop(name) for name in list(headers) if name.lower() == "cookie"), None)
         self._headers = headers
+        self._http_version: str = target.http_version
         self._handle: Handle | None = None
         self._on_the_way = False
         self._first_sent: float | None = None
@@ -113,7 +116,7 @@ class Check(Course):
             trust=self._trust,
             addresses=addresses,
             proxy=self._target.proxy,
-            http_version=self._target.http_version,
+            http_version=self._http_version,
             on_head=self._on_head,
             on_body=self._on_body,
         )
@@ -304,7 +307,8 @@ class Check(Course):
             told = verdict.of_response(expect, response, regex_match=self._regex_match)
             self._probe.loop.call(lambda: self._finish(told)) if is_large else self._finish(told)
 
-        is_large = len(body) > _LARGE and bool(expect.body or expect.body_not)
+        is_searched = bool(expect.body or expect.body_not or expect.json)
+        is_large = is_searched and len(body) > (_LARGE_JSON if expect.json else _LARGE)
         if is_large:
             self._probe.elsewhere(lambda: self._guarded(judged))
         else:

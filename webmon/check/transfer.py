@@ -138,7 +138,7 @@ class Handle:
             trust: how TLS is spoken; None for a URL of http.
             addresses: of the site, or of the proxy.
             proxy: what stands between.
-            http_version: `auto`, `1.1`, `2` or `3`.
+            http_version: `auto`, `1.1`, `2` or `3`; `2 alone`: without asking whether the server speaks it.
             on_head: called when status and headers are there.
             on_body: called with what comes after; False: that is enough.
         """
@@ -147,13 +147,15 @@ class Handle:
         self.head, self.received = None, 0
         self._on_head, self._on_body = on_head, on_body
         self._lines: list[bytes] = []
+        self._trailer: list[bytes] = []
         self._proxy_answer: Head | None = None
         """To CONNECT."""
         self._head_left = HEAD_LIMIT
         self._enough = False
         self._fault: str | None = None
         self._tls_version: str | None = None
-        self._wants_certificate = self._sent_plain_http = False
+        self._wants_certificate = self._sent_plain_http = self._refused_http2 = False
+        self._needs_http2 = http_version == "2 alone"
         self._secure = url.scheme == "https"
         self._proxy = proxy
         self._addresses = addresses
@@ -206,6 +208,8 @@ class Handle:
             option(pycurl.RESOLVE, [f"{where}:{port}:{listed}"])
         if trust is not None:
             self._set_tls(trust, http_version)
+        elif http_version == "2 alone":
+            option(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE)
 
     def _set_tls(self, trust: Trust, http_version: str) -> None:
         option = self.curl.setopt
@@ -220,6 +224,7 @@ class Handle:
                 "auto": pycurl.CURL_HTTP_VERSION_2TLS,
                 "1.1": pycurl.CURL_HTTP_VERSION_1_1,
                 "2": pycurl.CURL_HTTP_VERSION_2TLS,
+                "2 alone": pycurl.CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE,
                 "3": pycurl.CURL_HTTP_VERSION_3,
             }[http_version],
         )
@@ -243,6 +248,8 @@ class Handle:
                 self._tls_version = match[1].decode()
             elif b"Request CERT" in text:
                 self._wants_certificate = not self._has_certificate
+            elif text.startswith(b"ALPN: server did not agree"):
+                self._refused_http2 = self._needs_http2
         elif kind == _DATA_IN and text.startswith(b"HTTP"):
             self._sent_plain_http = True
 
@@ -251,9 +258,10 @@ class Handle:
         if self._head_left < 0:
             self._fault = "too long: the header"
             return -1
-        if self.head is not None:
-            return None  # a trailer
         line = line.rstrip(b"\r\n")
+        if self.head is not None:
+            self._trailer += [line] if line else []
+            return None
         if line:
             self._lines.append(line)
             return None
@@ -289,9 +297,14 @@ class Handle:
         self._enough = True
         return -1
 
+    def trailers(self) -> tuple[tuple[str, str], ...]:
+        """Give the fields that came after the body, as those of a Head."""
+        return _fields(self._trailer)
+
     def is_well(self, code: int) -> bool:
         """Tell whether a response came, as far as it is wanted."""
-        return self.head is not None and (code == 0 or (code == _ABORTED and self._enough))
+        is_whole = code == 0 or (code == _ABORTED and self._enough)
+        return self.head is not None and is_whole and not self._refused_http2
 
     def reached(self) -> Phase:
         """Give the phase that it came to."""
@@ -335,6 +348,7 @@ class Handle:
             expected=expected if expected >= 0 else None,
             wants_certificate=self._wants_certificate,
             sent_plain_http=self._sent_plain_http,
+            refused_http2=self._refused_http2,
         )
 
     def facts(self, elapsed: float, phase: Phase | None = None) -> Facts:

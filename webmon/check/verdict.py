@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, NamedTuple
 
+from webmon.check import json_body
+from webmon.check.json_body import JsonRule
 from webmon.check.pattern import Pattern
 from webmon.check.result import ERROR_LIMIT, Outcome
 
@@ -25,7 +27,7 @@ class Expectations:
     """Headers that must be there and match."""
     headers_not: tuple[tuple[str, Pattern], ...] = ()
     """Headers that must not match, where they are there."""
-    json: tuple["JsonRule", ...] = ()
+    json: tuple[JsonRule, ...] = ()
     """What the body, read as JSON, must hold."""
     rcode: str = "NOERROR"
     """What a resolver must answer (dns)."""
@@ -33,20 +35,6 @@ class Expectations:
     """Days that the certificate of the last connection must have left; a connection without TLS has none."""
     max_response_time: float | None = None
     """Seconds; a response that took longer is slow."""
-
-
-@dataclass(frozen=True, slots=True)
-class JsonRule:
-    """What stands at a place of a JSON body; every comparison that is given must hold for a value that is found."""
-
-    path: str
-    """RFC 9535."""
-    equals: str | float | bool | None = None
-    has_equals: bool = False
-    """Whether `equals` is asked: null is a value."""
-    matches: Pattern | None = None
-    above: float | None = None
-    below: float | None = None
 
 
 class Verdict(NamedTuple):
@@ -158,7 +146,7 @@ def _body_fault(expected: Expectations, response: Response, regex_match: bool | 
         return f"nothing in {where} matches {expected.body.text!r}"
     if expected.body_not is not None and response.find(expected.body_not) is not None:
         return f"something in {where} matches {expected.body_not.text!r}, and nothing may"
-    return None
+    return json_body.fault(expected.json, response.body, is_cut=response.body_truncated)
 
 
 def _raw(value: str) -> bytes:

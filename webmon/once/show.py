@@ -9,7 +9,7 @@ from datetime import UTC, timedelta
 from functools import partial
 from typing import Final
 
-from webmon.check import verdict
+from webmon.check import json_body, verdict
 from webmon.check.flow import Trace
 from webmon.check.kind import HTTP
 from webmon.check.result import CheckResult
@@ -93,6 +93,8 @@ def _each(expected: Expectations, response: Response) -> Iterator[tuple[Expectat
         yield alone(body=expected.body), f"{expected.body.text!r} matches {shown}"
     if expected.body_not is not None:
         yield alone(body_not=expected.body_not), f"nothing matches {expected.body_not.text!r}"
+    for rule in expected.json:
+        yield alone(json=(rule,)), json_body.shown(rule, response.body)
     if (days := expected.certificate_days) is not None and response.certificate_left is not None:
         yield alone(certificate_days=days), f"the certificate has {days:g} days left at least"
     if (limit := expected.max_response_time) is not None:

@@ -19,6 +19,8 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ValidationError
 
+from webmon.check.json_body import JsonRule
+from webmon.check.jsonpath import JsonPathError
 from webmon.check.kind import EVERY_KIND, HTTP, KINDS, kind_of
 from webmon.check.pattern import Pattern, PatternError, compile_pattern
 from webmon.check.target import (
@@ -34,7 +36,7 @@ from webmon.check.target import (
     without_password,
 )
 from webmon.check.trust import tls_context
-from webmon.check.verdict import ANY_SUCCESS, Expectations, JsonRule
+from webmon.check.verdict import ANY_SUCCESS, Expectations
 from webmon.errors import UserError
 from webmon.targets import commands as commands_file
 from webmon.targets import yaml_lines
@@ -333,11 +335,11 @@ class _Reader:
 
     def _expectations(self, model: Common, kind: str, path: yaml_lines.Path, who: str) -> Expectations:
         expect = model.expect or Expect()
-        if model.method == "HEAD" and (expect.body or expect.body_not):
+        if model.method == "HEAD" and (expect.body or expect.body_not or expect.json_):
             self._fault(
                 self._document.line((*path, "expect")),
                 f"{who}: an answer to HEAD has no body to match; right would be GET, or neither expect.body nor "
-                "expect.body_not",
+                "expect.body_not nor expect.json",
             )
         if expect.certificate_days is not None and model.tls is not None and model.tls.verify is False:
             self._fault(
@@ -360,13 +362,13 @@ class _Reader:
     def _json_rules(self, expect: Expect, path: yaml_lines.Path, who: str) -> tuple[JsonRule, ...]:
         rules = []
         for place, rule in enumerate(expect.json_ or ()):
-            given = rule.model_fields_set - {"path"}
-            if not given:
+            asked = JsonRule(rule.path, rule.equals, rule.matches, rule.above, rule.below)
+            if asked == JsonRule(rule.path):
                 self._fault(
                     self._document.line((*path, "expect", "json", place)),
                     f"{who}: expect.json.{place} has only a path; right would be equals, matches, above or below too",
                 )
-            rules.append(JsonRule(rule.path, rule.equals, "equals" in given, rule.matches, rule.above, rule.below))
+            rules.append(asked)
         return tuple(rules)
 
     def _dialogue(
@@ -485,7 +487,7 @@ class _Reader:
             self._unknown(line, who, key, tuple(fields_of(around)))
         elif fault["type"] == "missing":
             self._fault(line, f"{who}: {key} is missing; right would be {right}")
-        elif isinstance(cause := fault.get("ctx", {}).get("error"), PatternError):
+        elif isinstance(cause := fault.get("ctx", {}).get("error"), PatternError | JsonPathError):
             self._fault(line, f"{who}: {key} is {_shown(value)}: {cause}")
         elif keys[0] in _CLOSED:
             shown = (
@@ -621,7 +623,8 @@ def _inner(model: type[BaseModel], key: str) -> type[BaseModel] | None:
     """Give the model of a key's value, where it has one."""
     field = fields_of(model).get(key)
     for kind in get_args(field.annotation) if field else ():
-        kind = next(iter(get_args(kind)), kind)  # noqa: PLW2901 (of a list's items)
+        while inner := get_args(kind):  # of a list's items, whatever is said of the list
+            kind = inner[0]  # noqa: PLW2901
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return kind
     return None

@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from webmon.check.jsonpath import JsonPath, compile_path
 from webmon.check.pattern import Pattern, compile_pattern
 from webmon.check.target import ConnectionUse, HttpVersion, IpVersion, TlsVersion
 
@@ -68,6 +69,10 @@ def _one_line(value: object) -> object:
 
 def _pattern(value: object) -> object:
     return compile_pattern(value) if isinstance(value, str) else value
+
+
+def _json_path(value: object) -> object:
+    return compile_path(value) if isinstance(value, str) and _one_line(value) else value
 
 
 def _number_as_text(value: object) -> object:
@@ -120,6 +125,7 @@ Statuses = Annotated[
     WithJsonSchema({"anyOf": [*_ONE_STATUS["anyOf"], {"type": "array", "items": _ONE_STATUS, "minItems": 1}]}),
 ]
 Re2 = Annotated[Pattern, BeforeValidator(_pattern), WithJsonSchema({"type": "string"})]
+Path = Annotated[JsonPath, BeforeValidator(_json_path), WithJsonSchema({"type": "string", "pattern": r"^\$"})]
 ProxyUrl = Annotated[StrictStr, Field(pattern=PROXY_URL)]
 HeaderName = Annotated[StrictStr, Field(pattern=_HEADER_NAME)]
 Minimum = Annotated[TlsVersion, BeforeValidator(_number_as_text), WithJsonSchema({"enum": ["1.2", "1.3", 1.2, 1.3]})]
@@ -158,7 +164,7 @@ class JsonModel(_Model):
 
     model_config = ConfigDict(title="Json")
 
-    path: Annotated[Text, Field(pattern=r"^\$")] = Field(description="a JSONPath (RFC 9535), such as $.status")
+    path: Path = Field(description="a JSONPath (RFC 9535), such as $.status")
     equals: StrictStr | StrictBool | StrictInt | float | None = _right("a text in quotes, a number, true or false")
     matches: Re2 | None = _right("an RE2 pattern, in quotes")
     above: Number | None = _right("a number")

@@ -172,6 +172,25 @@ def test_each_expectation_is_shown_with_what_was_found(capsys: pytest.CaptureFix
     ]
 
 
+def test_each_rule_of_a_json_body_is_shown_with_what_was_found(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with HostileServer(page(b'{"status": "ok", "age": 70}')) as server:
+        (tmp_path / "t.yml").write_text(
+            f"targets:\n- name: shop\n  url: '{server.url}'\n  expect:\n    json:\n"
+            "    - {path: $.status, equals: ok}\n"
+            "    - {path: $.age, below: 60}\n"
+            "    - {path: $.none, matches: x}\n"
+        )
+        assert cli.main(["check", "--targets", "t.yml", "shop"]) == 1
+    lines = [line[13:] for line in capsys.readouterr().out.splitlines()]
+    assert lines[lines.index("yes  $.status is 'ok'") :][:3] == [
+        "yes  $.status is 'ok'",
+        "NO   $.age is 70, expected a number below 60",
+        "NO   nothing stands at $.none, expected a text that matches 'x'",
+    ]
+
+
 def test_the_secrets_of_a_target_come_from_an_env_file_and_are_not_shown(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -55,6 +55,33 @@ def test_a_plain_list_is_a_url_a_line(tmp_path: Path) -> None:
     assert check_file(path) == 2
 
 
+def test_the_rules_of_a_json_body_are_read_with_their_paths_compiled(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """\
+        targets:
+          - url: https://example.org/
+            expect:
+              json:
+                - {path: $.status, equals: "ok"}
+                - {path: "$.parts[?@.name == 'db'].age", above: 0, below: 60}
+                - {path: $.version, matches: ^2}
+                - {path: $.ready, equals: yes}
+        """,
+    )
+    (target,) = load(path)
+    assert [rule.path.text for rule in target.expect.json] == [
+        "$.status",
+        "$.parts[?@.name == 'db'].age",
+        "$.version",
+        "$.ready",
+    ]
+    assert [rule.equals for rule in target.expect.json] == ["ok", None, None, True]
+    assert (target.expect.json[1].above, target.expect.json[1].below) == (0, 60)
+    assert list(target.expect.json[0].path.find({"status": "ok"})) == ["ok"]
+    assert load(path) == (target,)
+
+
 def test_yaml_targets_take_what_they_do_not_say_from_the_defaults(tmp_path: Path) -> None:
     path = write(
         tmp_path,
@@ -318,7 +345,23 @@ BAD_TARGETS = {
     "{url: 'http://a/', body_limit: 1 GB}": "target 'http://a/': body_limit is '1 GB'; right would be bytes from 1 to "
     "67108864, or 64KB, 2MB",
     "{url: 'http://a/', method: HEAD, expect: {body: x}}": "target 'http://a/': an answer to HEAD has no body to "
-    "match; right would be GET, or neither expect.body nor expect.body_not",
+    "match; right would be GET, or neither expect.body nor expect.body_not nor "
+    "expect.json",
+    "{url: 'http://a/', expect: {json: [{path: '$.a['}]}}": "target 'http://a/': expect.json.0.path is '$.a[': no "
+    "JSONPath: unexpected end of query; right would be one such as $.status or $.parts[?@.name == 'db'].state "
+    "(RFC 9535)",
+    "{url: 'http://a/', expect: {json: [{path: $..a..b, equals: 1}]}}": "target 'http://a/': expect.json.0.path is "
+    "'$..a..b': taken are only paths that no page can make slow: right would be `..` once",
+    "{url: 'http://a/', expect: {json: [{path: 5, equals: 1}]}}": "target 'http://a/': expect.json.0.path is 5; right "
+    "would be a JSONPath (RFC 9535), such as $.status",
+    "{url: 'http://a/', expect: {json: [{path: $.a}]}}": "target 'http://a/': expect.json.0 has only a path; right "
+    "would be equals, matches, above or below too",
+    "{url: 'http://a/', expect: {json: [{path: $.a, equals: null}]}}": "target 'http://a/': expect.json.0 has only a "
+    "path; right would be equals, matches, above or below too",
+    "{url: 'http://a/', method: HEAD, expect: {json: [{path: $.a, equals: 1}]}}": "target 'http://a/': an answer to "
+    "HEAD has no body to match; right would be GET, or neither expect.body nor expect.body_not nor expect.json",
+    "{url: 'grpc://a:1/s', expect: {json: [{path: $.a, equals: 1}]}}": "target 'grpc://a:1/s': expect.json does not "
+    "belong to grpc; right would be none (it is for http, https)",
     "{url: 'http://a/', expect: {headers: {Server: '(a'}}}": "target 'http://a/': expect.headers.Server is '(a': RE2 "
     "cannot take it: missing ): (a",
     "{url: 'http://a/', expect: {body_not: 'a++'}}": "target 'http://a/': expect.body_not is 'a++': RE2 cannot take "

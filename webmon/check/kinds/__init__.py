@@ -10,9 +10,12 @@ from webmon.check.course import Course
 from webmon.check.flow import Check
 from webmon.check.kind import HTTP
 from webmon.check.kinds.command import CommandCheck
+from webmon.check.kinds.grpc import GrpcCheck
 
 _COURSES: Final[dict[str, type[Course]]] = {
     **dict.fromkeys(HTTP, Check),
+    "grpc": GrpcCheck,
+    "grpcs": GrpcCheck,
     "command": CommandCheck,
 }
 
