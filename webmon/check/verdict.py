@@ -111,6 +111,37 @@ def of_response(expected: Expectations, response: Response, *, regex_match: bool
     return Verdict(Outcome.UP)
 
 
+def of_answer(
+    expected: Expectations,
+    *,
+    response_time: float,
+    text: str | None = None,
+    certificate_left: timedelta | None = None,
+) -> Verdict:
+    """Judge what came whole of a kind without status and headers: the first rule that it breaks is told.
+
+    Args:
+        expected: what the target asks for.
+        response_time: seconds.
+        text: what `body` and `body_not` are searched in; None where the kind has nothing to search.
+        certificate_left: what the first of the certificates that were relied on has left; None without TLS.
+    """
+    page = (text or "").encode()
+    if text is not None and expected.body is not None and not expected.body.found_in(page):
+        return Verdict(Outcome.BODY_MISMATCH, one_line(f"nothing in the answer matches {expected.body.text!r}"))
+    if text is not None and expected.body_not is not None and expected.body_not.found_in(page):
+        fault = f"something in the answer matches {expected.body_not.text!r}, and nothing may"
+        return Verdict(Outcome.BODY_MISMATCH, one_line(fault))
+    days = expected.certificate_days
+    if days is not None and certificate_left is not None and certificate_left < timedelta(days=days):
+        fault = f"the certificate ends in {certificate_left / timedelta(days=1):.1f} days, expected {days:g} at least"
+        return Verdict(Outcome.CERTIFICATE_EXPIRING, fault)
+    limit = expected.max_response_time
+    if limit is not None and response_time > limit:
+        return Verdict(Outcome.SLOW, f"response time {response_time:.3f} s, over the limit of {limit:g} s")
+    return Verdict(Outcome.UP)
+
+
 def _header_fault(expected: Expectations, response: Response) -> str | None:
     for name, pattern in expected.headers:
         value = response.header(name)

@@ -9,8 +9,10 @@ from typing import Final
 from webmon.check.course import Course
 from webmon.check.flow import Check
 from webmon.check.kind import HTTP
+from webmon.check.kinds.dns import DnsCheck
+from webmon.check.kinds.icmp import IcmpCheck
 
-_COURSES: Final[dict[str, type[Course]]] = dict.fromkeys(HTTP, Check)
+_COURSES: Final[dict[str, type[Course]]] = {**dict.fromkeys(HTTP, Check), "dns": DnsCheck, "icmp": IcmpCheck}
 
 
 def course_of(kind: str) -> type[Course]:
