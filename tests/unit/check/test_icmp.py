@@ -228,6 +228,27 @@ def test_an_answer_counts_once(network: Network) -> None:
     assert check(network.probe, "icmp://127.0.0.1").answer == "1 of 4 answered"
 
 
+@_BY_ROOT
+def test_an_answer_that_comes_twice_has_the_time_of_the_first(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(icmp, "_GRACE_SECS", 5.0)
+    requests: list[bytes] = []
+
+    def again(_number: int, request: bytes) -> list[bytes]:
+        requests.append(request)
+        if len(requests) < 4:
+            return [reply(request)]
+        time.sleep(0.6)
+        return [reply(one) for one in requests]
+
+    network.answer = again
+    result = check(network.probe, "icmp://127.0.0.1")
+    assert result.answer == "4 of 4 answered"
+    assert result.response_time is not None
+    assert result.response_time < 0.4
+
+
 def _changed(request: bytes, at: int) -> bytes:
     message = bytearray(reply(request))
     message[at] ^= 0xFF

@@ -1,5 +1,6 @@
 """What the doctor says of an agent, by what stands on its disk and what its service answers."""
 
+import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
+from webmon.check.kinds import icmp
 from webmon.daemon.listener import Listener
 from webmon.daemon.metrics import counter, gauge
 from webmon.doctor import agent
@@ -60,6 +62,26 @@ def test_an_agent_that_is_well_is_ok_in_every_line(tmp_path: Path, service: Serv
 def test_every_fault_of_the_targets_is_a_line(tmp_path: Path, service: Service) -> None:
     lines = [line for line in examine(tmp_path, service, "ftp://a/\nnonsense\n") if line.startswith("FAILED")]
     assert [f"targets.txt:{number}" in line for number, line in enumerate(lines, 1)] == [True, True]
+
+
+def test_an_agent_that_may_not_send_icmp_fails_where_its_list_has_such_a_target(
+    tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_family: socket.AddressFamily) -> socket.socket:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(icmp, "open_socket", refused)
+    assert not any("icmp" in line for line in examine(tmp_path, service))
+    (line,) = [line for line in examine(tmp_path, service, "icmp://192.0.2.1\n") if "icmp: " in line]
+    assert line == (
+        "FAILED   icmp: the list has a target of icmp, and this process may not send ICMP: right would be its group in "
+        "net.ipv4.ping_group_range (sysctl; the role agent sees to it)"
+    )
+
+
+def test_an_agent_that_may_send_icmp_is_ok(tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(icmp, "open_socket", lambda family: socket.socket(family, socket.SOCK_DGRAM))
+    assert "ok       icmp: echo requests can be sent" in examine(tmp_path, service, "icmp://192.0.2.1\n")
 
 
 def test_late_acknowledgements_fail_and_none_at_all_too(tmp_path: Path, service: Service) -> None:

@@ -8,7 +8,6 @@ reader of whole messages takes 15 s for 64 KB that are made for it.
 import dataclasses
 import errno
 import os
-import re
 import select
 import socket
 from collections import deque
@@ -45,7 +44,6 @@ _LARGE: Final = _PAYLOAD
 """Bytes from which on an answer is read in another thread."""
 _MOST_RECORDS: Final = 1000
 """Of an answer that is read: more take too long, and nobody has them."""
-_UNESCAPED: Final = re.compile(r"[^ -~]")
 _NO_QUESTION: Final = frozenset({dns.rcode.FORMERR, dns.rcode.SERVFAIL, dns.rcode.NOTIMP, dns.rcode.REFUSED})
 """What a resolver may answer without repeating the question."""
 _CONNECTING: Final = "connecting over TCP (the answer over UDP was cut off)"
@@ -398,19 +396,10 @@ def read(wire: bytes, asked: question.Question) -> Answer:
     if wanted != dns.rdatatype.CNAME:
         leading = {owner: rdata for owner, rdata in found if isinstance(rdata, CNAME)}
         while (alias := leading.pop(at, None)) is not None:
-            aliases.append(_text(alias))
+            aliases.append(alias.to_text())
             at = alias.target
-    records = sorted(_text(rdata) for owner, rdata in found if owner == at and rdata.rdtype == wanted)
+    records = sorted(rdata.to_text() for owner, rdata in found if owner == at and rdata.rdtype == wanted)
     return Answer(dns.rcode.to_text(dns.rcode.Rcode.make(_flags(wire) & 0xF)), tuple(aliases), tuple(records))
-
-
-def _text(rdata: dns.rdata.Rdata) -> str:
-    """Write a record's data; what dnspython 2.7 leaves as it came, as in a URI, is escaped as all else is."""
-    try:
-        text = rdata.to_text()
-    except UnicodeDecodeError:
-        text = rdata.to_generic().to_text()
-    return _UNESCAPED.sub(lambda char: "".join(f"\\{byte:03d}" for byte in char[0].encode()), text)
 
 
 def _flags(wire: bytes) -> int:
