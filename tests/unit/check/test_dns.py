@@ -33,7 +33,7 @@ from webmon.errors import UserError
 from webmon.targets.file import check_file
 
 SLOT = datetime(2026, 1, 2, tzinfo=UTC)
-TIMEOUT = 0.4
+TIMEOUT = 0.8
 """Of checks that are meant to reach their deadline."""
 ENOUGH = 10.0
 
@@ -401,7 +401,7 @@ def test_a_timeout_says_that_something_else_came(probe: Probe) -> None:
     result = check_resolver(probe, _forged, timeout=TIMEOUT)
     assert (result.outcome, result.remote_ip, result.answer) == (Outcome.TIMEOUT, None, None)
     assert result.error == (
-        "not done within 0.4 s: waiting for the resolver's answer; 7 that came were to another question"
+        "not done within 0.8 s: waiting for the resolver's answer; 7 that came were to another question"
     )
 
 
@@ -416,7 +416,7 @@ def test_a_datagram_of_somebody_else_is_not_received_at_all(probe: Probe) -> Non
 
         resolver._datagrams = from_elsewhere
         result = check(probe, f"{resolver.at}/example.org", timeout=TIMEOUT)
-    assert result.error == "not done within 0.4 s: waiting for the resolver's answer"
+    assert result.error == "not done within 0.8 s: waiting for the resolver's answer"
 
 
 def ports() -> list[int]:
@@ -473,7 +473,7 @@ def test_bytes_behind_an_answer_and_sections_that_nobody_asked_for_are_not_looke
 
 
 HOSTILE: dict[str, tuple[Datagrams, Stream | None, Outcome, str]] = {
-    "says nothing": (silent, None, Outcome.TIMEOUT, "not done within 0.4 s: waiting for the resolver's answer"),
+    "says nothing": (silent, None, Outcome.TIMEOUT, "not done within 0.8 s: waiting for the resolver's answer"),
     "cuts off and refuses": (
         cut_off,
         None,
@@ -484,7 +484,7 @@ HOSTILE: dict[str, tuple[Datagrams, Stream | None, Outcome, str]] = {
         cut_off,
         hang,
         Outcome.TIMEOUT,
-        "not done within 0.4 s: waiting for the resolver's answer over TCP",
+        "not done within 0.8 s: waiting for the resolver's answer over TCP",
     ),
     "cuts off and closes": (
         cut_off,
@@ -508,19 +508,19 @@ HOSTILE: dict[str, tuple[Datagrams, Stream | None, Outcome, str]] = {
         cut_off,
         drip,
         Outcome.TIMEOUT,
-        "not done within 0.4 s: waiting for the resolver's answer over TCP",
+        "not done within 0.8 s: waiting for the resolver's answer over TCP",
     ),
     "cuts off and floods": (
         cut_off,
         says(lambda query: framed(query) * 100_000, then=hang),
         Outcome.TIMEOUT,
-        r"not done within 0.4 s: waiting .* over TCP; [0-9]+ that came were to another question",
+        r"not done within 0.8 s: waiting .* over TCP; [0-9]+ that came were to another question",
     ),
     "floods": (
         lambda query: [query] * 2000,
         None,
         Outcome.TIMEOUT,
-        r"not done within 0.4 s: waiting .*; [0-9]+ that came were to another question",
+        r"not done within 0.8 s: waiting .*; [0-9]+ that came were to another question",
     ),
     "sends 64 KB of records": (
         cut_off,
@@ -574,7 +574,7 @@ def test_an_answer_that_is_read_for_too_long_does_not_hold_the_check(
     monkeypatch.setattr(kind, "read", lambda *_: go_on.wait(20))
     result = check_resolver(probe, answering("example.org. A 192.0.2.1"), timeout=TIMEOUT)
     go_on.set()
-    assert (result.outcome, result.error) == (Outcome.TIMEOUT, "not done within 0.4 s: reading the answer")
+    assert (result.outcome, result.error) == (Outcome.TIMEOUT, "not done within 0.8 s: reading the answer")
 
 
 @pytest.mark.parametrize(
