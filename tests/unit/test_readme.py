@@ -127,6 +127,15 @@ def test_the_examples_of_kinds_and_rules_have_no_fault(example: str, count: int,
     assert check_file(file) == count
 
 
+def test_every_other_example_of_a_targets_file_has_no_fault(tmp_path: Path) -> None:
+    examples = re.findall(r"```yaml\n(.*?)```", PAGES["docs/targets.md"], re.DOTALL)[1:]
+    assert examples
+    for number, example in enumerate(examples):
+        file = tmp_path / f"{number}.yml"
+        file.write_text(example)
+        assert check_file(file) > 0
+
+
 def test_the_lists_of_targets_that_we_ship_have_no_fault() -> None:
     assert check_file(ROOT / "files" / "targets.example.yml") == 2
     assert check_file(ROOT / "tests" / "lab" / "targets.yml") > 10

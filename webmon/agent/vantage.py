@@ -54,7 +54,9 @@ def is_network_kind(result: CheckResult) -> bool:
 
 def is_of_names(result: CheckResult) -> bool:
     """Tell whether a failure of the network kind is one of resolving the name."""
-    return result.outcome is Outcome.DNS_ERROR or (result.outcome is Outcome.TIMEOUT and result.phases.connect is None)
+    phases = result.phases
+    was_sent = phases.connect is not None or phases.first_byte is not None  # datagrams need no connection
+    return result.outcome is Outcome.DNS_ERROR or (result.outcome is Outcome.TIMEOUT and not was_sent)
 
 
 def asked_host(target: Target) -> str:

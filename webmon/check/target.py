@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from webmon import __version__
+from webmon.check import question
 from webmon.check import url as urls
 from webmon.check.pattern import Pattern
 from webmon.check.verdict import Expectations
@@ -123,6 +124,8 @@ class Target:
             ValueError: the URL cannot be checked, or a header cannot be sent; says what would be right.
         """
         object.__setattr__(self, "asked", urls.parse(self.url))
+        if self.kind == "dns":
+            question.read(self.asked.target)
         if "${" in self.url:
             raise ValueError("names a secret, and a URL is stored with every result; right would be a header or `auth`")
         if not all(_TOKEN.fullmatch(name) and _VALUE.fullmatch(value) for name, value in self.headers.items()):

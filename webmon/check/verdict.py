@@ -95,33 +95,33 @@ def of_response(expected: Expectations, response: Response, *, regex_match: bool
 def of_answer(
     expected: Expectations,
     *,
-    response_time: float,
+    response_time: float | None,
     text: bytes | None = None,
     certificate_left: timedelta | None = None,
 ) -> Verdict:
-    """Judge an answer that is no HTTP response: the first rule that it breaks is told.
+    """Judge what came whole of a kind that is not HTTP: the first rule that it breaks is told.
 
     Args:
         expected: what the target asks for.
-        response_time: seconds that the answer took.
-        text: what is searched; None: nothing is.
-        certificate_left: as Response has it.
+        response_time: seconds; None where nothing was waited for.
+        text: what `body` and `body_not` are searched in; None where the kind has nothing to search.
+        certificate_left: what the first of the certificates that were relied on has left; None without TLS.
     """
     if text is not None and expected.body is not None and not expected.body.found_in(text):
-        return Verdict(Outcome.BODY_MISMATCH, f"nothing in the answer matches {expected.body.text!r}")
+        return Verdict(Outcome.BODY_MISMATCH, one_line(f"nothing in the answer matches {expected.body.text!r}"))
     if text is not None and expected.body_not is not None and expected.body_not.found_in(text):
         fault = f"something in the answer matches {expected.body_not.text!r}, and nothing may"
-        return Verdict(Outcome.BODY_MISMATCH, fault)
+        return Verdict(Outcome.BODY_MISMATCH, one_line(fault))
     return _of_certificate_and_time(expected, certificate_left, response_time)
 
 
-def _of_certificate_and_time(expected: Expectations, left: timedelta | None, response_time: float) -> Verdict:
+def _of_certificate_and_time(expected: Expectations, left: timedelta | None, response_time: float | None) -> Verdict:
     days = expected.certificate_days
     if days is not None and left is not None and left < timedelta(days=days):
         text = f"the certificate ends in {left / timedelta(days=1):.1f} days, expected {days:g} at least"
         return Verdict(Outcome.CERTIFICATE_EXPIRING, text)
     limit = expected.max_response_time
-    if limit is not None and response_time > limit:
+    if limit is not None and response_time is not None and response_time > limit:
         return Verdict(Outcome.SLOW, f"response time {response_time:.3f} s, over the limit of {limit:g} s")
     return Verdict(Outcome.UP)
 

@@ -2,9 +2,11 @@
 
 import math
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from webmon.check.kinds import icmp
 from webmon.doctor import service
 from webmon.doctor.finding import Finding, failed, ok, warning
 from webmon.errors import UserError
@@ -40,11 +42,23 @@ def examine(monitoring: Monitoring, secrets: Mapping[str, str]) -> Iterator[Find
     else:
         intervals = [target.interval for target in targets]
         yield ok("targets", f"{monitoring.targets_path} holds {len(targets)}, without a fault")
+        if any(target.kind == "icmp" for target in targets):
+            yield _icmp()
     yield _outbox(monitoring)
     told, metrics = service.ask(monitoring.metrics_address, "MONITORING_METRICS_ADDRESS", "webmon-agent")
     yield told
     if metrics is not None:
         yield from _newest(metrics, min(intervals, default=monitoring.retry_secs))
+
+
+def _icmp() -> Finding:
+    try:
+        icmp.open_socket(socket.AF_INET).close()
+    except PermissionError:
+        return failed("icmp", f"the list has a target of icmp, and {icmp.NO_RIGHT}")
+    except OSError as error:
+        return failed("icmp", f"no socket of ICMP can be opened: {error.strerror}")
+    return ok("icmp", "echo requests can be sent")
 
 
 def _outbox(monitoring: Monitoring) -> Finding:

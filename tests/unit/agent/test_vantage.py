@@ -259,6 +259,12 @@ def test_a_failure_of_a_target_on_this_very_host_is_its_own_for_it_needs_no_way(
     assert vantage.judge(result) is result
 
 
+def test_datagrams_to_this_very_host_that_nobody_answers_need_no_way_either() -> None:
+    vantage = Vantage([DEAD], here)
+    result = make_result(Outcome.TIMEOUT, HERE, kind="dns", phases=Phases(dns=0, first_byte=1))
+    assert vantage.judge(result) is result
+
+
 def test_a_name_of_this_very_host_that_does_not_resolve_may_be_ours() -> None:
     vantage = Vantage([DEAD], here)
     vantage.resolve("a.example", 80, 1)

@@ -1,6 +1,7 @@
 """What the doctor says of an agent, by what stands on its disk and what its service answers."""
 
 import os
+import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
+from webmon.check.kinds import icmp
 from webmon.daemon.listener import Listener
 from webmon.daemon.metrics import counter, gauge
 from webmon.doctor import agent
@@ -82,6 +84,26 @@ def test_commands_are_looked_at_and_that_root_alone_may_change_them(
     fault = f"{file}: everybody may change {file} (mode 0646); right would be chmod o-w {file}"
     assert told() == [f"FAILED   commands: {fault}", targets]
     assert "MONITORING_COMMANDS_PATH is not set" in examine(tmp_path, service, "command:answer\n")[0]
+
+
+def test_an_agent_that_may_not_send_icmp_fails_where_its_list_has_such_a_target(
+    tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_family: socket.AddressFamily) -> socket.socket:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(icmp, "open_socket", refused)
+    assert not any("icmp" in line for line in examine(tmp_path, service))
+    (line,) = [line for line in examine(tmp_path, service, "icmp://192.0.2.1\n") if "icmp: " in line]
+    assert line == (
+        "FAILED   icmp: the list has a target of icmp, and this process may not send ICMP: right would be its group in "
+        "net.ipv4.ping_group_range (sysctl; the role agent sees to it)"
+    )
+
+
+def test_an_agent_that_may_send_icmp_is_ok(tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(icmp, "open_socket", lambda family: socket.socket(family, socket.SOCK_DGRAM))
+    assert "ok       icmp: echo requests can be sent" in examine(tmp_path, service, "icmp://192.0.2.1\n")
 
 
 def test_late_acknowledgements_fail_and_none_at_all_too(tmp_path: Path, service: Service) -> None:

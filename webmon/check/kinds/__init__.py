@@ -10,10 +10,14 @@ from webmon.check.course import Course
 from webmon.check.flow import Check
 from webmon.check.kind import HTTP
 from webmon.check.kinds.command import CommandCheck
+from webmon.check.kinds.dns import DnsCheck
 from webmon.check.kinds.grpc import GrpcCheck
+from webmon.check.kinds.icmp import IcmpCheck
 
 _COURSES: Final[dict[str, type[Course]]] = {
     **dict.fromkeys(HTTP, Check),
+    "dns": DnsCheck,
+    "icmp": IcmpCheck,
     "grpc": GrpcCheck,
     "grpcs": GrpcCheck,
     "command": CommandCheck,
