@@ -36,5 +36,5 @@ def test_the_doctor_looks_over_a_whole_host_only_for_root_and_one_component_for_
     assert "FAILED" not in out
     refused = lab.try_on("agent1", "runuser -u webmon-agent -- webmon doctor")
     assert refused.returncode == 2
-    assert "takes root" in refused.stderr
+    assert "needs root" in refused.stderr
     assert "FAILED" not in lab.on("agent1", "runuser -u webmon-agent -- webmon doctor agent")
