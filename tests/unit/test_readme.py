@@ -120,16 +120,9 @@ def test_the_example_of_a_targets_file_has_no_fault(tmp_path: Path) -> None:
     assert check_file(file) == 2
 
 
-@pytest.mark.parametrize(("example", "count"), [("json", 1), ("grpc", 3)])
-def test_the_examples_of_kinds_and_rules_have_no_fault(example: str, count: int, tmp_path: Path) -> None:
-    file = tmp_path / "targets.yml"
-    file.write_text(example_of(f"{example} example"))
-    assert check_file(file) == count
-
-
 def test_every_other_example_of_a_targets_file_has_no_fault(tmp_path: Path) -> None:
-    examples = re.findall(r"```yaml\n(.*?)```", PAGES["docs/targets.md"], re.DOTALL)[1:]
-    assert examples
+    examples = re.findall(r"```yaml\n(targets:\n.*?)```", PAGES["docs/targets.md"], re.DOTALL)
+    assert len(examples) >= 3
     for number, example in enumerate(examples):
         file = tmp_path / f"{number}.yml"
         file.write_text(example)

@@ -291,9 +291,9 @@ class DnsCheck(Course):
             told = read(wire, self._asked)
             text = "\n".join(told.lines)
             if expect.body is not None and told.rcode == expect.rcode:
-                found = expect.body.found_in(text)
+                found = expect.body.found_in(text.encode())
             assert self._answered_after is not None
-            judged = verdict.of_answer(expect, response_time=self._answered_after, text=text)
+            judged = verdict.of_answer(expect, response_time=self._answered_after, text=text.encode())
         # Whatever it is, it is told in the loop's thread.
         except Exception as error:  # noqa: BLE001
             told = error
