@@ -9,7 +9,7 @@ import socket
 import traceback
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from webmon.check import failure, verdict
 from webmon.check.failure import Phase
@@ -21,6 +21,8 @@ from webmon.check.verdict import Verdict
 if TYPE_CHECKING:
     from webmon.check.flow import Trace
     from webmon.check.probe import Probe
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +91,21 @@ class Course:
             told = self._target.without_secrets(traceback.format_exc())
             _log.error("%(target)s: a bug in webmon\n%(trace)s", {"target": self._target.name, "trace": told})
             self._finish(Verdict(Outcome.AGENT_ERROR, f"a bug in webmon, {failure.DOING[self._phase]}: {named(error)}"))
+
+    def _elsewhere(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        """Do what takes long in another thread, and go on with what it gives."""
+        call = self._probe.loop.call
+
+        def done() -> None:
+            try:
+                found = work()
+            # Whatever it is, it is told in the loop's thread.
+            except Exception as error:  # noqa: BLE001
+                call(lambda error=error: self._guarded(lambda: _raise(error)))  # type: ignore[misc]
+            else:
+                call(lambda: self._guarded(lambda: then(found)))
+
+        self._probe.elsewhere(done)
 
     def _resolve(self, host: str, port: int, then: Callable[[Addresses], None]) -> None:
         """Look a name up and go on with its addresses of the target's IP version; without one this is the end."""
@@ -186,6 +203,10 @@ class Course:
                 **found,
             )
         )
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def named(error: Exception) -> str:

@@ -287,7 +287,7 @@ class Check(Course):
         left = self._ends - self._probe.now() if self._ends else None
         answered = (self._answered_at or 0.0) - (self._first_sent or 0.0)
 
-        def judged() -> None:
+        def judged() -> Verdict:
             texts = (
                 tuple(charset.texts(body, headers.get("content-type"))) if expect.body or expect.body_not else (body,)
             )
@@ -304,15 +304,13 @@ class Check(Course):
                 self._regex_match = response.find(expect.body) is not None
             if self._trace is not None:
                 self._trace.last = response
-            told = verdict.of_response(expect, response, regex_match=self._regex_match)
-            self._probe.loop.call(lambda: self._finish(told)) if is_large else self._finish(told)
+            return verdict.of_response(expect, response, regex_match=self._regex_match)
 
         is_searched = bool(expect.body or expect.body_not or expect.json)
-        is_large = is_searched and len(body) > (_LARGE_JSON if expect.json else _LARGE)
-        if is_large:
-            self._probe.elsewhere(lambda: self._guarded(judged))
+        if is_searched and len(body) > (_LARGE_JSON if expect.json else _LARGE):
+            self._elsewhere(judged, self._finish)
         else:
-            judged()
+            self._finish(judged())
 
     def _at_deadline(self) -> Verdict:
         handle = self._handle

@@ -51,7 +51,7 @@ def _facts(target: Target, result: CheckResult, trace: Trace) -> Iterator[tuple[
     if result.answer:
         yield "answer", one_line(result.answer)
     if result.body_bytes is not None:
-        kind = trace.last.headers.get("Content-Type", "no type") if trace.last else "a response that did not end"
+        kind = trace.last.header("Content-Type") or "no type" if trace.last else "a response that did not end"
         of = f" of {kind}, HTTP/{result.http_version}" if target.kind in HTTP else ""
         cut = ", and it went on past the limit" if result.body_truncated else ""
         yield "body", one_line(f"{result.body_bytes} bytes{of}{cut}")

@@ -69,18 +69,17 @@ class CommandCheck(Course):
             return
         expect, text = self._target.expect, b"\n".join(filter(None, (bytes(process.out), bytes(process.err))))
 
-        def judged() -> None:
+        def judged() -> Verdict:
             answered = verdict.of_answer(expect, response_time=process.seconds, text=text)
             self._regex_match = expect.body.found_in(text) if expect.body is not None else None
             if process.returned == _WARNING and answered.outcome.is_up:
                 answered = Verdict(Outcome.SLOW, _told(process))
-            self._probe.loop.call(lambda: self._finish(answered)) if is_large else self._finish(answered)
+            return answered
 
-        is_large = len(text) > _LARGE and bool(expect.body or expect.body_not)
-        if is_large:
-            self._probe.elsewhere(lambda: self._guarded(judged))
+        if len(text) > _LARGE and (expect.body or expect.body_not):
+            self._elsewhere(judged, self._finish)
         else:
-            judged()
+            self._finish(judged())
 
     def _at_deadline(self) -> Verdict:
         if self._process is None:

@@ -279,39 +279,30 @@ class DnsCheck(Course):
         self._answered_after = now - self._sent
         self._doing, self._phase_began = _READING, now
         if len(wire) <= _LARGE:
-            self._read(wire)
+            self._judge(self._read(wire))
         else:
-            self._probe.elsewhere(lambda: self._read(wire))
+            self._elsewhere(lambda: self._read(wire), self._judge)
 
-    def _read(self, wire: bytes) -> None:
-        """Read an answer to the question, in any thread."""
-        told: Answer | Exception
-        expect, found, judged = self._target.expect, None, None
+    def _read(self, wire: bytes) -> tuple[Answer, Verdict, bool | None] | dns.exception.DNSException:
+        """Read an answer to the question, in any thread; give it, how it is judged, and whether `body` is in it."""
+        expect, found = self._target.expect, None
         try:
-            told = read(wire, self._asked)
-            text = "\n".join(told.lines)
-            if expect.body is not None and told.rcode == expect.rcode:
-                found = expect.body.found_in(text.encode())
-            assert self._answered_after is not None
-            judged = verdict.of_answer(expect, response_time=self._answered_after, text=text.encode())
-        # Whatever it is, it is told in the loop's thread.
-        except Exception as error:  # noqa: BLE001
-            told = error
-        if len(wire) <= _LARGE:
-            self._judge(told, judged, regex_match=found)
-        else:
-            self._probe.loop.call(lambda: self._guarded(lambda: self._judge(told, judged, regex_match=found)))
+            answer = read(wire, self._asked)
+        except dns.exception.DNSException as error:
+            return error
+        text = "\n".join(answer.lines).encode()
+        if expect.body is not None and answer.rcode == expect.rcode:
+            found = expect.body.found_in(text)
+        return answer, verdict.of_answer(expect, response_time=self._answered_after, text=text), found
 
-    def _judge(self, answer: Answer | Exception, judged: Verdict | None, *, regex_match: bool | None) -> None:
+    def _judge(self, told: tuple[Answer, Verdict, bool | None] | dns.exception.DNSException) -> None:
         if self._ended:
             return
-        if isinstance(answer, dns.exception.DNSException):
-            self._unreadable(answer)
+        if isinstance(told, dns.exception.DNSException):
+            self._unreadable(told)
             return
-        if isinstance(answer, Exception):
-            raise answer
-        assert judged is not None
-        self._answer, self._regex_match = answer, regex_match
+        answer, judged, self._regex_match = told
+        self._answer = answer
         expect = self._target.expect
         if answer.rcode != expect.rcode:
             judged = Verdict(Outcome.STATUS_MISMATCH, f"{answer.rcode}, expected {expect.rcode}")
