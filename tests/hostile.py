@@ -174,6 +174,22 @@ def redirect(to: Callable[[], str]) -> Behaviour:
     return behave
 
 
+def by_path(pages: Callable[[str, bytes], bytes]) -> Behaviour:
+    """Answer each request by its path and its whole text."""
+
+    def behave(connection: socket.socket) -> None:
+        if request := hear(connection):
+            connection.sendall(pages(request.split()[1].decode("latin-1"), request))
+
+    return behave
+
+
+def moved(to: bytes, *headers: bytes, status: bytes = b"302 Found") -> bytes:
+    """Give a redirect."""
+    lines = (b"HTTP/1.1 " + status, b"Location: " + to, *headers, b"Content-Length: 0", b"Connection: close", b"", b"")
+    return b"\r\n".join(lines)
+
+
 def bomb(megabytes: int) -> bytes:
     """Give a gzip of so many megabytes of zeros, a thousandth of that in size."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
