@@ -36,6 +36,7 @@ class Blackbox:
             modules: its modules by name, as its configuration has them.
             hosts: all names that it knows, as /etc/hosts has them, and it asks no resolver; None: those of the system.
         """
+        self._log = workspace / "blackbox.log"
         config = workspace / "blackbox.yml"
         config.write_text(json.dumps({"modules": modules}))
         self._port = free_port()
@@ -47,9 +48,15 @@ class Blackbox:
             self._command = [*_IN_A_WORLD_OF_ITS_OWN, str(workspace), *self._command]
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(self._command, stderr=log)
         self.pid = self._process.pid
-        wait_for_port(self._port)
+        try:
+            wait_for_port(self._port)
+        except OSError as error:
+            self._process.kill()
+            self._process.wait()
+            raise ChildProcessError(f"it did not start: {self._log.read_text()}") from error
         self._client = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
         return self
 
