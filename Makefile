@@ -39,7 +39,7 @@ check: controller  ## lint, types, unit tests: under a minute
 molecule: bootstrap  ## the roles' own tests; ROLE=NAME for one
 	@$(BIN)/python -m tests.everything molecule $(ROLE)
 
-integration: bootstrap  ## tests/integration on the test lab, which stays up for the next time
+integration: bootstrap  ## tests/integration and tests/peers on the test lab, which stays up for the next time
 	@$(BIN)/python -m tests.everything integration
 
 e2e: bootstrap  ## tests/e2e on the test lab, which stays up for the next time

@@ -30,12 +30,20 @@ OK = b"HTTP/1.1 200 OK\r\n"
 class HostileServer:
     """Listens on a port of its own; each connection gets the behaviour in a thread of its own."""
 
-    def __init__(self, behaviour: Behaviour, tls: ssl.SSLContext | None = None, *, address: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        behaviour: Behaviour,
+        tls: ssl.SSLContext | None = None,
+        *,
+        address: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
         self.connections = 0
         self._behaviour = behaviour
         self._tls = tls
         self._open: list[socket.socket] = []
-        self._listener = socket.create_server((address, 0), backlog=128)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._listener = socket.create_server((address, port), family=family, backlog=128)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://{'localhost' if address == '127.0.0.1' else address}:{self.port}/"
 
@@ -114,10 +122,15 @@ def answer(*parts: bytes, then: Behaviour | None = None) -> Behaviour:
     return behave
 
 
+def response(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> bytes:
+    """Give what a good server answers."""
+    lines = (b"HTTP/1.1 " + status, *headers, b"Content-Length: %d" % len(body))
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
 def page(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> Behaviour:
     """Answer as a good server does."""
-    lines = (b"HTTP/1.1 " + status, *headers, b"Content-Length: %d" % len(body))
-    return answer(b"\r\n".join(lines) + b"\r\n\r\n" + body)
+    return answer(response(body, *headers, status=status))
 
 
 def drip(start: bytes, drop: bytes, seconds: float = 0.02) -> Behaviour:
@@ -172,6 +185,22 @@ def redirect(to: Callable[[], str]) -> Behaviour:
         connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % to().encode())
 
     return behave
+
+
+def by_path(pages: Callable[[str, bytes], bytes]) -> Behaviour:
+    """Answer each request by its path and its whole text."""
+
+    def behave(connection: socket.socket) -> None:
+        if request := hear(connection):
+            connection.sendall(pages(request.split()[1].decode("latin-1"), request))
+
+    return behave
+
+
+def moved(to: bytes, *headers: bytes, status: bytes = b"302 Found") -> bytes:
+    """Give a redirect."""
+    lines = (b"HTTP/1.1 " + status, b"Location: " + to, *headers, b"Content-Length: 0", b"Connection: close", b"", b"")
+    return b"\r\n".join(lines)
 
 
 def bomb(megabytes: int) -> bytes:

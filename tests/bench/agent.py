@@ -19,12 +19,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Self
 
+from tests import blackbox
 from tests.agent_process import AgentProcess
-from tests.bench import blackbox
 from tests.bench.figures import Bench, Figure
 from tests.bench.process import cpu_secs, resident_bytes, threads
 from tests.bench.site import PATTERN, Site
-from tests.bench.sockets import free_port
+from tests.sockets import free_port
 from webmon.check.result import CheckResult, decode
 
 PAIRS: Final = 9
@@ -162,8 +162,14 @@ def _beside_blackbox(workspace: Path, site: Site) -> Iterator[Figure]:
     loop: list[float] = []
     paced: list[float] = []
     other: list[float] = []
+    http = {
+        "preferred_ip_protocol": "ip4",
+        "fail_if_body_not_matches_regexp": [PATTERN],
+        "tls_config": {"ca_file": str(site.authority)},
+    }
+    module = {"prober": "http", "http": http}
     with (
-        blackbox.Blackbox(workspace, site.authority, PATTERN) as compared,
+        blackbox.Blackbox(workspace, {"page": module}) as compared,
         Loop(workspace / "loop", site) as in_loop,
         Running(workspace / "paced", site, urls, interval=1, timeout=1) as running,
     ):
@@ -171,7 +177,7 @@ def _beside_blackbox(workspace: Path, site: Site) -> Iterator[Figure]:
         for pair in range(PAIRS + 1):
             cpu = cpu_secs(compared.pid)
             for _ in range(CHECKS):
-                compared.probe(site.https)
+                assert "\nprobe_success 1\n" in compared.probe(site.https, "page")
             spent = (cpu_secs(compared.pid) - cpu) / CHECKS, in_loop.turn(), running.turn()
             if pair:  # the first warms them up
                 for kept, seconds in zip((other, loop, paced), spent, strict=True):

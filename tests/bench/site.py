@@ -14,7 +14,7 @@ from typing import Final, Self
 
 import trustme
 
-from tests.bench.sockets import free_port, wait_for_port
+from tests.sockets import free_port, wait_for_port
 
 PATTERN: Final = r"order number [0-9]+"
 BODY: Final = (b"<p>nothing to see here</p>\n" * 200)[:4060] + b"<p>order number 4711</p>\n"

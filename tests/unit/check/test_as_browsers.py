@@ -2,25 +2,18 @@
 
 import contextlib
 import gzip
-import socket
 import ssl
 import zlib
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import h2.config
-import h2.connection
-import h2.events
 import pytest
 import zstandard
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from tests.hostile import OK, Behaviour, HostileServer, answer, hear, page
+from tests.certificates import issue, pem, server_of
+from tests.hostile import OK, Behaviour, HostileServer, answer, by_path, moved, page
+from tests.http2 import by_alpn
 from webmon.check.pattern import compile_pattern
 from webmon.check.probe import Probe, utc_now
 from webmon.check.resolver import Addresses, resolve_here
@@ -50,21 +43,6 @@ def check(probe: Probe, url: str, **more: Any) -> CheckResult:
 def check_server(probe: Probe, behaviour: Behaviour, **more: Any) -> CheckResult:
     with HostileServer(behaviour) as server:
         return check(probe, server.url, **more)
-
-
-def by_path(pages: Callable[[str, bytes], bytes]) -> Behaviour:
-    """Answer each request by its path and its whole text."""
-
-    def behave(connection: Any) -> None:
-        request = hear(connection)
-        connection.sendall(pages(request.split()[1].decode("latin-1"), request))
-
-    return behave
-
-
-def moved(to: bytes, *headers: bytes, status: bytes = b"302 Found") -> bytes:
-    lines = (b"HTTP/1.1 " + status, b"Location: " + to, *headers, b"Content-Length: 0", b"Connection: close", b"", b"")
-    return b"\r\n".join(lines)
 
 
 FINE: Final = page(b"hi")
@@ -283,62 +261,15 @@ def test_a_host_is_asked_for_by_its_name_on_the_wire(probe: Probe, host: str, as
 
 # Certificates
 
-Issued = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
-NOW: Final = datetime.now(UTC)
-
-
-def issue(
-    common_name: str,
-    issuer: Issued | None = None,
-    *,
-    names: tuple[str, ...] = (),
-    days: int = 300,
-    like: Issued | None = None,
-) -> Issued:
-    """Make a certificate; without names one of an authority. `like` gives its key."""
-    key = like[1] if like else ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer[0].subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW - timedelta(days=400))
-        .not_valid_after(NOW + timedelta(days=days))
-        .add_extension(
-            x509.BasicConstraints(ca=not names and common_name != "localhost", path_length=None), critical=True
-        )
-    )
-    if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=False)
-    return builder.sign(issuer[1] if issuer else key, hashes.SHA256()), key
-
 
 class Pki:
-    """A root, an intermediate, and servers with chains of them."""
+    """A root, an intermediate, and checks of servers with chains of them."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
         self.root = issue("root")
         self.middle = issue("middle", self.root)
-        self.ca = self._pem("root.pem", self.root)
-
-    def _pem(self, name: str, *certificates: Issued) -> Path:
-        path = self._folder / name
-        path.write_bytes(b"".join(one[0].public_bytes(serialization.Encoding.PEM) for one in certificates))
-        return path
-
-    def server(self, *chain: Issued) -> ssl.SSLContext:
-        key = self._folder / "key.pem"
-        key.write_bytes(
-            chain[0][1].private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._pem("chain.pem", *chain), key)
-        return context
+        self.ca = folder / "root.pem"
+        self.ca.write_bytes(pem(self.root))
 
     def check(
         self, probe: Probe, context: ssl.SSLContext, host: str = "localhost", behaviour: Behaviour = FINE
@@ -356,11 +287,11 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 
 def test_an_underscore_is_of_a_wildcard(probe: Probe, pki: Pki) -> None:
     leaf = issue("site", pki.middle, names=("*.web.example",))
-    assert pki.check(probe, pki.server(leaf, pki.middle), "my_site.web.example").outcome is UP
+    assert pki.check(probe, server_of(leaf, pki.middle), "my_site.web.example").outcome is UP
 
 
 def test_a_name_in_the_subject_alone_counts_for_nobody(probe: Probe, pki: Pki) -> None:
-    result = pki.check(probe, pki.server(issue("localhost", pki.middle), pki.middle))
+    result = pki.check(probe, server_of(issue("localhost", pki.middle), pki.middle))
     assert result.outcome is Outcome.TLS_ERROR
     assert "it names no host (subjectAltName)" in str(result.error)
     assert result.http_status is None
@@ -370,9 +301,9 @@ def test_a_name_in_the_subject_alone_counts_for_nobody(probe: Probe, pki: Pki) -
 def test_a_certificate_or_an_intermediate_that_ends_soon_is_told(
     probe: Probe, pki: Pki, leaf_days: int, middle_days: int
 ) -> None:
-    middle = issue("middle", pki.root, days=middle_days, like=pki.middle)
+    middle = issue("middle", pki.root, days=middle_days, key=pki.middle[1])
     leaf = issue("site", middle, names=("localhost",), days=leaf_days)
-    result = pki.check(probe, pki.server(leaf, middle))
+    result = pki.check(probe, server_of(leaf, middle))
     assert (result.outcome, result.error) == (
         Outcome.CERTIFICATE_EXPIRING,
         "the certificate ends in 3.0 days, expected 14 at least",
@@ -380,8 +311,8 @@ def test_a_certificate_or_an_intermediate_that_ends_soon_is_told(
 
 
 def test_a_host_that_redirects_and_whose_certificate_ends_soon_is_told(probe: Probe, pki: Pki) -> None:
-    good = pki.server(issue("end", pki.middle, names=("localhost",)), pki.middle)
-    short = pki.server(issue("start", pki.middle, names=("localhost",), days=3), pki.middle)
+    good = server_of(issue("end", pki.middle, names=("localhost",)), pki.middle)
+    short = server_of(issue("start", pki.middle, names=("localhost",), days=3), pki.middle)
     with HostileServer(page(b"hi"), good) as end:
         result = pki.check(probe, short, behaviour=answer(moved(end.url.encode())))
     assert result.outcome is Outcome.CERTIFICATE_EXPIRING
@@ -390,36 +321,15 @@ def test_a_host_that_redirects_and_whose_certificate_ends_soon_is_told(probe: Pr
 def test_what_has_ended_beside_a_chain_that_is_well_harms_nobody(probe: Probe, pki: Pki) -> None:
     # As of an old root that has signed the new one too, or of a former intermediate that is still sent.
     old_root = issue("old root")
-    cross = issue("root", old_root, days=-30, like=pki.root)
-    former = issue("middle", pki.root, days=-30, like=pki.middle)
+    cross = issue("root", old_root, days=-30, key=pki.root[1])
+    former = issue("middle", pki.root, days=-30, key=pki.middle[1])
     leaf = issue("site", pki.middle, names=("localhost",))
     for extra in (cross, former):
-        result = pki.check(probe, pki.server(leaf, pki.middle, extra))
+        result = pki.check(probe, server_of(leaf, pki.middle, extra))
         assert (result.outcome, result.error) == (UP, None)
 
 
 # Versions of HTTP
-
-
-def speak_h2(connection: Any) -> None:
-    """Answer one request by HTTP/2."""
-    protocol = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
-    protocol.initiate_connection()
-    connection.sendall(protocol.data_to_send())
-    while data := connection.recv(65536):
-        for event in protocol.receive_data(data):
-            if isinstance(event, h2.events.RequestReceived):
-                protocol.send_headers(event.stream_id, [(":status", "200"), ("x-asked", "by-h2")])
-                protocol.send_data(event.stream_id, b"Welcome", end_stream=True)
-        connection.sendall(protocol.data_to_send())
-
-
-def by_alpn(connection: socket.socket) -> None:
-    assert isinstance(connection, ssl.SSLSocket)
-    if connection.selected_alpn_protocol() == "h2":
-        speak_h2(connection)
-    else:
-        page(b"Welcome")(connection)
 
 
 @pytest.mark.parametrize(
@@ -437,7 +347,7 @@ def by_alpn(connection: socket.socket) -> None:
 def test_the_version_of_http_is_the_one_that_both_speak(  # noqa: PLR0917 (its parameters)
     probe: Probe, pki: Pki, offered: list[str], asked: Any, used: str, connection: Any
 ) -> None:
-    context = pki.server(issue("site", pki.middle, names=("localhost",)), pki.middle)
+    context = server_of(issue("site", pki.middle, names=("localhost",)), pki.middle)
     if offered:
         context.set_alpn_protocols(offered)
     expect = Expectations(body=compile_pattern("^Welcome$"), certificate_days=14)

@@ -1,4 +1,4 @@
-"""Ports of this machine for the programs of a bench."""
+"""Ports of this machine for programs that a bench or a test starts."""
 
 import contextlib
 import random
