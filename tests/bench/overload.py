@@ -2,8 +2,8 @@
 
 Its rate goes up in steps until slots are missed, late or not up; then it gets twice the last rate that it bore, with
 what burns a processor beside it for each there is. The site goes before all of them (as root), so it is as well as
-before, and whatever is called down is a false alarm: what the agent could not do in time must be `agent_error`, with how
-late it was, or a slot that is missed and counted. Whoever else asks the site meanwhile sees whether it was well indeed.
+before, and whatever is called down is a false alarm: what the agent could not do in time must be `agent_error`, with
+how late it was, or a slot that is missed and counted. Whoever else asks the site meanwhile sees whether it was well.
 """
 
 import contextlib
