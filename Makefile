@@ -14,7 +14,7 @@ export ANSIBLE_HOST_PATTERN_MISMATCH := error
 # With LC_ALL=C Ansible refuses to start; C.UTF-8 is there on every Debian.
 export LC_ALL := C.UTF-8
 
-.PHONY: help demo demo-down test check controller bootstrap molecule integration e2e mutations bench faults faults-down
+.PHONY: help demo demo-down test check controller bootstrap molecule integration e2e mutations bench faults fuzz faults-down
 .PHONY: test-down format lock clean
 
 help:  ## this list
@@ -53,6 +53,9 @@ bench: bootstrap  ## measure against the bars, into build/bench.json; BENCH=NAME
 
 faults: bootstrap  ## faults on real hosts, and what they cost: CASE=n for one, SEED=s, SCALE=x (1: as long as written)
 	@$(BIN)/python -m tests.faults $(if $(CASE),--case $(CASE)) $(if $(SEED),--seed $(SEED)) $(if $(SCALE),--scale $(SCALE))
+
+fuzz: controller  ## valid and nearly valid HTTP and TLS against the checks: SECS=600, RATE=200 a second, SEED=s
+	@$(BIN)/python -m tests.fuzz --secs $(or $(SECS),600) $(if $(RATE),--rate $(RATE)) $(if $(SEED),--seed $(SEED))
 
 faults-down:  ## remove the lab that `make faults` left up
 	@LAB_NAME=$${LAB_NAME:-faults} tests/lab/lab destroy

@@ -24,6 +24,8 @@ MOLECULE_LAB: Final = {"LAB_NAME": "molecule"}
 PYTEST: Final = (str(BIN / "python"), "-m", "pytest", "--durations=20")
 DEMO: Final = (str(BIN / "python"), "-m", "tests.lab.demo")
 BASH: Final = b"#!/usr/bin/env bash"
+ALONE: Final = {"agent", "flat", "overload"}
+"""Benches of an agent without anything else."""
 
 
 def bash_files() -> list[str]:
@@ -97,8 +99,8 @@ def faults(steps: Steps) -> None:
 
 
 def bench(steps: Steps, names: Sequence[str], *, full: bool) -> None:
-    """Measure against the bars; all but the agent's bench need Kafka and TimescaleDB."""
-    if set(names) != {"agent"}:
+    """Measure against the bars; all benches but a few need Kafka and TimescaleDB."""
+    if not names or set(names) - ALONE:
         provision(steps)
     full_size = ["--full"] if full else []
     steps.run(

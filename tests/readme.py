@@ -87,6 +87,7 @@ IN_A_TEST: Final = {
     "make mutations": "tests/unit/test_mutations.py::test_a_fault_that_its_tests_find_is_killed",
     "make demo TARGETS=FILE": "tests/e2e/test_readme.py::test_a_users_own_list_is_watched_beside_the_demo",
     "make bench FULL=1": _TYPED,
+    "make fuzz": "tests/unit/test_fuzz.py::test_a_short_run_finds_nothing",
     "make bench BENCH=NAME": "tests/e2e/test_bench.py::test_a_bench_prints_its_table_and_keeps_it_where_it_is_started",
     "make bench BENCH=NAME FULL=1": _TYPED,
 }

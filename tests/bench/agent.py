@@ -48,8 +48,10 @@ connection)."""
 class Running:
     """A `webmon agent` that checks a list, ready when this is entered."""
 
-    def __init__(self, workspace: Path, site: Site, urls: list[str], *, interval: float, timeout: float) -> None:
-        """Take the list; a turn() measures it."""
+    def __init__(
+        self, workspace: Path, site: Site, urls: list[str], *, interval: float, timeout: float, **more: str
+    ) -> None:
+        """Take the list, and other variables; a turn() measures it."""
         workspace.mkdir()
         self.agent = AgentProcess(workspace)
         self._metrics = free_port()
@@ -61,6 +63,7 @@ class Running:
             MONITORING_CA_CERTIFICATES=str(site.authority),
             MONITORING_METRICS_ADDRESS=f"127.0.0.1:{self._metrics}",
             MONITORING_LOG_LEVEL="WARNING",
+            **more,
         )
         self.agent.target(*urls)
 

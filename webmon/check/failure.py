@@ -36,14 +36,20 @@ _VERIFICATION: Final = frozenset({51, 60, 83, 90, 91})
 _NOTHING_CAME: Final = 52
 _ABORTED: Final = 23
 _ENDED_EARLY: Final = 18
+_BAD_ARGUMENT: Final = 43
+_BAD_HEADER: Final = "Invalid response header"
+"""What libcurl says with it where the argument was of another's making: a header of a proxy's."""
 _TEXTS: Final = {
+    0: "the connection was closed in the midst of the header",
     1: "not HTTP",
     8: "what came is no HTTP header",
     16: "the server broke the rules of HTTP/2",
+    18: "the body ended too early",
     61: "the body is packed in a way that is not known",
     92: "the server broke off the HTTP/2 stream",
     95: "the server broke the rules of HTTP/3",
     96: "the QUIC connection failed",
+    100: "too long: a line of the header",
 }
 
 OWN_FAULTS: Final = frozenset(
@@ -123,7 +129,7 @@ def has_way(family: socket.AddressFamily, address: str) -> bool:
 
 
 def _own_fault(failure: Failure) -> str | None:
-    if failure.code in _OWN:
+    if failure.code in _OWN and (failure.code, failure.text) != (_BAD_ARGUMENT, _BAD_HEADER):
         return failure.text or f"libcurl's error {failure.code}"
     if failure.code != _COULD_NOT_CONNECT or failure.phase != "connect":
         return None

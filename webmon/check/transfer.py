@@ -1,6 +1,7 @@
 """One request and its response by libcurl: the options of a handle, what came, and where the time went."""
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -21,7 +22,8 @@ _ABORTED: Final = 23
 _STATUS: Final = re.compile(rb"HTTP/[0-9.]+[ \t]+([0-9]{3})(?:[ \t]*(.*))?", re.DOTALL)
 _SWITCHING: Final = 101
 _DATA_IN: Final = 5
-"""CURLINFO_SSL_DATA_IN, beside CURLINFO_TEXT (0)."""
+_DATA_OUT: Final = 6
+"""CURLINFO_SSL_DATA_IN and ..._OUT, beside CURLINFO_TEXT (0)."""
 _TLS_LINE: Final = re.compile(rb"SSL connection using (TLSv[0-9.]+)")
 _VERSIONS: Final = {1: "1.0", 2: "1.1", 3: "2", 30: "3", 31: "3"}
 """CURL_HTTP_VERSION_... as they were used."""
@@ -157,6 +159,10 @@ class Handle:
         self._wants_certificate = self._sent_plain_http = self._refused_http2 = False
         self._needs_http2 = http_version == "2 alone"
         self._secure = url.scheme == "https"
+        self._began = time.monotonic()
+        self._greeted_after = 0.0
+        """Seconds to our first word of TLS; 0: none was said yet. By QUIC it is said before anybody is connected."""
+        self._is_quic = http_version == "3"
         self._proxy = proxy
         self._addresses = addresses
         self._url = url
@@ -250,6 +256,8 @@ class Handle:
                 self._wants_certificate = not self._has_certificate
             elif text.startswith(b"ALPN: server did not agree"):
                 self._refused_http2 = self._needs_http2
+        elif kind == _DATA_OUT and not self._greeted_after and not self._is_quic:
+            self._greeted_after = time.monotonic() - self._began
         elif kind == _DATA_IN and text.startswith(b"HTTP"):
             self._sent_plain_http = True
 
@@ -312,10 +320,15 @@ class Handle:
         if self.head is not None and self.head.status:
             return "transfer"
         if self._secure and not curl.getinfo(pycurl.APPCONNECT_TIME_T) and not self._is_reused():
-            return "tls" if curl.getinfo(pycurl.CONNECT_TIME_T) and not self._is_with_proxy() else "connect"
+            return "tls" if self._connected_after() and not self._is_with_proxy() else "connect"
         if not curl.getinfo(pycurl.CONNECT_TIME_T) and not self._is_reused():
             return "connect"
         return "transfer" if self._lines or self.received else "first_byte"
+
+    def _connected_after(self) -> float:
+        """Give the seconds to the connection; 0: there is none. libcurl itself says it when TLS is done or failed."""
+        told: int = self.curl.getinfo(pycurl.CONNECT_TIME_T)
+        return told * _SECONDS or self._greeted_after
 
     def _is_reused(self) -> bool:
         return self.curl.getinfo(pycurl.NUM_CONNECTS) == 0 and bool(self.curl.getinfo(pycurl.PRIMARY_IP))
@@ -359,13 +372,13 @@ class Handle:
             phase: where it failed; None: nowhere.
         """
         get = self.curl.getinfo
-        connected, secured = get(pycurl.CONNECT_TIME_T), get(pycurl.APPCONNECT_TIME_T)
+        secured = get(pycurl.APPCONNECT_TIME_T)
         sent, answered = get(pycurl.PRETRANSFER_TIME_T), get(pycurl.STARTTRANSFER_TIME_T)
         reused = self._is_reused()
         phases: dict[Phase, float] = {}
         ends: list[tuple[Phase, float]] = []
         if not reused:
-            ends.append(("connect", connected * _SECONDS))
+            ends.append(("connect", self._connected_after()))
             if self._secure:
                 ends.append(("tls", secured * _SECONDS))
         ends += [("first_byte", answered * _SECONDS), ("transfer", elapsed)]

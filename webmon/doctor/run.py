@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from webmon import settings
-from webmon.doctor import agent, broker, certificates, clock, database, host, service
+from webmon.doctor import agent, broker, certificates, clock, database, host, libraries, service
 from webmon.doctor.finding import Finding, Level, failed, ok
 from webmon.env_file import environment
 from webmon.errors import UserError
@@ -74,6 +74,7 @@ def _of_component(component: Component, env_file: Path | None) -> Iterator[Findi
         yield from certificates.examine(of_agent.kafka)
         yield from broker.examine(of_agent.kafka, {of_agent.kafka.topic: "WRITE"})
         yield from agent.examine(of_agent.monitoring, environment(env_file))
+        yield from libraries.examine()
     elif component == "sink":
         of_sink = settings.load(SinkSettings, env_file)
         yield ok("settings", f"{where}: every value is right, and nobody else may read the secrets")

@@ -13,6 +13,7 @@ import pytest
 
 from tests.hostile import AUTHORITY, HostileServer, bomb, hang, page, server_context
 from tests.waiting import wait_until
+from webmon.check import loop as loops
 from webmon.check.loop import Loop
 from webmon.check.pattern import compile_pattern
 from webmon.check.probe import Probe
@@ -49,6 +50,45 @@ def test_a_timeout_of_a_vantage_that_stood_still_is_its_own_fault_and_says_how_l
     told = re.search(r"this vantage was too busy: of 1 s it stood still for ([0-9.]+) s", str(results[0].error))
     assert told is not None
     assert float(told[1]) >= 0.7
+
+
+@pytest.mark.parametrize(
+    ("ran", "waited", "outcome"),
+    [
+        (0.1, 0.9, Outcome.AGENT_ERROR),
+        (0.6, 0.4, Outcome.AGENT_ERROR),
+        (0.3, 0.5, Outcome.TIMEOUT),
+        (1.0, 0.0, Outcome.TIMEOUT),
+        (0.0, 0.0, Outcome.TIMEOUT),
+    ],
+)
+def test_a_timeout_is_our_own_fault_where_others_had_the_processors_a_little_at_a_time_and_we_had_no_rest(
+    ran: float, waited: float, outcome: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As the kernel counts it: shares of the time that passes.
+    monkeypatch.setattr(loops._Queue, "asked", lambda _: (ran * time.monotonic(), waited * time.monotonic()))
+    with contextlib.closing(Probe(agent="here")) as probe, HostileServer(hang) as server:
+        stop = threading.Event()
+
+        def go_on() -> None:
+            """Turn as often as a loop that has much to do."""
+            if not stop.is_set():
+                probe.loop.at(time.monotonic() + 0.01, go_on)
+
+        probe.loop.call(go_on)
+        assert probe.check(target(server.url, timeout=1), SLOT).outcome is outcome
+        stop.set()
+
+
+def test_the_kernel_counts_what_a_thread_runs() -> None:
+    with loops._Queue() as queue:
+        before = queue.asked()
+        until = time.thread_time() + 0.05
+        while time.thread_time() < until:
+            pass
+        after = queue.asked()
+    # A kernel may be built without it.
+    assert before == after == (0.0, 0.0) or after[0] - before[0] > 0.03
 
 
 def test_a_timeout_of_a_vantage_that_kept_its_time_is_the_sites(probe: Probe) -> None:

@@ -40,7 +40,7 @@ from webmon.check.pattern import compile_pattern
 from webmon.check.probe import Probe
 from webmon.check.resolver import Addresses, resolve_here
 from webmon.check.result import CheckResult, Outcome, decode, encode
-from webmon.check.target import BODY_LIMIT, MAX_REDIRECTS, Target, Tls
+from webmon.check.target import BODY_LIMIT, MAX_REDIRECTS, Proxy, Target, Tls
 from webmon.check.verdict import Expectations
 
 TIMEOUT = 0.3
@@ -336,6 +336,20 @@ def test_a_closed_port_is_a_connect_error() -> None:
     result = check("http://localhost:1/")
     assert (result.outcome, result.error) == (Outcome.CONNECT_ERROR, "connecting: Connection refused")
     assert result.phases.first_byte is None
+
+
+@pytest.mark.parametrize("http_version", ["auto", "1.1"])
+def test_a_server_that_accepts_and_speaks_no_tls_is_a_timeout_in_the_handshake(http_version: str) -> None:
+    with HostileServer(hang) as server:
+        result = check(server.url.replace("http", "https"), timeout=TIMEOUT, http_version=http_version)
+    assert (result.outcome, result.error) == (Outcome.TIMEOUT, "not done within 0.3 s: in the TLS handshake")
+    assert (result.phases.connect or 0) < (result.phases.tls or 0)
+
+
+def test_a_header_of_a_proxy_that_is_none_is_the_proxys_fault() -> None:
+    with HostileServer(answer(OK + b"no colon\r\n\r\n")) as server:
+        result = check("https://localhost:1/", proxy=Proxy("127.0.0.1", server.port))
+    assert result.outcome is Outcome.CONNECT_ERROR, result.error
 
 
 def test_a_port_that_does_not_answer_is_a_timeout_while_connecting() -> None:
