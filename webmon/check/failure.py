@@ -36,6 +36,7 @@ _VERIFICATION: Final = frozenset({51, 60, 83, 90, 91})
 _NOTHING_CAME: Final = 52
 _ABORTED: Final = 23
 _ENDED_EARLY: Final = 18
+_BROKE_THE_RULES, _NO_STARTTLS = 8, 64
 _TEXTS: Final = {
     1: "not HTTP",
     8: "what came is no HTTP header",
@@ -44,6 +45,7 @@ _TEXTS: Final = {
     92: "the server broke off the HTTP/2 stream",
     95: "the server broke the rules of HTTP/3",
     96: "the QUIC connection failed",
+    100: "a line without end",
 }
 
 OWN_FAULTS: Final = frozenset(
@@ -65,6 +67,11 @@ _TLS_ERROR: Final = re.compile(r"error:([0-9A-F]{8}):SSL routines:[^:]*:([^,]+)"
 _TLS_EOF: Final = "0A000126"
 _REFUSED: Final = re.compile(r"^SSL certificate (?:problem|OpenSSL verify result): | \([0-9]+\)$")
 """What libcurl puts around OpenSSL's word for a certificate."""
+
+
+CAME_BEFORE_TLS: Final = "plain text stands behind the go-ahead to TLS, which anybody may have put there"
+_SHOWN: Final = 1000
+"""Bytes in a message: more than it may have, so that it is cut in one place, where secrets are looked for."""
 
 
 class Failure(NamedTuple):
@@ -94,11 +101,15 @@ class Failure(NamedTuple):
     """Whether the server asked for a certificate of ours, and got none."""
     sent_plain_http: bool = False
     """Whether HTTP came where TLS should."""
+    said: bytes | None = None
+    """The last line of a mail server."""
+    doing: str = ""
+    """What was done, where the phase does not say it all."""
 
 
 def judge(failure: Failure) -> tuple[Outcome, str]:
     """Give the outcome, and one line for people."""
-    doing = DOING[failure.phase]
+    doing = failure.doing or DOING[failure.phase]
     if failure.proxy is not None and failure.proxy_status and not 200 <= failure.proxy_status <= 299:
         refused = f"{failure.proxy_status} {failure.proxy_reason}".rstrip()
         text = f"connecting: the proxy {failure.proxy} refused to connect to {failure.host}: {refused}"
@@ -146,6 +157,10 @@ def _no_socket() -> str | None:
 def _outcome(failure: Failure) -> Outcome:
     if failure.code in _VERIFICATION or _tls_reason(failure) is not None or _wants_certificate(failure):
         return Outcome.TLS_ERROR
+    if failure.code == _NO_STARTTLS or _came_before_tls(failure):
+        return Outcome.TLS_ERROR
+    if failure.code == _BROKE_THE_RULES and failure.said is not None:
+        return Outcome.BODY_MISMATCH
     return BY_PHASE[failure.phase]
 
 
@@ -164,7 +179,7 @@ def _tls_reason(failure: Failure) -> str | None:
 def _reason(failure: Failure) -> str:
     if failure.code in _VERIFICATION:
         return f"certificate refused: {_refusal(failure)}"
-    return _of_tls(failure) or _of_connection(failure) or _of_http(failure)
+    return _of_tls(failure) or _of_mail(failure) or _of_connection(failure) or _of_http(failure)
 
 
 def _of_tls(failure: Failure) -> str | None:
@@ -175,6 +190,28 @@ def _of_tls(failure: Failure) -> str | None:
     if _wants_certificate(failure):
         return "the server asked for our certificate, and closed the connection without one"
     return None
+
+
+def _came_before_tls(failure: Failure) -> bool:
+    """Tell whether a mail server's go-ahead to TLS had more behind it, which anybody may have put there."""
+    return failure.code == _BROKE_THE_RULES and failure.said is not None and not failure.text
+
+
+def _of_mail(failure: Failure) -> str | None:
+    if failure.said is None:
+        return None
+    if failure.code == _NO_STARTTLS:
+        refused = "denied" in failure.text
+        return f"the server refused STARTTLS: {_shown(failure.said)}" if refused else "the server offers no STARTTLS"
+    if _came_before_tls(failure):
+        return CAME_BEFORE_TLS
+    if failure.code == _BROKE_THE_RULES:
+        return f"the server refused us: {_shown(failure.said)}"
+    return None
+
+
+def _shown(said: bytes) -> str:
+    return repr(said[:_SHOWN].decode(errors="replace").rstrip("\r\n"))
 
 
 def _of_connection(failure: Failure) -> str | None:

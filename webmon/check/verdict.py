@@ -101,13 +101,24 @@ def of_response(expected: Expectations, response: Response, *, regex_match: bool
         return Verdict(Outcome.HEADER_MISMATCH, one_line(fault))
     if (fault := _body_fault(expected, response, regex_match)) is not None:
         return Verdict(Outcome.BODY_MISMATCH, one_line(fault))
-    days, left = expected.certificate_days, response.certificate_left
+    return of_answer(expected, certificate_left=response.certificate_left, response_time=response.response_time)
+
+
+def of_answer(expected: Expectations, *, certificate_left: timedelta | None, response_time: float | None) -> Verdict:
+    """Judge what every kind of answer has: how long its certificate is good for, and how long it took.
+
+    Args:
+        expected: what the target asks for.
+        certificate_left: what the first of the certificates that were relied on has left; None without TLS.
+        response_time: seconds; None where nothing was waited for.
+    """
+    days, left = expected.certificate_days, certificate_left
     if days is not None and left is not None and left < timedelta(days=days):
         text = f"the certificate ends in {left / timedelta(days=1):.1f} days, expected {days:g} at least"
         return Verdict(Outcome.CERTIFICATE_EXPIRING, text)
     limit = expected.max_response_time
-    if limit is not None and response.response_time > limit:
-        return Verdict(Outcome.SLOW, f"response time {response.response_time:.3f} s, over the limit of {limit:g} s")
+    if limit is not None and response_time is not None and response_time > limit:
+        return Verdict(Outcome.SLOW, f"response time {response_time:.3f} s, over the limit of {limit:g} s")
     return Verdict(Outcome.UP)
 
 

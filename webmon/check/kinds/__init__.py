@@ -8,9 +8,15 @@ from typing import Final
 
 from webmon.check.course import Course
 from webmon.check.flow import Check
-from webmon.check.kind import HTTP
+from webmon.check.kind import HTTP, MAIL, WEBSOCKET
+from webmon.check.kinds.stream import Stream
+from webmon.check.kinds.websocket import WebSocket
 
-_COURSES: Final[dict[str, type[Course]]] = dict.fromkeys(HTTP, Check)
+_COURSES: Final[dict[str, type[Course]]] = {
+    **dict.fromkeys(HTTP, Check),
+    **dict.fromkeys(("tcp", "tls", *MAIL), Stream),
+    **dict.fromkeys(WEBSOCKET, WebSocket),
+}
 
 
 def course_of(kind: str) -> type[Course]:
