@@ -29,6 +29,12 @@ _VERSIONS: Final = {1: "1.0", 2: "1.1", 3: "2", 30: "3", 31: "3"}
 """CURL_HTTP_VERSION_... as they were used."""
 _AS: Final = {"tcp": "http", "tls": "https"}
 """What libcurl, which knows no such schemes, is told instead where it only connects."""
+_GREETING: Final = {
+    "smtp": re.compile(rb"[0-9]{3}[ \r\n-]"),
+    "imap": re.compile(rb"\* "),
+    "pop3": re.compile(rb"[+-]"),
+}
+"""How the first line of each begins (RFC 5321, 4.2; RFC 9051, 7.1; RFC 1939, 3); libcurl would wait for another."""
 _SECONDS: Final = 1e-6
 _SHOWN: Final = 1000
 """Bytes in a message: more than it may have, so that it is cut in one place, where secrets are looked for."""
@@ -202,6 +208,8 @@ class Handle:
         self._connects = True
         option = self.curl.setopt
         option(pycurl.CONNECT_ONLY, 2 if url.scheme in WEBSOCKET else 1)
+        # Else it would end with the transfer; it is nobody else's all the same.
+        option(pycurl.FORBID_REUSE, 0)
         if url.scheme in WEBSOCKET:
             option(pycurl.REQUEST_TARGET, url.target)
             option(pycurl.HTTPHEADER, list(headers))
@@ -331,6 +339,9 @@ class Handle:
         self._head_left -= len(line)
         if self._head_left < 0:
             self._fault = "too long: what the server says"
+            return -1
+        if self.greeting is None and not _GREETING[self._url.scheme].match(line):
+            self._fault = f"not {self._url.scheme.upper()}: {line[:_SHOWN].decode(errors='replace').rstrip()!r}"
             return -1
         if self.greeting is None:
             self.greeting, self._greeted_after = line, time.monotonic() - self._began

@@ -36,6 +36,8 @@ class Stream(Talk):
     """Once the dialogue says so."""
     _line_is_open = False
     """Whether the line of the last match has not ended with it: the rest of it belongs to nobody."""
+    _passed_over = 0
+    """Bytes of that rest."""
     _unsent = b""
     """Of the handshake."""
 
@@ -69,7 +71,7 @@ class Stream(Talk):
                 del self._came[:end]
                 return True
             if len(self._came) >= LIMIT:
-                self._finish(self._mismatch())
+                self._finish(self._mismatch(is_full=True))
                 return False
             piece = self._receive() if self._tls is None else self._unsealed(self._tls)
             if piece is None:
@@ -83,12 +85,12 @@ class Stream(Talk):
     def _receive(self) -> bytes | None:
         """Give what came; None: nothing is there; nothing: it has ended."""
         try:
-            return self._curl.recv(_AT_ONCE)
+            return bytes(self._curl.recv(_AT_ONCE))
         except BlockingIOError:
             return None
 
     def _write(self, data: memoryview) -> int:
-        return self._curl.send(data)
+        return int(self._curl.send(data))
 
     # TLS on the way
 
@@ -144,9 +146,11 @@ class Stream(Talk):
             if not sealed:
                 self._finish(Verdict(Outcome.TLS_ERROR, f"{self._doing()}: the server closed the connection"))
                 return False
-            if sealed[0] in _OF_TLS:
-                self._line_is_open = False
+            self._line_is_open = self._line_is_open and sealed[0] not in _OF_TLS
             tls.feed(self._without_open_line(sealed))
+            if self._passed_over > LIMIT:
+                self._finish(Verdict(Outcome.TLS_ERROR, f"{self._doing()}: the go-ahead to TLS is a line without end"))
+                return False
         self._wait(select.EPOLLIN)  # others have their turn
         return False
 
@@ -156,6 +160,7 @@ class Stream(Talk):
             return data
         _, newline, rest = data.partition(b"\n")
         self._line_is_open = not newline
+        self._passed_over += len(data) - len(rest)
         return rest
 
     def _is_trusted(self, tls: LaterTls) -> bool:

@@ -76,16 +76,8 @@ class Talk(Course):
         """Set what the connection is made with."""
         handle.connect(self._target.asked, trust=self._trust, addresses=addresses)
 
-    def _made(self, handle: Handle, elapsed: float) -> Verdict | None:
-        """Look at a connection that is there, and set what it is answered with where nothing is said on it.
-
-        Args:
-            handle: by which it was made.
-            elapsed: seconds that it took.
-
-        Returns:
-            What is wrong with it, or None.
-        """
+    def _made(self, elapsed: float) -> Verdict | None:
+        """Look at a connection that is there after so many seconds; give what is wrong with it, or None."""
         self._response_time = elapsed
         return None
 
@@ -135,21 +127,22 @@ class Talk(Course):
         if not handle.is_well(code):
             told = handle.failure(code, text)
             self._note(handle.facts(elapsed, told.phase))
-            self._finish(self._failed(handle, told))
+            self._finish(self._failed(told))
             return
         self._note(handle.facts(elapsed))
         if (fault := chain.why_refused(self._chain)) is not None:
             self._finish(Verdict(Outcome.TLS_ERROR, f"{failure.DOING['tls']}: {fault}"))
             return
-        if (wrong := self._made(handle, elapsed)) is not None:
+        if (wrong := self._made(elapsed)) is not None:
             self._finish(wrong)
             return
         self._fd = handle.curl.getinfo(pycurl.ACTIVESOCKET)
-        self._phase, self._phase_began = "first_byte", self._probe.monotonic()
+        is_answered = self._facts is not None and "first_byte" in self._facts.phases
+        self._phase, self._phase_began = "transfer" if is_answered else "first_byte", self._probe.monotonic()
         self._said_at = self._phase_began
         self._go_on()
 
-    def _failed(self, handle: Handle, told: Failure) -> Verdict:  # noqa: ARG002
+    def _failed(self, told: Failure) -> Verdict:
         """Say what a connection that could not be made says of the target."""
         return Verdict(*failure.judge(told))
 
@@ -246,10 +239,8 @@ class Talk(Course):
             outcome, line = Outcome.BODY_MISMATCH, f"{line}, after {self._shown()}"
         self._finish(Verdict(outcome, line))
 
-    def _mismatch(self) -> Verdict:
-        where = (
-            f"nothing in the first {LIMIT} bytes matches" if len(self._came) >= LIMIT else "what came does not match"
-        )
+    def _mismatch(self, *, is_full: bool = False) -> Verdict:
+        where = f"nothing in the first {LIMIT} bytes matches" if is_full else "what came does not match"
         return Verdict(Outcome.BODY_MISMATCH, f"{self._doing()}: {where}: {self._shown()}")
 
     def _shown(self) -> str:

@@ -21,8 +21,8 @@ _SWITCHED: Final = 101
 _REFUSED: Final = 22
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """RFC 6455, 1.3."""
-_OF_HTTP: Final = frozenset({"accept", "accept-encoding", "connection"})
-"""Headers of every request that are none of an upgrade."""
+_NOT_SENT: Final = frozenset({"accept", "accept-encoding", "connection", "sec-websocket-key"})
+"""Headers of every request that are none of an upgrade, and the one that is ours."""
 _AT_ONCE: Final = 16 << 10
 _LEAST: Final = 64
 """Bytes that a frame counts for at least, so that empty ones have an end as well."""
@@ -43,14 +43,13 @@ class WebSocket(Talk):
     _status: int | None = None
 
     def _prepare(self, handle: Handle, addresses: Addresses) -> None:
-        given = {name.lower() for name in self._target.headers}
+        given = {name.lower() for name in self._target.headers} - {"sec-websocket-key"}
         headers = {
             name: value
             for name, value in self._target.sent_headers().items()
-            if name.lower() not in _OF_HTTP or name.lower() in given - {"connection"}
+            if name.lower() not in _NOT_SENT or name.lower() in given
         }
         self._key = base64.b64encode(os.urandom(16))
-        headers = {name: value for name, value in headers.items() if name.lower() != "sec-websocket-key"}
         lines = [(f"{name}: {value}" if value else f"{name};").encode("latin-1") for name, value in headers.items()]
         lines.append(b"Sec-WebSocket-Key: " + self._key)
         handle.connect(self._target.asked, trust=self._trust, addresses=addresses, headers=lines, on_head=self._on_head)
@@ -64,9 +63,10 @@ class WebSocket(Talk):
         if self._answered_at is not None:
             self._response_time = max(0.0, self._answered_at - self._phase_began - facts.sent_after)
 
-    def _made(self, handle: Handle, elapsed: float) -> Verdict | None:  # noqa: ARG002
+    def _made(self, elapsed: float) -> Verdict | None:  # noqa: ARG002
         """Ask for the server's word that it read this very request: libcurl does not."""
-        head = handle.head
+        assert self._handle is not None
+        head = self._handle.head
         assert head is not None
         proof = base64.b64encode(hashlib.sha1(self._key + _GUID, usedforsecurity=False).digest()).decode()
         said = head.joined().get("sec-websocket-accept")
@@ -75,10 +75,10 @@ class WebSocket(Talk):
         there = "is not there" if said is None else f"is {said!r}, the answer to another request"
         return Verdict(Outcome.HEADER_MISMATCH, one_line(f"header Sec-WebSocket-Accept {there}, expected {proof!r}"))
 
-    def _failed(self, handle: Handle, told: Failure) -> Verdict:
-        if told.code == _REFUSED and handle.head is not None:
-            return Verdict(Outcome.STATUS_MISMATCH, f"status {handle.head.status}, expected {_SWITCHED}")
-        return super()._failed(handle, told)
+    def _failed(self, told: Failure) -> Verdict:
+        if told.code == _REFUSED and self._status is not None:
+            return Verdict(Outcome.STATUS_MISMATCH, f"status {self._status}, expected {_SWITCHED}")
+        return super()._failed(told)
 
     # Messages
 
@@ -122,7 +122,7 @@ class WebSocket(Talk):
                     return message
             if self._heard >= LIMIT:
                 if self._target.dialogue:
-                    self._finish(self._mismatch())
+                    self._finish(self._mismatch(is_full=True))
                 return None
 
     def _closed(self, told: bytes) -> None:
@@ -135,7 +135,7 @@ class WebSocket(Talk):
 
     def _write(self, data: memoryview) -> int:
         assert self._handle is not None
-        return self._handle.curl.ws_send(data, pycurl.WS_TEXT)
+        return int(self._handle.curl.ws_send(data, pycurl.WS_TEXT))
 
     def _part(self) -> None:
         assert self._handle is not None
