@@ -125,7 +125,8 @@ def upgraded(
     """Go over to WebSocket; `said` stands in the same packet."""
 
     def behave(connection: socket.socket) -> None:
-        request = hear(connection)
+        if not (request := hear(connection)):
+            return
         if requests is not None:
             requests.append(request)
         lines = dict(line.split(b": ", 1) for line in request.split(b"\r\n")[1:] if b": " in line)
@@ -152,12 +153,20 @@ def frame(payload: bytes, opcode: int = 1, *, ends: bool = True) -> bytes:
 
 def read_frame(connection: socket.socket) -> tuple[int, bytes]:
     """Read a frame of a client: its opcode, and what is in it."""
-    with connection.makefile("rb") as file:
-        first, second = file.read(2)
-        length = second & 0x7F
-        if length == 126:
-            length = int.from_bytes(file.read(2))
-        elif length == 127:
-            length = int.from_bytes(file.read(8))
-        mask = file.read(4)
-        return first & 0x0F, bytes(byte ^ mask[at % 4] for at, byte in enumerate(file.read(length)))
+    first, second = _exactly(connection, 2)
+    length = second & 0x7F
+    if length == 126:
+        length = int.from_bytes(_exactly(connection, 2))
+    elif length == 127:
+        length = int.from_bytes(_exactly(connection, 8))
+    mask = _exactly(connection, 4)
+    return first & 0x0F, bytes(byte ^ mask[at % 4] for at, byte in enumerate(_exactly(connection, length)))
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes:
+    came = bytearray()
+    while len(came) < count:
+        if not (part := connection.recv(count - len(came))):
+            raise ConnectionError(f"{len(came)} of {count} bytes")
+        came += part
+    return bytes(came)

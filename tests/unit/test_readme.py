@@ -113,6 +113,15 @@ def test_the_example_of_a_targets_file_has_no_fault(tmp_path: Path) -> None:
     assert check_file(file) == 2
 
 
+def test_every_example_of_targets_has_no_fault(tmp_path: Path) -> None:
+    examples = re.findall(r"```yaml\n(.*?)```", PAGES["docs/targets.md"], re.DOTALL)
+    assert len(examples) > 1
+    for example in examples:
+        file = tmp_path / "targets.yml"
+        file.write_text(example)
+        assert check_file(file) > 0
+
+
 def test_the_lists_of_targets_that_we_ship_have_no_fault() -> None:
     assert check_file(ROOT / "files" / "targets.example.yml") == 2
     assert check_file(ROOT / "tests" / "lab" / "targets.yml") > 10

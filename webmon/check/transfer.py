@@ -20,6 +20,8 @@ _HAPPY_EYEBALLS_MS: Final = 271
 """An option that pycurl has no name for."""
 _ABORTED: Final = 23
 """CURLE_WRITE_ERROR: a callback of ours said that it has enough."""
+_CLOSED: Final = 56
+"""CURLE_RECV_ERROR."""
 _STATUS: Final = re.compile(rb"HTTP/[0-9.]+[ \t]+([0-9]{3})(?:[ \t]*(.*))?", re.DOTALL)
 _SWITCHING: Final = 101
 _DATA_IN: Final = 5
@@ -372,7 +374,7 @@ class Handle:
     def is_well(self, code: int) -> bool:
         """Tell whether a response came, as far as it is wanted; or the connection is there."""
         if self._connects:
-            return code == 0
+            return code == 0 and (self.head is not None or self._url.scheme not in WEBSOCKET)
         return self.head is not None and (code == 0 or (code == _ABORTED and self._enough))
 
     def reached(self) -> Phase:
@@ -408,7 +410,7 @@ class Handle:
         from_proxy = self._proxy is not None and (phase == "connect" or (not self._secure and phase == "first_byte"))
         expected = self.curl.getinfo(pycurl.CONTENT_LENGTH_DOWNLOAD_T)
         return Failure(
-            code=code,
+            code=code or (_CLOSED if self._connects else 0),  # an upgrade without an answer is none to libcurl
             text=self._fault or text,
             phase=phase,
             errno=self.curl.getinfo(pycurl.OS_ERRNO),

@@ -389,10 +389,7 @@ HOSTILE = {
         "[2J ]0;owned 554",
     ),
     "speaks no TLS": Case(
-        say(
-            b"220 hi\r\n",
-            then=lambda connection: (connection.recv(1000), connection.sendall(b"what?\r\n"), hang(connection)),
-        ),
+        turns((b"", b"220 hi\r\n"), (b"\x16\x03", b"what?\r\n")),
         Outcome.TLS_ERROR,
         "in the TLS handshake: wrong version number",
         "220 hi",

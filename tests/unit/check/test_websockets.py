@@ -12,7 +12,18 @@ from typing import Any
 
 import pytest
 
-from tests.hostile import AUTHORITY, STRANGER, Behaviour, HostileServer, answer, hang, page, reset, server_context
+from tests.hostile import (
+    AUTHORITY,
+    STRANGER,
+    Behaviour,
+    HostileServer,
+    answer,
+    hang,
+    now_and,
+    page,
+    reset,
+    server_context,
+)
 from tests.streams import drop_by_drop, frame, read_frame, upgraded, without_end
 from tests.waiting import wait_until
 from webmon.check import course
@@ -107,7 +118,8 @@ def test_wss_tells_what_https_does(probe: Probe) -> None:
     result = check_server(probe, upgraded(), server_tls=server_context(), expect=Expectations(certificate_days=30))
     assert (result.outcome, result.kind, result.tls_version) == (Outcome.UP, "wss", "TLSv1.3"), result.error
     assert result.tls_not_after is not None
-    soon = check_server(probe, upgraded(), server_tls=server_context(), expect=Expectations(certificate_days=99_999))
+    context = server_context(AUTHORITY.issue_cert("localhost", not_after=now_and(days=9)))
+    soon = check_server(probe, upgraded(), server_tls=context, expect=Expectations(certificate_days=30))
     assert soon.outcome is Outcome.CERTIFICATE_EXPIRING
 
 
@@ -244,6 +256,11 @@ class Case:
     timeout: float = ENOUGH
 
 
+def reset_later(connection: socket.socket) -> None:
+    time.sleep(0.1)
+    reset(connection)
+
+
 _CLOSED = "the server closed the connection"
 HOSTILE = {
     "accepts and says nothing": Case(
@@ -255,6 +272,9 @@ HOSTILE = {
     "speaks another protocol": Case(answer(b"220 mail.example ESMTP\r\n"), Outcome.READ_ERROR, ""),
     "stops in the header": Case(
         answer(b"HTTP/1.1 101 Up\r\nUpgr", then=hang), Outcome.TIMEOUT, "not done within 0.5 s: ", TIMEOUT
+    ),
+    "closes in the header": Case(
+        answer(b"HTTP/1.1 101 Up\r\nUpgr"), Outcome.READ_ERROR, f"reading the response: {_CLOSED}"
     ),
     "floods header lines": Case(
         answer(b"HTTP/1.1 101 Up\r\n", then=without_end(b"X: y\r\n" * 999)), Outcome.READ_ERROR, ""
@@ -323,7 +343,7 @@ HOSTILE = {
         upgraded(said=b"\x81\x7f" + b"\xff" * 8), Outcome.READ_ERROR, "waiting for 'good': "
     ),
     "resets after the upgrade": Case(
-        upgraded(lambda connection: (time.sleep(0.1), reset(connection))),
+        upgraded(reset_later),
         Outcome.READ_ERROR,
         f"waiting for 'good': {_CLOSED} (Connection reset by peer)",
     ),

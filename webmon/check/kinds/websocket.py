@@ -101,7 +101,7 @@ class WebSocket(Talk):
         """Give the next message that is whole; None: there is none yet, or never, and then that is told."""
         assert self._handle is not None
         curl = self._handle.curl
-        while True:
+        while self._heard < LIMIT:
             try:
                 piece, frame = curl.ws_recv(_AT_ONCE)
             except BlockingIOError:
@@ -120,10 +120,9 @@ class WebSocket(Talk):
                     message, self._message = self._message, b""
                     self._has_answered = True
                     return message
-            if self._heard >= LIMIT:
-                if self._target.dialogue:
-                    self._finish(self._mismatch(is_full=True))
-                return None
+        if self._target.dialogue:
+            self._finish(self._mismatch(is_full=True))
+        return None
 
     def _closed(self, told: bytes) -> None:
         if not self._target.dialogue:
