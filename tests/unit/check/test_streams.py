@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from tests.hostile import (
     AUTHORITY,
@@ -203,6 +204,17 @@ def test_a_certificate_or_an_intermediate_that_ends_soon_is_told(probe: Probe, t
     assert (up.outcome, up.tls_version) == (Outcome.UP, "TLSv1.3"), up.error
     assert up.tls_not_after is not None
     assert up.tls_not_after > now_and(days=200), "it is the server's own that is told"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_authority_of_the_target_need_not_be_a_root(probe: Probe, tmp_path: Path, way: str) -> None:
+    pki = Pki(tmp_path)
+    authority = tmp_path / "middle.pem"
+    authority.write_bytes(pki.middle[0].public_bytes(serialization.Encoding.PEM))
+    kind, dialogue, made = WAYS[way]
+    with made(lambda: pki.server(issue("localhost", pki.middle, names=("localhost",)))) as server:
+        result = check(probe, at(server, kind), *dialogue, tls=Tls(ca=authority))
+    assert result.outcome is Outcome.UP, result.error
 
 
 @pytest.mark.parametrize("way", WAYS)
