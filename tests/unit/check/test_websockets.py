@@ -4,7 +4,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,7 +65,12 @@ def send(text: bytes) -> Step:
 
 
 def check_server(
-    probe: Probe, behaviour: Behaviour, *dialogue: Step, server_tls: ssl.SSLContext | None = None, **more: Any
+    probe: Probe,
+    behaviour: Behaviour,
+    *dialogue: Step,
+    server_tls: ssl.SSLContext | None = None,
+    server_ends: Callable[[], bool] = lambda: True,
+    **more: Any,
 ) -> CheckResult:
     with HostileServer(behaviour, server_tls) as server:
         url = server.url.replace("http", "ws") + "feed?a=b%20c"
@@ -75,6 +80,7 @@ def check_server(
         result = probe.check(target, SLOT)
         assert result.total_time <= target.timeout + 0.5, "the deadline was not kept"
         assert time.monotonic() - began < target.timeout + 2
+        wait_until(server_ends)
     assert decode(encode(result)) == result
     return result
 
@@ -149,9 +155,10 @@ def test_messages_are_sent_and_awaited(probe: Probe, server_tls: ssl.SSLContext 
         heard.append(read_frame(connection))
 
     dialogue = expect("^welcome$"), send(b'{"op":"ping"}'), expect("^pong .$")
-    result = check_server(probe, upgraded(behave), *dialogue, server_tls=server_tls)
+    result = check_server(
+        probe, upgraded(behave), *dialogue, server_tls=server_tls, server_ends=lambda: len(heard) == 2
+    )
     assert (result.outcome, result.error, result.answer) == (Outcome.UP, None, "welcome")
-    wait_until(lambda: len(heard) == 2)
     assert heard == [(1, b'{"op":"ping"}'), (8, b"\x03\xe8")], "and it takes its leave"
 
 
