@@ -140,7 +140,7 @@ def whole(connection: socket.socket) -> bytes:
 
 
 def wants(*parts: bytes, but: bytes = b"400 Bad Request", first: bytes = b"") -> Behaviour:
-    """Be well where all of these are in the request, and say `but` where not; `first` is the answer to `/`, if given."""
+    """Be well where all of these are in the request, and say `but` where not; `first` is the answer to `/`."""
 
     def behave(connection: socket.socket) -> None:
         request = whole(connection)

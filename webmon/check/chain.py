@@ -9,6 +9,8 @@ from typing import Any, Final, NamedTuple
 _SPLIT: Final = re.compile(r"(?:^|, | \+ )(?:[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+) ?= ?")
 """What stands before each part of a name: `C = US, O = Example`."""
 
+_SHORT: Final = {"organizationName": "O", "commonName": "CN"}
+
 Name = tuple[str, ...]
 """The values of a distinguished name, in their order."""
 
@@ -62,6 +64,32 @@ def read(certificates: Sequence[Sequence[tuple[str, str]]], anchors: Collection[
     return Chain(not_after, ends, names, _parts(own.get("Issuer", "")))
 
 
+def read_verified(certificates: Sequence[Mapping[str, Any]]) -> Chain | None:
+    """Read the certificates of a connection by Python's own TLS.
+
+    Args:
+        certificates: as `ssl.SSLSocket.getpeercert` has them: the server's own first, and where more is known of those
+            that were relied on, the root last.
+
+    Returns:
+        None where there is none.
+    """
+    if not certificates or not certificates[0]:
+        return None
+    own = certificates[0]
+    ends = [_ends(one) for one in certificates]
+    issuer = {_SHORT.get(name, name): value for part in own.get("issuer", ()) for name, value in part}
+    names = tuple(value for _, value in own.get("subjectAltName", ()))
+    return Chain(ends[0], min(ends[:-1] or ends), names, issuer)
+
+
+def why_refused(chain: Chain | None) -> str | None:
+    """Say what browsers refuse and libcurl takes: a certificate that names its host in the subject alone."""
+    if chain is None or chain.names:
+        return None
+    return "certificate refused: it names no host (subjectAltName), and the subject alone counts for nobody"
+
+
 def anchors_of(context: ssl.SSLContext) -> frozenset[Name]:
     """Give the names of the roots that a context has loaded."""
     return frozenset(_values(root["subject"]) for root in context.get_ca_certs())
@@ -83,3 +111,7 @@ def _parts(text: str) -> dict[str, str]:
 
 def _moment(certificate: Mapping[str, str]) -> datetime:
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["Expire date"]), UTC)
+
+
+def _ends(certificate: Mapping[str, Any]) -> datetime:
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)

@@ -39,6 +39,7 @@ _ENDED_EARLY: Final = 18
 _BAD_ARGUMENT: Final = 43
 _BAD_HEADER: Final = "Invalid response header"
 """What libcurl says with it where the argument was of another's making: a header of a proxy's."""
+_BROKE_THE_RULES, _NO_STARTTLS = 8, 64
 _TEXTS: Final = {
     0: "the connection was closed in the midst of the header",
     1: "not HTTP",
@@ -49,7 +50,7 @@ _TEXTS: Final = {
     92: "the server broke off the HTTP/2 stream",
     95: "the server broke the rules of HTTP/3",
     96: "the QUIC connection failed",
-    100: "too long: a line of the header",
+    100: "too long: a line",
 }
 
 OWN_FAULTS: Final = frozenset(
@@ -71,6 +72,11 @@ _TLS_ERROR: Final = re.compile(r"error:([0-9A-F]{8}):SSL routines:[^:]*:([^,]+)"
 _TLS_EOF: Final = "0A000126"
 _REFUSED: Final = re.compile(r"^SSL certificate (?:problem|OpenSSL verify result): | \([0-9]+\)$")
 """What libcurl puts around OpenSSL's word for a certificate."""
+
+
+CAME_BEFORE_TLS: Final = "plain text stands behind the go-ahead to TLS, which anybody may have put there"
+_SHOWN: Final = 1000
+"""Bytes in a message: more than it may have, so that it is cut in one place, where secrets are looked for."""
 
 
 class Failure(NamedTuple):
@@ -102,11 +108,15 @@ class Failure(NamedTuple):
     """Whether HTTP came where TLS should."""
     refused_http2: bool = False
     """Whether the server did not agree on HTTP/2 in the handshake, where nothing else will do."""
+    said: bytes | None = None
+    """The last line of a mail server."""
+    doing: str = ""
+    """What was done, where the phase does not say it all."""
 
 
 def judge(failure: Failure) -> tuple[Outcome, str]:
     """Give the outcome, and one line for people."""
-    doing = DOING[failure.phase]
+    doing = failure.doing or DOING[failure.phase]
     if failure.proxy is not None and failure.proxy_status and not 200 <= failure.proxy_status <= 299:
         refused = f"{failure.proxy_status} {failure.proxy_reason}".rstrip()
         text = f"connecting: the proxy {failure.proxy} refused to connect to {failure.host}: {refused}"
@@ -155,6 +165,10 @@ def _outcome(failure: Failure) -> Outcome:
     of_tls = failure.code in _VERIFICATION or failure.refused_http2
     if of_tls or _tls_reason(failure) is not None or _wants_certificate(failure):
         return Outcome.TLS_ERROR
+    if failure.code == _NO_STARTTLS or _came_before_tls(failure):
+        return Outcome.TLS_ERROR
+    if failure.code == _BROKE_THE_RULES and failure.said is not None:
+        return Outcome.BODY_MISMATCH
     return BY_PHASE[failure.phase]
 
 
@@ -173,7 +187,7 @@ def _tls_reason(failure: Failure) -> str | None:
 def _reason(failure: Failure) -> str:
     if failure.code in _VERIFICATION:
         return f"certificate refused: {_refusal(failure)}"
-    return _of_tls(failure) or _of_connection(failure) or _of_http(failure)
+    return _of_tls(failure) or _of_mail(failure) or _of_connection(failure) or _of_http(failure)
 
 
 def _of_tls(failure: Failure) -> str | None:
@@ -186,6 +200,28 @@ def _of_tls(failure: Failure) -> str | None:
     if _wants_certificate(failure):
         return "the server asked for our certificate, and closed the connection without one"
     return None
+
+
+def _came_before_tls(failure: Failure) -> bool:
+    """Tell whether a mail server's go-ahead to TLS had more behind it, which anybody may have put there."""
+    return failure.code == _BROKE_THE_RULES and failure.said is not None and not failure.text
+
+
+def _of_mail(failure: Failure) -> str | None:
+    if failure.said is None:
+        return None
+    if failure.code == _NO_STARTTLS:
+        refused = "denied" in failure.text
+        return f"the server refused STARTTLS: {_shown(failure.said)}" if refused else "the server offers no STARTTLS"
+    if _came_before_tls(failure):
+        return CAME_BEFORE_TLS
+    if failure.code == _BROKE_THE_RULES:
+        return f"the server refused us: {_shown(failure.said)}"
+    return None
+
+
+def _shown(said: bytes) -> str:
+    return repr(said[:_SHOWN].decode(errors="replace").rstrip("\r\n"))
 
 
 def _of_connection(failure: Failure) -> str | None:

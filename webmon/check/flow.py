@@ -186,7 +186,7 @@ class Check(Course):
         if self._trace is not None:
             self._trace.responses.append((head.status, str(self._url)))
             self._trace.chain = self._chain
-        if (fault := self._certificate_fault()) is not None:
+        if (fault := chain.why_refused(self._chain)) is not None:
             self._status = None
             self._finish(Verdict(Outcome.TLS_ERROR, f"{failure.DOING['tls']}: {fault}"))
         elif self._is_of_the_proxy(head):
@@ -233,12 +233,6 @@ class Check(Course):
             self._chain = chain.read(facts.certificates, self._trust.anchors, self._probe.now())
         if self._chain is not None:
             self._ends = min(self._ends or self._chain.ends, self._chain.ends)
-
-    def _certificate_fault(self) -> str | None:
-        """Say what browsers refuse and libcurl takes: a certificate that names its host in the subject alone."""
-        if self._chain is None or self._chain.names:
-            return None
-        return "certificate refused: it names no host (subjectAltName), and the subject alone counts for nobody"
 
     # Redirects
 

@@ -51,6 +51,8 @@ KINDS: Final = {
     "command": Kind("command:NAME", _ANSWER, 0),
 }
 HTTP: Final = frozenset({"http", "https"})
+MAIL: Final = frozenset({"smtp", "imap", "pop3"})
+WEBSOCKET: Final = frozenset({"ws", "wss"})
 TLS_KINDS: Final = frozenset({"https", "tls", "smtp", "imap", "pop3", "wss", "grpcs"})
 """Those whose connection is TLS from the begin, or becomes it."""
 

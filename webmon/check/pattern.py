@@ -54,6 +54,11 @@ class Pattern:
         part: bytes = match.group()
         return part
 
+    def end_in(self, page: bytes) -> int | None:
+        """Give where the first part of the page that it matches ends, or None."""
+        match = self._compiled.search(page)
+        return None if match is None else int(match.end())
+
 
 def compile_pattern(text: str) -> Pattern:
     """Compile a pattern of RE2's syntax (https://github.com/google/re2/wiki/Syntax); letters are UTF-8.

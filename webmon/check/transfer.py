@@ -1,4 +1,4 @@
-"""One request and its response by libcurl: the options of a handle, what came, and where the time went."""
+"""One request and its response, or a connection alone, by libcurl: options, what came, and where the time went."""
 
 import re
 import time
@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import pycurl
 
 from webmon.check.failure import Failure, Phase
+from webmon.check.kind import MAIL, WEBSOCKET
 from webmon.check.resolver import Addresses
 from webmon.check.target import Proxy
 from webmon.check.trust import Trust
@@ -19,14 +20,31 @@ _HAPPY_EYEBALLS_MS: Final = 271
 """An option that pycurl has no name for."""
 _ABORTED: Final = 23
 """CURLE_WRITE_ERROR: a callback of ours said that it has enough."""
+_CLOSED: Final = 56
+"""CURLE_RECV_ERROR."""
 _STATUS: Final = re.compile(rb"HTTP/[0-9.]+[ \t]+([0-9]{3})(?:[ \t]*(.*))?", re.DOTALL)
 _SWITCHING: Final = 101
 _DATA_IN: Final = 5
 _DATA_OUT: Final = 6
 """CURLINFO_SSL_DATA_IN and ..._OUT, beside CURLINFO_TEXT (0)."""
 _TLS_LINE: Final = re.compile(rb"SSL connection using (TLSv[0-9.]+)")
+_ASKED_VERSIONS: Final = {
+    "auto": pycurl.CURL_HTTP_VERSION_2TLS,
+    "1.1": pycurl.CURL_HTTP_VERSION_1_1,
+    "2": pycurl.CURL_HTTP_VERSION_2TLS,
+    "2 alone": pycurl.CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE,
+    "3": pycurl.CURL_HTTP_VERSION_3,
+}
 _VERSIONS: Final = {1: "1.0", 2: "1.1", 3: "2", 30: "3", 31: "3"}
 """CURL_HTTP_VERSION_... as they were used."""
+_AS: Final = {"tcp": "http", "tls": "https"}
+"""What libcurl, which knows no such schemes, is told instead where it only connects."""
+_GREETING: Final = {
+    "smtp": re.compile(rb"[0-9]{3}[ \r\n-]"),
+    "imap": re.compile(rb"\* "),
+    "pop3": re.compile(rb"[+-]"),
+}
+"""How the first line of each begins (RFC 5321, 4.2; RFC 9051, 7.1; RFC 1939, 3); libcurl would wait for another."""
 _SECONDS: Final = 1e-6
 _SHOWN: Final = 1000
 """Bytes in a message: more than it may have, so that it is cut in one place, where secrets are looked for."""
@@ -122,7 +140,7 @@ class Handle:
         self.curl.close()
         self._share.close()
 
-    def prepare(  # noqa: PLR0915 (one option a line)
+    def prepare(
         self,
         request: Request,
         *,
@@ -144,10 +162,81 @@ class Handle:
             on_head: called when status and headers are there.
             on_body: called with what comes after; False: that is enough.
         """
-        curl, url = self.curl, request.url
+        self._begin(request.url, trust, addresses, proxy)
+        self._on_head, self._on_body = on_head, on_body
+        option, url = self.curl.setopt, request.url
+        option(pycurl.REQUEST_TARGET, str(url) if proxy and not self._secure else url.target)
+        option(pycurl.HTTP_CONTENT_DECODING, 0)
+        option(pycurl.HTTP200ALIASES, ["ICY "])
+        # So that what came in place of HTTP can be shown.
+        option(pycurl.HTTP09_ALLOWED, 1)
+        option(pycurl.HTTPHEADER, list(request.headers))
+        option(pycurl.COOKIEFILE, "")
+        if request.cookie is not None:
+            option(pycurl.COOKIE, request.cookie)
+        if request.method == "HEAD":
+            option(pycurl.NOBODY, 1)
+        elif request.method != "GET" or request.body is not None:
+            option(pycurl.POSTFIELDS, request.body or b"")
+            option(pycurl.CUSTOMREQUEST, request.method)
+        if proxy:
+            option(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)
+            option(pycurl.HTTPPROXYTUNNEL, 1 if self._secure else 0)
+            told = [f"Proxy-Authorization: {proxy.authorization}"] if proxy.authorization else []
+            option(pycurl.PROXYHEADER, ["Proxy-Connection:", "User-Agent:", *told])
+        self._needs_http2, self._is_quic = http_version == "2 alone", http_version == "3"
+        if trust is not None or self._needs_http2:
+            option(pycurl.HTTP_VERSION, _ASKED_VERSIONS[http_version])
+
+    def connect(
+        self,
+        url: Url,
+        *,
+        trust: Trust | None,
+        addresses: Addresses,
+        headers: Sequence[bytes] = (),
+        on_head: Callable[[Head], None] = lambda _: None,
+    ) -> None:
+        """Set everything for a connection alone, which is spoken on when the transfer is done, until it is removed.
+
+        Args:
+            url: for smtp, imap and pop3 it has become TLS by then (STARTTLS), for ws and wss it was upgraded.
+            trust: how TLS is spoken; None: not at all.
+            addresses: of the host.
+            headers: of the upgrade, as they are sent.
+            on_head: called when it is answered.
+        """
+        self._begin(url, trust, addresses, None)
+        self._on_head, self._on_body = on_head, lambda _: False
+        self._connects = True
+        option = self.curl.setopt
+        option(pycurl.CONNECT_ONLY, 2 if url.scheme in WEBSOCKET else 1)
+        # Else it would end with the transfer; it is nobody else's all the same.
+        option(pycurl.FORBID_REUSE, 0)
+        if url.scheme in WEBSOCKET:
+            option(pycurl.REQUEST_TARGET, url.target)
+            option(pycurl.HTTPHEADER, list(headers))
+            # libcurl's own answer to a ping stays with it until something else is sent.
+            option(pycurl.WS_OPTIONS, pycurl.WS_NOAUTOPONG)
+        else:
+            option(pycurl.SSL_ENABLE_ALPN, 0)
+        if url.scheme in MAIL:
+            option(pycurl.USE_SSL, pycurl.USESSL_ALL)
+            option(pycurl.HEADERFUNCTION, self._said)
+
+    def _begin(self, url: Url, trust: Trust | None, addresses: Addresses, proxy: Proxy | None) -> None:
+        """Set what all transfers have."""
+        curl = self.curl
         curl.reset()
         self.head, self.received = None, 0
-        self._on_head, self._on_body = on_head, on_body
+        self.greeting: bytes | None = None
+        """The first line of a mail server."""
+        self._last_said: bytes | None = None
+        self._began = time.monotonic()
+        self._greeted_after = self._hello_after = 0.0
+        """Seconds to a mail server's first line, and to our first word of TLS; 0: not yet. By QUIC that is said before
+        anybody is connected, and does not count."""
+        self._connects = False
         self._lines: list[bytes] = []
         self._trailer: list[bytes] = []
         self._proxy_answer: Head | None = None
@@ -157,38 +246,20 @@ class Handle:
         self._fault: str | None = None
         self._tls_version: str | None = None
         self._wants_certificate = self._sent_plain_http = self._refused_http2 = False
-        self._needs_http2 = http_version == "2 alone"
-        self._secure = url.scheme == "https"
-        self._began = time.monotonic()
-        self._greeted_after = 0.0
-        """Seconds to our first word of TLS; 0: none was said yet. By QUIC it is said before anybody is connected."""
-        self._is_quic = http_version == "3"
+        self._needs_http2 = self._is_quic = False
+        self._secure: bool = trust is not None
         self._proxy = proxy
         self._addresses = addresses
         self._url = url
         self._has_certificate = trust is not None and trust.certificate is not None
         option = curl.setopt
-        option(pycurl.URL, str(url))
+        option(pycurl.URL, str(url._replace(scheme=_AS.get(url.scheme, url.scheme))))
         option(pycurl.PATH_AS_IS, 1)
-        option(pycurl.REQUEST_TARGET, str(url) if proxy and not self._secure else url.target)
         option(pycurl.NOSIGNAL, 1)
-        option(pycurl.HTTP_CONTENT_DECODING, 0)
-        option(pycurl.HTTP200ALIASES, ["ICY "])
-        # So that what came in place of HTTP can be shown.
-        option(pycurl.HTTP09_ALLOWED, 1)
-        option(pycurl.HTTPHEADER, list(request.headers))
-        option(pycurl.COOKIEFILE, "")
         option(_HAPPY_EYEBALLS_MS, 200)
         option(pycurl.CONNECTTIMEOUT, 86_400)
         option(pycurl.HEADERFUNCTION, self._header)
         option(pycurl.WRITEFUNCTION, self._body)
-        if request.cookie is not None:
-            option(pycurl.COOKIE, request.cookie)
-        if request.method == "HEAD":
-            option(pycurl.NOBODY, 1)
-        elif request.method != "GET" or request.body is not None:
-            option(pycurl.POSTFIELDS, request.body or b"")
-            option(pycurl.CUSTOMREQUEST, request.method)
         if self._keeps_connection:
             option(pycurl.MAXCONNECTS, 1)
             option(pycurl.MAXAGE_CONN, 600)
@@ -196,13 +267,15 @@ class Handle:
         else:
             option(pycurl.FRESH_CONNECT, 1)
             option(pycurl.FORBID_REUSE, 1)
+        self._set_way(url, addresses, proxy)
+        if trust is not None:
+            self._set_tls(trust)
+
+    def _set_way(self, url: Url, addresses: Addresses, proxy: Proxy | None) -> None:
+        """Set where it goes: nobody but us resolves a name, and no variable of the environment names a proxy."""
+        option = self.curl.setopt
         option(pycurl.NOPROXY, "")
         option(pycurl.PROXY, f"http://{_bracketed(proxy.host)}:{proxy.port}" if proxy else "")
-        if proxy:
-            option(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)
-            option(pycurl.HTTPPROXYTUNNEL, 1 if self._secure else 0)
-            told = [f"Proxy-Authorization: {proxy.authorization}"] if proxy.authorization else []
-            option(pycurl.PROXYHEADER, ["Proxy-Connection:", "User-Agent:", *told])
         where, port = (proxy.host, proxy.port) if proxy else (url.host, url.port)
         if not _is_address(where):
             # The port of the addresses counts; it is the URL's unless whoever resolves says another.
@@ -212,28 +285,14 @@ class Handle:
                 port = there
             listed = ",".join(_bracketed(str(address[0])) for _, address in addresses)
             option(pycurl.RESOLVE, [f"{where}:{port}:{listed}"])
-        if trust is not None:
-            self._set_tls(trust, http_version)
-        elif http_version == "2 alone":
-            option(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE)
 
-    def _set_tls(self, trust: Trust, http_version: str) -> None:
+    def _set_tls(self, trust: Trust) -> None:
         option = self.curl.setopt
         option(pycurl.CAINFO, trust.bundle)
         # A session that is resumed shows no certificate.
         option(pycurl.SSL_SESSIONID_CACHE, 0)
         option(pycurl.SSL_EC_CURVES, "X25519:P-256:P-384:P-521:X448")
         option(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_3 if trust.minimum == "1.3" else pycurl.SSLVERSION_TLSv1_2)
-        option(
-            pycurl.HTTP_VERSION,
-            {
-                "auto": pycurl.CURL_HTTP_VERSION_2TLS,
-                "1.1": pycurl.CURL_HTTP_VERSION_1_1,
-                "2": pycurl.CURL_HTTP_VERSION_2TLS,
-                "2 alone": pycurl.CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE,
-                "3": pycurl.CURL_HTTP_VERSION_3,
-            }[http_version],
-        )
         if trust.verify:
             option(pycurl.OPT_CERTINFO, 1)
         else:
@@ -256,8 +315,8 @@ class Handle:
                 self._wants_certificate = not self._has_certificate
             elif text.startswith(b"ALPN: server did not agree"):
                 self._refused_http2 = self._needs_http2
-        elif kind == _DATA_OUT and not self._greeted_after and not self._is_quic:
-            self._greeted_after = time.monotonic() - self._began
+        elif kind == _DATA_OUT and not self._hello_after and not self._is_quic:
+            self._hello_after = time.monotonic() - self._began
         elif kind == _DATA_IN and text.startswith(b"HTTP"):
             self._sent_plain_http = True
 
@@ -281,8 +340,22 @@ class Handle:
         self.head = head
         self._on_head(head)
         # Nothing of HTTP comes after that.
-        self._enough = head.status == _SWITCHING
+        self._enough = head.status == _SWITCHING and not self._connects
         return -1 if self._enough else None
+
+    def _said(self, line: bytes) -> int | None:
+        """Take a line of a mail server."""
+        self._head_left -= len(line)
+        if self._head_left < 0:
+            self._fault = "too long: what the server says"
+            return -1
+        if self.greeting is None and not _GREETING[self._url.scheme].match(line):
+            self._fault = f"not {self._url.scheme.upper()}: {line[:_SHOWN].decode(errors='replace').rstrip()!r}"
+            return -1
+        if self.greeting is None:
+            self.greeting, self._greeted_after = line, time.monotonic() - self._began
+        self._last_said = line
+        return None
 
     def _read_head(self) -> Head | None:
         """Read the lines that came; None where they are none, or those of an interim response."""
@@ -310,7 +383,9 @@ class Handle:
         return _fields(self._trailer)
 
     def is_well(self, code: int) -> bool:
-        """Tell whether a response came, as far as it is wanted."""
+        """Tell whether a response came, as far as it is wanted; or the connection is there."""
+        if self._connects:
+            return code == 0 and (self.head is not None or self._url.scheme not in WEBSOCKET)
         is_whole = code == 0 or (code == _ABORTED and self._enough)
         return self.head is not None and is_whole and not self._refused_http2
 
@@ -319,6 +394,10 @@ class Handle:
         curl = self.curl
         if self.head is not None and self.head.status:
             return "transfer"
+        if self.greeting is not None and not curl.getinfo(pycurl.APPCONNECT_TIME_T):
+            return "tls" if self._hello_after else "transfer"
+        if self._secure and self._url.scheme in MAIL:
+            return "connect" if not curl.getinfo(pycurl.CONNECT_TIME_T) else "first_byte"
         if self._secure and not curl.getinfo(pycurl.APPCONNECT_TIME_T) and not self._is_reused():
             return "tls" if self._connected_after() and not self._is_with_proxy() else "connect"
         if not curl.getinfo(pycurl.CONNECT_TIME_T) and not self._is_reused():
@@ -328,7 +407,7 @@ class Handle:
     def _connected_after(self) -> float:
         """Give the seconds to the connection; 0: there is none. libcurl itself says it when TLS is done or failed."""
         told: int = self.curl.getinfo(pycurl.CONNECT_TIME_T)
-        return told * _SECONDS or self._greeted_after
+        return told * _SECONDS or self._hello_after
 
     def _is_reused(self) -> bool:
         return self.curl.getinfo(pycurl.NUM_CONNECTS) == 0 and bool(self.curl.getinfo(pycurl.PRIMARY_IP))
@@ -348,7 +427,7 @@ class Handle:
         from_proxy = self._proxy is not None and (phase == "connect" or (not self._secure and phase == "first_byte"))
         expected = self.curl.getinfo(pycurl.CONTENT_LENGTH_DOWNLOAD_T)
         return Failure(
-            code=code,
+            code=code or (_CLOSED if self._connects else 0),  # an upgrade without an answer is none to libcurl
             text=self._fault or text,
             phase=phase,
             errno=self.curl.getinfo(pycurl.OS_ERRNO),
@@ -362,6 +441,7 @@ class Handle:
             wants_certificate=self._wants_certificate,
             sent_plain_http=self._sent_plain_http,
             refused_http2=self._refused_http2,
+            said=self._last_said,
         )
 
     def facts(self, elapsed: float, phase: Phase | None = None) -> Facts:
@@ -377,19 +457,25 @@ class Handle:
         reused = self._is_reused()
         phases: dict[Phase, float] = {}
         ends: list[tuple[Phase, float]] = []
+        is_mail = self._url.scheme in MAIL
         if not reused:
             ends.append(("connect", self._connected_after()))
+            if is_mail:
+                ends += [("first_byte", self._greeted_after), ("transfer", self._hello_after)]
             if self._secure:
                 ends.append(("tls", secured * _SECONDS))
-        ends += [("first_byte", answered * _SECONDS), ("transfer", elapsed)]
+        if is_mail:
+            ends.append(("transfer", elapsed))
+        elif not self._connects or self._url.scheme in WEBSOCKET:
+            ends += [("first_byte", answered * _SECONDS), ("transfer", elapsed)]
         since = 0.0
         for name, end in ends:
-            if name == "first_byte":
+            if name == "first_byte" and not is_mail:
                 since = max(since, min(sent * _SECONDS, elapsed))
-            if name == phase:
-                phases[name] = max(0.0, elapsed - since)
+            if name == phase and not (is_mail and end):
+                phases[name] = phases.get(name, 0.0) + max(0.0, elapsed - since)
                 break
-            phases[name] = max(0.0, end - since)
+            phases[name] = phases.get(name, 0.0) + max(0.0, end - since)
             since = max(since, end)
         return Facts(
             phases=phases,

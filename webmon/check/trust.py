@@ -31,6 +31,8 @@ class Trust(NamedTuple):
     """Our own, as PEM; None: none."""
     key: bytes | None
     minimum: Literal["1.2", "1.3"]
+    context: ssl.SSLContext
+    """The same for Python's own TLS, where libcurl has none: on a connection that was plain before."""
 
 
 class Trusts:
@@ -66,6 +68,12 @@ class Trusts:
         authorities = self._authorities + ((tls.ca,) if tls.ca else ())
         certificate = (tls.certificate, tls.key) if tls.certificate else None
         context = tls_context(verify=tls.verify, authorities=authorities, certificate=certificate)
+        context.check_hostname = tls.verify
+        context.verify_mode = ssl.CERT_REQUIRED if tls.verify else ssl.CERT_NONE
+        context.minimum_version = ssl.TLSVersion.TLSv1_3 if tls.minimum == "1.3" else ssl.TLSVersion.TLSv1_2
+        # As libcurl has it: an authority need not be a root, and a name in the subject alone counts for nobody.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.hostname_checks_common_name = False
         text = b"\n".join(Path(path).read_bytes() for path in (*system_store(), *authorities)) if tls.verify else b""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="webmon-checks-"))
@@ -80,6 +88,7 @@ class Trusts:
             certificate=tls.certificate.read_bytes() if tls.certificate else None,
             key=tls.key.read_bytes() if tls.key else None,
             minimum=tls.minimum,
+            context=context,
         )
 
 

@@ -34,6 +34,21 @@ def of(code: int, text: str = "", phase: Any = "first_byte", **more: Any) -> tup
             "reading the response: the server closed the connection (Connection reset by peer)",
         ),
         (
+            of(64, "STARTTLS not supported.", "transfer", said=b"250 OK\r\n"),
+            Outcome.TLS_ERROR,
+            "reading the response: the server offers no STARTTLS",
+        ),
+        (
+            of(8, "Got unexpected smtp-server response: 554", "transfer", said=b"554 \x1b[2J\r\n"),
+            Outcome.BODY_MISMATCH,
+            r"reading the response: the server refused us: '554 \x1b[2J'",
+        ),
+        (
+            of(55, "Send failure: Broken pipe", doing="sending"),
+            Outcome.READ_ERROR,
+            "sending: the server closed the connection",
+        ),
+        (
             of(60, "SSL certificate problem: certificate has expired", "tls"),
             Outcome.TLS_ERROR,
             "in the TLS handshake: certificate refused: certificate has expired",
@@ -85,7 +100,7 @@ def of(code: int, text: str = "", phase: Any = "first_byte", **more: Any) -> tup
             "reading the response: the connection was closed in the midst of the header",
         ),
         (of(18, "", "transfer"), Outcome.READ_ERROR, "reading the response: the body ended too early"),
-        (of(100, ""), Outcome.READ_ERROR, "waiting for the first byte: too long: a line of the header"),
+        (of(100, ""), Outcome.READ_ERROR, "waiting for the first byte: too long: a line"),
         (of(27, "Out of memory", "connect"), Outcome.AGENT_ERROR, "connecting: Out of memory"),
         (of(59, "", "tls"), Outcome.AGENT_ERROR, "in the TLS handshake: libcurl's error 59"),
         (of(7, "", "connect", errno=errno.EMFILE), Outcome.AGENT_ERROR, "connecting: Too many open files"),

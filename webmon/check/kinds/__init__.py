@@ -8,14 +8,18 @@ from typing import Final
 
 from webmon.check.course import Course
 from webmon.check.flow import Check
-from webmon.check.kind import HTTP
+from webmon.check.kind import HTTP, MAIL, WEBSOCKET
 from webmon.check.kinds.command import CommandCheck
 from webmon.check.kinds.dns import DnsCheck
 from webmon.check.kinds.grpc import GrpcCheck
 from webmon.check.kinds.icmp import IcmpCheck
+from webmon.check.kinds.stream import Stream
+from webmon.check.kinds.websocket import WebSocket
 
 _COURSES: Final[dict[str, type[Course]]] = {
     **dict.fromkeys(HTTP, Check),
+    **dict.fromkeys(("tcp", "tls", *MAIL), Stream),
+    **dict.fromkeys(WEBSOCKET, WebSocket),
     "dns": DnsCheck,
     "icmp": IcmpCheck,
     "grpc": GrpcCheck,

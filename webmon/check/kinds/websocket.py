@@ -1,0 +1,145 @@
+"""WebSockets (RFC 6455): up when the server goes over to one, and then what the dialogue says, message by message."""
+
+import base64
+import contextlib
+import hashlib
+import os
+import select
+from typing import Any, Final
+
+import pycurl
+
+from webmon.check.failure import Failure
+from webmon.check.kinds.talk import LIMIT, Talk
+from webmon.check.pattern import Pattern
+from webmon.check.resolver import Addresses
+from webmon.check.result import Outcome
+from webmon.check.transfer import Facts, Handle, Head
+from webmon.check.verdict import Verdict, one_line
+
+_SWITCHED: Final = 101
+_REFUSED: Final = 22
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""RFC 6455, 1.3."""
+_NOT_SENT: Final = frozenset({"accept", "accept-encoding", "connection", "sec-websocket-key"})
+"""Headers of every request that are none of an upgrade, and the one that is ours."""
+_AT_ONCE: Final = 16 << 10
+_LEAST: Final = 64
+"""Bytes that a frame counts for at least, so that empty ones have an end as well."""
+_GOODBYE: Final = b"\x03\xe8"
+"""1000: a normal closure (RFC 6455, 7.4.1)."""
+_NO_TEXT: Final = pycurl.WS_PING | pycurl.WS_PONG | pycurl.WS_CLOSE
+
+
+class WebSocket(Talk):
+    """One check of ws or wss."""
+
+    _answered_at: float | None = None
+    """When the upgrade was answered."""
+    _heard = 0
+    """What the frames since the step before count for."""
+    _message = b""
+    """The one that has not ended yet."""
+    _status: int | None = None
+
+    def _prepare(self, handle: Handle, addresses: Addresses) -> None:
+        given = {name.lower() for name in self._target.headers} - {"sec-websocket-key"}
+        headers = {
+            name: value
+            for name, value in self._target.sent_headers().items()
+            if name.lower() not in _NOT_SENT or name.lower() in given
+        }
+        self._key = base64.b64encode(os.urandom(16))
+        lines = [(f"{name}: {value}" if value else f"{name};").encode("latin-1") for name, value in headers.items()]
+        lines.append(b"Sec-WebSocket-Key: " + self._key)
+        handle.connect(self._target.asked, trust=self._trust, addresses=addresses, headers=lines, on_head=self._on_head)
+
+    def _on_head(self, head: Head) -> None:
+        self._answered_at = self._probe.monotonic()
+        self._status = head.status
+
+    def _note(self, facts: Facts) -> None:
+        super()._note(facts)
+        if self._answered_at is not None:
+            self._response_time = max(0.0, self._answered_at - self._phase_began - facts.sent_after)
+
+    def _made(self, elapsed: float) -> Verdict | None:  # noqa: ARG002
+        """Ask for the server's word that it read this very request: libcurl does not."""
+        assert self._handle is not None
+        head = self._handle.head
+        assert head is not None
+        proof = base64.b64encode(hashlib.sha1(self._key + _GUID, usedforsecurity=False).digest()).decode()
+        said = head.joined().get("sec-websocket-accept")
+        if said == proof:
+            return None
+        there = "is not there" if said is None else f"is {said!r}, the answer to another request"
+        return Verdict(Outcome.HEADER_MISMATCH, one_line(f"header Sec-WebSocket-Accept {there}, expected {proof!r}"))
+
+    def _failed(self, told: Failure) -> Verdict:
+        if told.code == _REFUSED and self._status is not None:
+            return Verdict(Outcome.STATUS_MISMATCH, f"status {self._status}, expected {_SWITCHED}")
+        return super()._failed(told)
+
+    # Messages
+
+    def _look(self) -> None:
+        # What ends right after it was there was there.
+        with contextlib.suppress(pycurl.error):
+            self._answer = self._next() or b""
+
+    def _expect(self, pattern: Pattern) -> bool:
+        while (message := self._next()) is not None:
+            if pattern.found_in(message):
+                self._came.clear()
+                self._heard = 0
+                return True
+        if not self._ended:
+            self._wait(select.EPOLLIN)
+        return False
+
+    def _next(self) -> bytes | None:
+        """Give the next message that is whole; None: there is none yet, or never, and then that is told."""
+        assert self._handle is not None
+        curl = self._handle.curl
+        while self._heard < LIMIT:
+            try:
+                piece, frame = curl.ws_recv(_AT_ONCE)
+            except BlockingIOError:
+                return None
+            self._heard += max(len(piece), _LEAST)
+            if frame.flags & pycurl.WS_CLOSE:
+                self._closed(piece)
+                return None
+            if frame.flags & pycurl.WS_PING:
+                with contextlib.suppress(BlockingIOError):
+                    curl.ws_send(piece, pycurl.WS_PONG)
+            if not frame.flags & _NO_TEXT:
+                self._take_in(piece)
+                self._message += piece
+                if not frame.bytesleft and not frame.flags & pycurl.WS_CONT:
+                    message, self._message = self._message, b""
+                    self._has_answered = True
+                    return message
+        if self._target.dialogue:
+            self._finish(self._mismatch(is_full=True))
+        return None
+
+    def _closed(self, told: bytes) -> None:
+        if not self._target.dialogue:
+            return
+        code = f" with {int.from_bytes(told[:2])}" if told else ""
+        after = f", after {self._shown()}" if self._came else ""
+        outcome = Outcome.BODY_MISMATCH if self._came else Outcome.READ_ERROR
+        self._finish(Verdict(outcome, f"{self._doing()}: the server closed the WebSocket{code}{after}"))
+
+    def _write(self, data: memoryview) -> int:
+        assert self._handle is not None
+        return int(self._handle.curl.ws_send(data, pycurl.WS_TEXT))
+
+    def _part(self) -> None:
+        assert self._handle is not None
+        self._handle.curl.ws_send(_GOODBYE, pycurl.WS_CLOSE)
+
+    def _found(self) -> dict[str, Any]:
+        http_version = self._facts.http_version if self._facts and self._status else None
+        return super()._found() | {"http_status": self._status, "http_version": http_version}
