@@ -124,7 +124,8 @@ class Check(Course):
         self._probe.loop.add(self._handle.curl, self._bundle, self._transferred)
         self._on_the_way = True
 
-    def _on_head(self, head: Head) -> None:
+    def _on_head(self, head: Head) -> bool:
+        """Take the head; False where no more is wanted: the page of a redirect may never come."""
         self._answered_at = self._probe.monotonic()
         self._following = self._location(head)
         self._body_bytes = 0
@@ -134,6 +135,7 @@ class Check(Course):
                 self._unpacker = Unpacker(words)
             except UnpackError as error:
                 self._unpack_fault = str(error)
+        return self._following is None or self._target.connection == "reused"
 
     def _on_body(self, piece: bytes) -> bool:
         """Take a piece of the body; False where no more is wanted. An exception in a callback would be lost."""
@@ -247,10 +249,19 @@ class Check(Course):
         if there is None:
             return None
         elsewhere = _is_elsewhere(self._url, there)
-        keeps_body = head.status in (307, 308)
-        if elsewhere and keeps_body and self._body and self._target.holds_secret(self._body.decode()):
+        sends_body = self._body is not None and not self._becomes_get(head.status)
+        if elsewhere and sends_body and self._target.holds_secret((self._body or b"").decode()):
             return None
         return there
+
+    def _becomes_get(self, status: int) -> bool:
+        """Tell whether a redirect is followed by GET and without the body; else what was sent is sent again.
+
+        https://fetch.spec.whatwg.org/#http-redirect-fetch, step 12.
+        """
+        if status == 303:
+            return self._method not in ("GET", "HEAD")
+        return status in (301, 302) and self._method == "POST"
 
     def _follow(self, there: Url, status: int) -> None:
         if self._redirects == self._target.max_redirects:
@@ -264,10 +275,8 @@ class Check(Course):
                 for name, value in self._headers.items()
                 if name.lower() not in _OF_ONE_HOST and not self._target.holds_secret(value)
             }
-        if (status in (302, 303) and self._method != "HEAD") or (status == 301 and self._method == "POST"):
-            self._method = "GET"
-        if status not in (307, 308):
-            self._body = None
+        if self._becomes_get(status):
+            self._method, self._body = "GET", None
             self._headers = {name: value for name, value in self._headers.items() if name.lower() not in _OF_A_BODY}
         self._url = there
         self._start()

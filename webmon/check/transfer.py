@@ -148,7 +148,7 @@ class Handle:
         addresses: Addresses,
         proxy: Proxy | None,
         http_version: str,
-        on_head: Callable[[Head], None],
+        on_head: Callable[[Head], bool],
         on_body: Callable[[bytes], bool],
     ) -> None:
         """Set everything for the next transfer.
@@ -159,7 +159,7 @@ class Handle:
             addresses: of the site, or of the proxy.
             proxy: what stands between.
             http_version: `auto`, `1.1`, `2` or `3`; `2 alone`: without asking whether the server speaks it.
-            on_head: called when status and headers are there.
+            on_head: called when status and headers are there; False: that is enough.
             on_body: called with what comes after; False: that is enough.
         """
         self._begin(request.url, trust, addresses, proxy)
@@ -195,7 +195,7 @@ class Handle:
         trust: Trust | None,
         addresses: Addresses,
         headers: Sequence[bytes] = (),
-        on_head: Callable[[Head], None] = lambda _: None,
+        on_head: Callable[[Head], bool] = lambda _: True,
     ) -> None:
         """Set everything for a connection alone, which is spoken on when the transfer is done, until it is removed.
 
@@ -338,9 +338,9 @@ class Handle:
             self._proxy_answer = head
             return None
         self.head = head
-        self._on_head(head)
-        # Nothing of HTTP comes after that.
-        self._enough = head.status == _SWITCHING and not self._connects
+        goes_on = self._on_head(head)
+        # Nothing of HTTP comes after a switch to something else.
+        self._enough = not goes_on or (head.status == _SWITCHING and not self._connects)
         return -1 if self._enough else None
 
     def _said(self, line: bytes) -> int | None:

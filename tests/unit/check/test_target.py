@@ -105,6 +105,29 @@ def test_a_redirected_post_stays_one_only_where_the_status_says_so(status: bytes
     assert (b"Content-Type" in second) == (method == b"POST")
 
 
+@pytest.mark.parametrize(
+    ("status", "second_is"),
+    [(b"301", b"PUT"), (b"302", b"PUT"), (b"303", b"GET"), (b"307", b"PUT"), (b"308", b"PUT")],
+)
+def test_a_redirected_put_is_never_one_without_its_body(status: bytes, second_is: bytes) -> None:
+    listener = Listener(moved(status, lambda: "/there"))
+    check_server(listener, method="PUT", headers={"Content-Type": "text/plain"}, body=b"hello")
+    _, second = listener.requests
+    assert second.startswith(second_is + b" /there ")
+    assert second.endswith(b"hello") == (second_is == b"PUT")
+
+
+def test_a_redirect_whose_page_never_comes_is_followed_at_once() -> None:
+    def behave(connection: socket.socket) -> None:
+        if hear(connection).startswith(b"GET / "):
+            connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /there\r\n\r\n")
+            hang(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+
+    result = check_server(behave)
+    assert (result.outcome, result.redirects, result.body_bytes) == (Outcome.UP, 1, 2)
+
+
 def test_credentials_go_along_on_the_same_origin_and_not_to_another() -> None:
     headers = {"Authorization": f"Bearer {SECRET}", "X-Key": f"k {SECRET}", "X-Team": "web", "Cookie": "session=1"}
     end = Listener()

@@ -54,9 +54,10 @@ class WebSocket(Talk):
         lines.append(b"Sec-WebSocket-Key: " + self._key)
         handle.connect(self._target.asked, trust=self._trust, addresses=addresses, headers=lines, on_head=self._on_head)
 
-    def _on_head(self, head: Head) -> None:
+    def _on_head(self, head: Head) -> bool:
         self._answered_at = self._probe.monotonic()
         self._status = head.status
+        return True
 
     def _note(self, facts: Facts) -> None:
         super()._note(facts)
