@@ -96,7 +96,7 @@ def test_every_test_that_is_named_as_a_proof_is_there() -> None:
 
 
 def test_what_is_promised_to_users_has_its_table_of_tests() -> None:
-    promising = ("README", "production", "operations", "targets", "reports", "variables", "design")
+    promising = ("README", "production", "operations", "targets", "probes", "reports", "variables", "design")
     headings = re.findall(r"^## \[(\w+)\.md\]", PAGES["docs/testing.md"], re.MULTILINE)
     assert sorted(headings) == sorted(promising)
 
@@ -121,7 +121,8 @@ def test_the_example_of_a_targets_file_has_no_fault(tmp_path: Path) -> None:
 
 
 def test_every_other_example_of_a_targets_file_has_no_fault(tmp_path: Path) -> None:
-    examples = re.findall(r"```yaml\n(targets:\n.*?)```", PAGES["docs/targets.md"], re.DOTALL)
+    pages = PAGES["docs/targets.md"] + PAGES["docs/probes.md"]
+    examples = re.findall(r"```yaml\n(targets:\n.*?)```", pages, re.DOTALL)
     assert len(examples) >= 3
     for number, example in enumerate(examples):
         file = tmp_path / f"{number}.yml"

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import pycurl
 
@@ -26,11 +26,6 @@ _NOTICED_SECS: Final = 0.02
 _REMEMBERED_SECS: Final = 600.0
 """How long lateness is remembered: longer than a check may take."""
 _LONGEST_WAIT_SECS: Final = 1.0
-_ASKED_SECS: Final = 0.05
-"""How often the kernel is asked how long this thread waited for a processor."""
-_RESTLESS: Final = 0.9
-_OTHERS: Final = 0.1
-"""Shares of a time that it ran or waited, and that it waited: with less it keeps up, however busy the machine is."""
 
 _WANTED: Final = {
     pycurl.POLL_NONE: 0,
@@ -75,14 +70,11 @@ class Loop:
         self._multis = {"": _Multi(self)}
         self._sockets: dict[int, Callable[[int, int], None]] = {}
         """Of each descriptor that is watched: what is called with it and epoll's events."""
+        self._woke = self.turned
+        """When it last came from its wait: what it does since then is one turn."""
         self.late = 0.0
         """Seconds for which it was held up, in all."""
         self._late: deque[tuple[float, float]] = deque()
-        """When, and seconds."""
-        self._noticed = 0.0
-        """Seconds of long turns and late waits since the kernel was asked."""
-        self._asked, self._ran, self._queued = monotonic(), 0.0, 0.0
-        """When it was, and what it said."""
         self._stopping = False
         self._lock = threading.Lock()
         """Of the descriptor that wakes: its number may be another's once it is closed."""
@@ -126,14 +118,32 @@ class Loop:
             multi.remove(curl)
 
     def late_since(self, moment: float) -> float:
-        """Give how many seconds this thread was held up since a moment, in all."""
+        """Give how many seconds this thread was held up since a moment, in all; from the thread itself."""
         held_up = itertools.takewhile(lambda one: one[0] >= moment, reversed(self._late))
-        return self._noticed + sum(seconds for _, seconds in held_up)
+        turn = self.monotonic() - max(self._woke, moment)
+        # What it was held up by may have begun before the moment.
+        before = sum(min(seconds, when - moment) for when, seconds in held_up)
+        return before + (turn if turn > _NOTICED_SECS else 0.0)
 
     def run(self) -> None:
         """Turn until the stop."""
-        with _Queue() as queue:
-            self._run(queue)
+        self._woke = self.monotonic()
+        while True:
+            self.turned = self.monotonic()
+            self._turn()
+            if self._stopping:
+                break
+            until = self._next()
+            ended = self.monotonic()
+            self._note_late(ended, ended - self._woke)
+            events = self._epoll.poll(max(0.0, until - ended))
+            self._woke = self.monotonic()
+            self._note_late(self._woke, self._woke - max(until, ended))
+            for fd, ready in events:
+                if fd == self._woken:
+                    os.eventfd_read(self._woken)
+                elif (told := self._sockets.get(fd)) is not None:
+                    told(fd, ready)
         for multi in self._multis.values():
             multi.close()
         self._epoll.close()
@@ -141,26 +151,6 @@ class Loop:
             self._has_ended = True
             os.close(self._woken)
         self._ended.set()
-
-    def _run(self, queue: "_Queue") -> None:
-        while True:
-            began = self.turned = self.monotonic()
-            self._turn()
-            if self._stopping:
-                break
-            until = self._next()
-            ended = self.monotonic()
-            self._note_late(ended - began)
-            events = self._epoll.poll(max(0.0, until - ended))
-            woke = self.monotonic()
-            self._note_late(woke - max(until, ended))
-            if woke - self._asked > _ASKED_SECS:
-                self._note_queued(woke, *queue.asked())
-            for fd, ready in events:
-                if fd == self._woken:
-                    os.eventfd_read(self._woken)
-                elif (told := self._sockets.get(fd)) is not None:
-                    told(fd, ready)
 
     def _stop(self) -> None:
         self._stopping = True
@@ -193,21 +183,9 @@ class Loop:
             moments.append(self._timers[0][0])
         return min(moments)
 
-    def _note_late(self, seconds: float) -> None:
+    def _note_late(self, now: float, seconds: float) -> None:
         if seconds > _NOTICED_SECS:
             self.late += seconds
-            self._noticed += seconds
-
-    def _note_queued(self, now: float, ran: float, queued: float) -> None:
-        """Remember what held us up: what was noticed, or that others had the processors while we had no rest.
-
-        They may have them for a few milliseconds at a time, which nobody here notices, and yet a check takes for ever.
-        """
-        whole, used, waited = now - self._asked, ran - self._ran, queued - self._queued
-        is_starved = used + waited > _RESTLESS * whole and waited > _OTHERS * whole
-        seconds = max(self._noticed, whole) if is_starved else self._noticed
-        self._asked, self._ran, self._queued, self._noticed = now, ran, queued, 0.0
-        if seconds:
             self._late.append((now, seconds))
             while self._late[0][0] < now - _REMEMBERED_SECS:
                 self._late.popleft()
@@ -234,27 +212,6 @@ class Loop:
         if self._sockets.pop(fd, None) is not None:
             with contextlib.suppress(OSError):  # libcurl may have closed it
                 self._epoll.unregister(fd)
-
-
-class _Queue:
-    """What the kernel knows of the thread that enters it: for how long it could have run while others did."""
-
-    def __enter__(self) -> Self:
-        self._file: int | None = None
-        with contextlib.suppress(OSError):  # a kernel may be built without it
-            self._file = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            os.close(self._file)
-
-    def asked(self) -> tuple[float, float]:
-        """Give for how many seconds it ran and waited so far (proc(5), schedstat); 0 where nobody counts."""
-        if self._file is None:
-            return 0.0, 0.0
-        ran, waited, _ = os.pread(self._file, 99, 0).split()
-        return int(ran) * 1e-9, int(waited) * 1e-9
 
 
 class _Multi:

@@ -1,7 +1,9 @@
 """The loop that carries all checks: what holds it up is our own fault, and harms no other check."""
 
 import contextlib
+import os
 import re
+import select
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +15,6 @@ import pytest
 
 from tests.hostile import AUTHORITY, HostileServer, bomb, hang, page, server_context
 from tests.waiting import wait_until
-from webmon.check import loop as loops
 from webmon.check.loop import Loop
 from webmon.check.pattern import compile_pattern
 from webmon.check.probe import Probe
@@ -52,43 +53,46 @@ def test_a_timeout_of_a_vantage_that_stood_still_is_its_own_fault_and_says_how_l
     assert float(told[1]) >= 0.7
 
 
-@pytest.mark.parametrize(
-    ("ran", "waited", "outcome"),
-    [
-        (0.1, 0.9, Outcome.AGENT_ERROR),
-        (0.6, 0.4, Outcome.AGENT_ERROR),
-        (0.3, 0.5, Outcome.TIMEOUT),
-        (1.0, 0.0, Outcome.TIMEOUT),
-        (0.0, 0.0, Outcome.TIMEOUT),
-    ],
-)
-def test_a_timeout_is_our_own_fault_where_others_had_the_processors_a_little_at_a_time_and_we_had_no_rest(
-    ran: float, waited: float, outcome: Outcome, monkeypatch: pytest.MonkeyPatch
+def test_what_is_done_for_a_socket_that_is_ready_counts_as_well_also_in_the_turn_that_has_not_ended(
+    probe: Probe,
 ) -> None:
-    # As the kernel counts it: shares of the time that passes.
-    monkeypatch.setattr(loops._Queue, "asked", lambda _: (ran * time.monotonic(), waited * time.monotonic()))
-    with contextlib.closing(Probe(agent="here")) as probe, HostileServer(hang) as server:
-        stop = threading.Event()
+    results: list[CheckResult] = []
+    ready = os.eventfd(0)
 
-        def go_on() -> None:
-            """Turn as often as a loop that has much to do."""
-            if not stop.is_set():
-                probe.loop.at(time.monotonic() + 0.01, go_on)
+    def take_long(fd: int, _: int) -> None:
+        probe.loop.unwatch(fd)
+        time.sleep(1.2)
 
-        probe.loop.call(go_on)
-        assert probe.check(target(server.url, timeout=1), SLOT).outcome is outcome
-        stop.set()
+    with HostileServer(hang) as server:
+        begin(probe, target(server.url, timeout=1), results)
+        wait_until(lambda: server.connections == 1)
+        probe.loop.call(lambda: probe.loop.watch(ready, select.EPOLLIN, take_long))
+        os.eventfd_write(ready, 1)
+        wait_until(lambda: bool(results))
+    os.close(ready)
+    assert results[0].outcome is Outcome.AGENT_ERROR
+    told = re.search(r"of 1 s it stood still for ([0-9.]+) s", str(results[0].error))
+    assert told is not None
+    assert 1.2 <= float(told[1]) <= round(results[0].total_time, 1)
 
 
-def test_the_kernel_counts_what_a_thread_runs() -> None:
-    with loops._Queue() as queue:
-        before = queue.asked()
-        until = time.thread_time() + 0.05
-        while time.thread_time() < until:
-            pass
-        after = queue.asked()
-    # A kernel may be built without it.
-    assert before == after == (0.0, 0.0) or after[0] - before[0] > 0.03
+def test_what_held_it_up_before_a_moment_does_not_count() -> None:
+    loop = Loop()
+    found: list[float] = []
+    threading.Thread(target=loop.run, daemon=True).start()
+
+    def look() -> None:
+        now = time.monotonic()
+        found.extend((loop.late_since(now - 0.1), loop.late_since(now), loop.late_since(now - 60)))
+
+    loop.call(lambda: time.sleep(0.5))
+    wait_until(lambda: loop.late >= 0.5)
+    loop.call(look)
+    wait_until(lambda: len(found) == 3)
+    loop.stop()
+    assert found[0] < 0.3
+    assert found[1] < 0.3
+    assert found[2] >= 0.5
 
 
 def test_a_timeout_of_a_vantage_that_kept_its_time_is_the_sites(probe: Probe) -> None:
