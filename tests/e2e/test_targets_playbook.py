@@ -7,6 +7,13 @@ from tests.waiting import wait_until
 
 AGENTS = ("agent1", "agent2", "agent3")
 PLAYBOOK = "playbooks/targets.yml"
+OTHER_KINDS = {
+    "tcp://db1:5432": ("tcp", "up", None),
+    "tls://web1:443": ("tls", "up", None),
+    "icmp://web1": ("icmp", "up", "4 of 4 answered"),
+    "dns://web1/www.example.org": ("dns", "connect_error", None),
+}
+"""What is not HTTP, and what every vantage stores of it: its kind, outcome and answer. web1 is no resolver."""
 
 
 def processes(lab: Lab) -> dict[str, str]:
@@ -17,7 +24,9 @@ def processes(lab: Lab) -> dict[str, str]:
 def test_a_changed_list_reaches_every_agent_and_restarts_none(lab: Lab, targets: Path) -> None:
     before = processes(lab)
     targets.write_text(
-        targets.read_text() + "  - {name: one-more, url: 'http://web1/one-more', interval: 2, timeout: 1}\n"
+        targets.read_text()
+        + "  - {name: one-more, url: 'http://web1/one-more', interval: 2, timeout: 1}\n"
+        + "".join(f"  - {{name: '{url}', url: '{url}', interval: 5}}\n" for url in OTHER_KINDS)
     )
     assert lab.play(PLAYBOOK, "--limit", "agent1").keys() == {"agent1"}
     assert {host: found[0] > 0 for host, found in lab.play(PLAYBOOK).items()} == {
@@ -26,12 +35,20 @@ def test_a_changed_list_reaches_every_agent_and_restarts_none(lab: Lab, targets:
         "agent3": True,
     }
 
-    def seen_by() -> set[str]:
+    def seen() -> dict[str, dict[str, tuple[str, str, str | None]]]:
         return {
-            vantage["agent"] for line in lab.status() if line["target"] == "one-more" for vantage in line["vantages"]
+            line["target"]: {
+                vantage["agent"]: (line["kind"], vantage["outcome"], vantage["answer"]) for vantage in line["vantages"]
+            }
+            for line in lab.status()
         }
 
-    wait_until(lambda: seen_by() == set(AGENTS), "results of the new target from every vantage", 60)
+    wanted = {url: dict.fromkeys(AGENTS, what) for url, what in OTHER_KINDS.items()}
+    new = {"one-more", *OTHER_KINDS}
+    wait_until(
+        lambda: all(seen().get(name, {}).keys() == set(AGENTS) for name in new), "results of the new targets", 60
+    )
+    wait_until(lambda: {url: seen()[url] for url in OTHER_KINDS} == wanted, "what each kind finds", 30)
     assert processes(lab) == before
 
 
