@@ -4,19 +4,30 @@ The process environment wins over the file, in values and in expansions alike; a
 """
 
 import dataclasses
+import io
 import os
+import pwd
 import stat
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from dotenv.parser import parse_stream
+from dotenv.parser import Binding, parse_stream
 from dotenv.variables import parse_variables
 
+from webmon import files
 from webmon.errors import UserError
 
 WORKSPACE: Final = "_WORKSPACE_PATH"
 """The variable that names the directory where relative paths start; the .env's own where it is not set."""
+_HERE: Final = Path(".env")
+"""The one that is found where the user happens to be; one that the user names is absolute."""
+_ROOT: Final = 0
+_LAST_SYSTEM_USER: Final = 999
+"""SYS_UID_MAX of login.defs(5): users up to it are made by root, for services."""
+_AS_TEXT_HAS: Final = "\t\n\r"
+"""Control characters that a value may hold."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +54,7 @@ def find_env_file(component: str) -> Path | None:
         found = Path(workspace) / ".env"
     else:
         # A directory that is closed to us, such as root's after runuser, holds no .env of ours.
-        found = Path(".env")
+        found = _HERE
         if not os.access(found, os.F_OK):
             found = Path("/etc/webmon") / component / ".env"
     try:
@@ -63,20 +74,39 @@ def environment(env_file: Path | None) -> Mapping[str, str]:
 
 
 def read(env_file: Path | None) -> Source:
-    """Read and expand the file; process environment first, in values and in expansions alike."""
+    """Read and expand the file; process environment first, in values and in expansions alike.
+
+    A file that another may have written is not read: whoever writes a .env decides where passwords are sent to, and
+    ${...} gives away the environment of whoever reads it. So it belongs to the user who runs, or to root. Root also
+    reads that of a service (a user of the system, which root made), as an operator does with `--env-file` and with
+    those of /etc/webmon; but not where it only happens to be in the current directory.
+
+    Args:
+        env_file: absolute where it was named, as find_env_file gives it where it was found; None: the environment
+            alone.
+
+    Raises:
+        UserError: one line for each fault of the file.
+    """
     base = Path.cwd()
     if env_file is None:
         return Source(None, {WORKSPACE: str(base), **os.environ}, {})
-    env_file = env_file.absolute()
+    is_here, env_file = env_file == _HERE, env_file.absolute()
     try:
-        mode = env_file.stat().st_mode
-        with env_file.open(encoding="utf-8") as stream:
-            bindings = list(parse_stream(stream))
+        # Of a link, too: who made it decides what is read.
+        owners = [found for found in (env_file.lstat(), env_file.stat()) if not _is_trusted(found, is_here=is_here)]
+        if owners:
+            raise UserError(_distrusted(env_file, owners[0], is_here=is_here))
+        data, status = files.read(env_file, most=files.SETTINGS, pipe=True)
+        if not _is_trusted(status, is_here=is_here):  # another has come in its place
+            raise UserError(_distrusted(env_file, status, is_here=is_here))
+        bindings = list(parse_stream(io.StringIO(data.decode(), newline=None)))
     except OSError as error:
         raise UserError(f"{env_file}: {error.strerror}; right would be a readable file of NAME=value lines") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{env_file}: not UTF-8 at byte {error.start}; right would be UTF-8 text") from error
-    faults = [f"{env_file}:{b.original.line}: can't be read; right would be NAME=value" for b in bindings if b.error]
+    faults = [f"{env_file}:{fault}" for binding in bindings for fault in _faults(binding)]
+    mode = status.st_mode
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         faults.append(
             f"{env_file}: others may read it (mode {mode & 0o777:04o}); right would be 0600: chmod 600 {env_file}"
@@ -90,6 +120,45 @@ def read(env_file: Path | None) -> Source:
             continue
         known = {WORKSPACE: str(env_file.parent), **values, **os.environ}
         values[binding.key] = "".join(atom.resolve(known) for atom in parse_variables(binding.value))
-        lines[binding.key] = binding.original.line
+        lines[binding.key] = _line(binding)
     values = {WORKSPACE: str(env_file.parent), **values, **os.environ}
     return Source(env_file, {name: value for name, value in values.items() if value}, lines)
+
+
+def _is_trusted(found: os.stat_result, *, is_here: bool) -> bool:
+    me = os.geteuid()
+    return found.st_uid in (me, _ROOT) or (me == _ROOT and not is_here and found.st_uid <= _LAST_SYSTEM_USER)
+
+
+def _distrusted(env_file: Path, found: os.stat_result, *, is_here: bool) -> str:
+    me = os.geteuid()
+    right = f"a file of {_user(me)}" if me == _ROOT else f"a file of {_user(me)} or of root"
+    elsewhere = ", or another directory to start in" if is_here else ""
+    return (
+        f"{env_file}: belongs to {_user(found.st_uid)} (mode {stat.S_IMODE(found.st_mode):04o}), who may write into it "
+        f"what {_user(me)} would do; right would be {right}{elsewhere}"
+    )
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"the user {uid}"
+
+
+def _faults(binding: Binding) -> Iterator[str]:
+    """Say what is wrong with a line; never its value, which may be a secret."""
+    if binding.error:
+        yield f"{_line(binding)}: can't be read; right would be NAME=value"
+    for of, text in (("a name", binding.key), (f"the value of {binding.key}", binding.value)):
+        wrong = [char for char in text or "" if unicodedata.category(char) == "Cc" and char not in _AS_TEXT_HAS]
+        if wrong:
+            yield (f"{_line(binding)}: {of} holds the control character {wrong[0]!a}; right would be text without one")
+            return
+
+
+def _line(binding: Binding) -> int:
+    """Give where an assignment stands: python-dotenv counts the empty lines before it to it."""
+    text = binding.original.string
+    return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")

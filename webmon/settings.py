@@ -6,7 +6,6 @@ Relative paths start at _WORKSPACE_PATH.
 
 import dataclasses
 import difflib
-import os
 import re
 import socket
 import ssl
@@ -27,6 +26,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from webmon import files
 from webmon.env_file import WORKSPACE, Source, read
 from webmon.errors import UserError
 
@@ -133,6 +133,8 @@ class _Group(BaseModel):
     """Fields that name a file which must be there and readable."""
     private: ClassVar[tuple[str, ...]] = ()
     """Fields that name a file which nobody else may read."""
+    lists: ClassVar[tuple[str, ...]] = ()
+    """Fields that name a list, which may be long; other files are PEM."""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Give what is wrong beyond one value: (variable, message)."""
@@ -207,6 +209,7 @@ class Monitoring(_Group):
     """What an agent checks, how often, and where it keeps what Kafka has not acknowledged."""
 
     readable = ("targets_path", "ca_certificates", "commands_path")
+    lists = ("targets_path", "commands_path")
 
     retry_secs: Annotated[float, Field(ge=1, le=86400)] = _var(
         "MONITORING_RETRY_SECS",
@@ -542,7 +545,9 @@ def _faults(group: _Group) -> Iterator[tuple[str, str]]:
     unreadable = []
     for name, field in type(group).model_fields.items():
         path = getattr(group, name)
-        if name in group.readable and path is not None and (text := _file_fault(path, private=name in group.private)):
+        if name not in group.readable or path is None:
+            continue
+        if text := _file_fault(path, private=name in group.private, is_list=name in group.lists):
             unreadable.append((str(field.alias), text))
     yield from unreadable or group.faults()
 
@@ -562,10 +567,9 @@ def _is_secret(field: FieldInfo) -> bool:
     return SecretStr in (field.annotation, *get_args(field.annotation))
 
 
-def _file_fault(path: Path, *, private: bool) -> str | None:
+def _file_fault(path: Path, *, private: bool, is_list: bool) -> str | None:
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
+        mode = files.look(path, most=files.LIST if is_list else files.PEM).st_mode
     except OSError as error:
         return f"{path}: {error.strerror}; right would be a readable file"
     if private and mode & (stat.S_IRWXG | stat.S_IRWXO):

@@ -20,6 +20,7 @@ ORDER: Final = (
     {"check"},
     {"settings", "render"},
     {"env_file"},
+    {"files"},
     {"errors", "__init__"},
 )
 """Who is below may be asked by who is above; neighbours do not know each other."""

@@ -1,10 +1,15 @@
 """Settings: what an operator sees of a right and of a wrong .env."""
 
+import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 import trustme
@@ -345,6 +350,145 @@ print(find_env_file("init"))
     finally:
         closed.chmod(0o700)
     assert done.stdout == "None\n", done.stderr
+
+
+READS: Final = """
+import json, os, sys
+from webmon.env_file import find_env_file, read
+from webmon.errors import UserError
+here, uid, named = json.loads(sys.argv[1])
+os.chdir(here)
+os.setuid(uid)
+try:
+    print(read(named and __import__("pathlib").Path(named) or find_env_file("report")).values["A"])
+except UserError as error:
+    print(error)
+"""
+STRANGER: Final = 4711
+SERVICE: Final = 711
+
+
+def reads(here: Path, *, as_user: int = 0, named: Path | None = None) -> str:
+    """Say what a user gets from a .env in a directory, or from one that is named."""
+    asked = json.dumps([str(here), as_user, str(named) if named else None])
+    # In a process of its own, as who becomes another user never gets back.
+    done = subprocess.run(
+        [sys.executable, "-c", READS, asked],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(Path(settings.__file__).parents[1])},
+    )
+    return done.stdout.strip() or done.stderr
+
+
+@pytest.fixture
+def others() -> Iterator[Callable[..., Path]]:
+    """A directory that belongs to somebody, with a .env in it."""
+    if os.geteuid():
+        pytest.skip("needs root, to make files of others")
+    made = []
+
+    def make(directory: int, file: int) -> Path:
+        made.append(Path(tempfile.mkdtemp()))
+        (path := made[-1] / ".env").write_text("A=a\n")
+        path.chmod(0o600)
+        os.chown(path, file, file)
+        os.chown(made[-1], directory, directory)
+        return made[-1]
+
+    yield make
+    for one in made:
+        shutil.rmtree(one)
+
+
+def test_root_reads_no_settings_of_whoever_it_happens_to_be_with(others: Callable[..., Path]) -> None:
+    for owner in (STRANGER, SERVICE):
+        here = others(owner, owner)
+        told = reads(here)
+        assert told.startswith(f"{here}/.env: belongs to the user {owner} (mode 0600), who may write into it what root")
+        assert told.endswith("; right would be a file of root, or another directory to start in")
+
+
+def test_nor_by_a_link_that_another_made(others: Callable[..., Path]) -> None:
+    roots, here = others(0, 0), others(STRANGER, STRANGER)
+    (here / ".env").unlink()
+    (here / ".env").symlink_to(roots / ".env")
+    os.chown(here / ".env", STRANGER, STRANGER, follow_symlinks=False)
+    assert f"{here}/.env: belongs to the user {STRANGER}" in reads(here)
+
+
+def test_root_reads_its_own_and_where_it_names_them_those_of_services(others: Callable[..., Path]) -> None:
+    assert reads(others(STRANGER, 0)) == "a"
+    services = others(0, SERVICE)
+    assert reads(Path("/"), named=services / ".env") == "a"
+    strangers = others(STRANGER, STRANGER)
+    assert f"belongs to the user {STRANGER}" in reads(Path("/"), named=strangers / ".env")
+
+
+def test_another_user_reads_its_own(others: Callable[..., Path]) -> None:
+    own = others(STRANGER, STRANGER)
+    assert reads(own, as_user=STRANGER) == "a"
+    assert reads(Path("/"), as_user=STRANGER, named=own / ".env") == "a"
+    services = others(STRANGER, SERVICE)
+    told = f"{services}/.env: belongs to the user {SERVICE} (mode 0600), who may write into it what the user {STRANGER}"
+    assert reads(services, as_user=STRANGER).startswith(told)
+    assert reads(Path("/"), as_user=STRANGER, named=services / ".env").startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"POSTGRES_PASSWORD=secret\0word", "the value of POSTGRES_PASSWORD holds '\\x00'"),
+        (
+            b"POSTGRES_PASSWORD='secret\x1b[2Jword'",
+            "the value of POSTGRES_PASSWORD holds '\\x1b'",
+        ),
+        (
+            b'POSTGRES_CA_CERTIFICATE="C:\\bin"',
+            "the value of POSTGRES_CA_CERTIFICATE holds '\\x08'",
+        ),
+        (b"POST\0GRES_PASSWORD=word", "a name holds '\\x00'"),
+    ],
+)
+def test_a_character_that_no_text_has_is_told_with_its_line_and_nothing_of_the_value(
+    workspace: Path, line: bytes, told: str
+) -> None:
+    file = write(workspace, "")
+    file.write_bytes(b"POSTGRES_HOST=db\n\n\n" + line + b"\n")
+    assert faults(ReportSettings, file) == [
+        f"{file}:4: {told.replace('holds', 'holds the control character')}; right would be text without one"
+    ]
+
+
+def test_a_file_from_windows_is_read(workspace: Path) -> None:
+    file = write(workspace, "")
+    file.write_bytes(b"\xef\xbb\xbf" + POSTGRES.replace("\n", "\r\n").encode())
+    assert load(ReportSettings, file).postgres.host == "db"
+
+
+def test_empty_lines_count(workspace: Path) -> None:
+    file = write(workspace, POSTGRES + "\n\n# of old\n\nPOSTGRES_PORT=none\n")
+    (told,) = faults(ReportSettings, file)
+    assert told.startswith(f"{file}:8: POSTGRES_PORT is 'none'")
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "KAFKA_CA_CERTIFICATE",
+        "KAFKA_ACCESS_CERTIFICATE",
+        "KAFKA_ACCESS_KEY",
+        "MONITORING_TARGETS_PATH",
+        "MONITORING_CA_CERTIFICATES",
+        "MONITORING_COMMANDS_PATH",
+    ],
+)
+def test_a_named_pipe_is_refused_and_not_waited_for(workspace: Path, variable: str) -> None:
+    os.mkfifo(workspace / "pipe")
+    kept = "".join(line for line in AGENT.splitlines(keepends=True) if not line.startswith(variable + "="))
+    (told,) = faults(AgentSettings, write(workspace, kept + f"{variable}=pipe\n"))
+    assert f"{variable}: {workspace}/pipe: is a named pipe, not a regular file; right would be" in told
 
 
 def test_rollups_must_be_kept_as_long_as_what_they_are_made_from(workspace: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+from webmon import files
 from webmon.check.chain import Name, anchors_of
 from webmon.check.target import Tls
 
@@ -74,7 +75,7 @@ class Trusts:
         # As libcurl has it: an authority need not be a root, and a name in the subject alone counts for nobody.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.hostname_checks_common_name = False
-        text = b"\n".join(Path(path).read_bytes() for path in (*system_store(), *authorities)) if tls.verify else b""
+        text = b"\n".join(_pem(path) for path in (*system_store(), *authorities)) if tls.verify else b""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="webmon-checks-"))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
@@ -85,11 +86,15 @@ class Trusts:
             bundle=str(file),
             anchors=anchors_of(context),
             verify=tls.verify,
-            certificate=tls.certificate.read_bytes() if tls.certificate else None,
-            key=tls.key.read_bytes() if tls.key else None,
+            certificate=_pem(tls.certificate) if tls.certificate else None,
+            key=_pem(tls.key) if tls.key else None,
             minimum=tls.minimum,
             context=context,
         )
+
+
+def _pem(path: Path) -> bytes:
+    return files.read(path, most=files.PEM).data
 
 
 def system_store() -> list[Path]:
@@ -117,9 +122,12 @@ def tls_context(
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if certificate is not None:
+        for path in filter(None, certificate):
+            files.look(path, most=files.PEM)
         # An empty password, so that an encrypted key fails here and nobody is asked for one on a terminal.
         context.load_cert_chain(*certificate, password="")
     if verify:
         for path in (*system_store(), *authorities):
+            files.look(path, most=files.PEM)
             context.load_verify_locations(path)
     return context

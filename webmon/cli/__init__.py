@@ -5,24 +5,34 @@ none waits for another's libraries; it never does a component's work itself.
 """
 
 import argparse
+import contextlib
+import errno
 import os
 import select
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
 
 from webmon import __version__
 from webmon.cli import checks, components, letters, reports
 from webmon.cli.options import Run
 from webmon.errors import UserError
 
-USER_MISTAKE = 2
+UNWRITTEN, USER_MISTAKE = 1, 2
 INTERRUPTED, UNREAD = 128 + signal.SIGINT, 128 + signal.SIGPIPE
 """As a shell has it for a program that such a signal ended."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; give its exit status: 0 fine, 2 the user's mistake, 1 anything else."""
+    if sys.stderr is None:  # closed by who started us; print() would take standard output instead
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    if sys.stdout is None:
+        # Before any work is done whose answer nobody could get, and before a file is opened in its place.
+        return _unwritten(os.strerror(errno.EBADF))
     try:
         try:
             return _run(argv)
@@ -33,12 +43,39 @@ def main(argv: Sequence[str] | None = None) -> int:
         gone = [fd for fd in (1, 2) if _reader_is_gone(fd)]
         if not gone:
             raise
-        # The reader (head, less) has seen enough; what is still buffered must not fail at exit.
+        # The reader (head, less) has seen enough.
         for fd in gone:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), fd)
+            _discard(fd)
         return UNREAD
+    except OSError as error:
+        unwritten = [stream for stream in (sys.stdout, sys.stderr) if not _can_be_flushed(stream)]
+        if not unwritten and error.errno not in _FULL:
+            raise
+        for stream in unwritten:
+            _discard(stream.fileno())
+        return _unwritten(error.strerror)
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _unwritten(why: str | None) -> int:
+    with contextlib.suppress(OSError):
+        print(f"webmon: could not write: {why}", file=sys.stderr)
+    return UNWRITTEN
+
+
+def _can_be_flushed(stream: TextIO) -> bool:
+    """Tell whether a stream takes what it still holds: one that failed before fails again."""
+    try:
+        stream.flush()
+    except OSError:
+        return False
+    return True
+
+
+def _discard(fd: int) -> None:
+    """Keep what is still buffered from failing at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), fd)
 
 
 def _run(argv: Sequence[str] | None) -> int:

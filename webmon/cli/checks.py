@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from webmon.cli.options import group, seconds
+from webmon.cli.options import group, named, seconds
 
 
 def add_to(commands: Any) -> None:
@@ -27,7 +27,7 @@ def _add_check(commands: Any) -> None:
     )
     parser.add_argument(
         "--env-file",
-        type=Path,
+        type=named,
         metavar="FILE",
         help="a .env with the secrets that the targets file names (default: the environment alone)",
     )

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Final
 
-from webmon.cli.options import add, env_file_of, load, seconds
+from webmon.cli.options import add, env_file_of, load, named, seconds
 
 
 def add_to(commands: Any) -> None:
@@ -82,7 +82,7 @@ def _add_doctor(commands: Any) -> None:
         help="the one to look over, as its user (default: all of this host, as root)",
     )
     parser.add_argument(
-        "--env-file", type=Path, metavar="FILE", help="its settings (default: as the component finds them)"
+        "--env-file", type=named, metavar="FILE", help="its settings (default: as the component finds them)"
     )
     parser.add_argument(
         "--clock",

@@ -26,7 +26,7 @@ def add(commands: Any, name: str, run: Run, text: str, *, reads: str, more: str 
     """
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=f"{text} {more}")
     found = f"$_WORKSPACE_PATH/.env, else ./.env, else /etc/webmon/{reads}/.env"
-    parser.add_argument("--env-file", type=Path, metavar="FILE", help=f"the settings (default: {found})")
+    parser.add_argument("--env-file", type=named, metavar="FILE", help=f"the settings (default: {found})")
     parser.set_defaults(run=run, reads=reads)
     return parser
 
@@ -78,6 +78,11 @@ def argument(read: Callable[[str], Any]) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return told
+
+
+def named(text: str) -> Path:
+    """Read the path of a .env that the user names: absolute, as webmon.env_file wants it."""
+    return Path(text).absolute()
 
 
 @argument

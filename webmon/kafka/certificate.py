@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from webmon import files
+
 _EXPIRED, _NOT_YET_VALID = 10, 9
 """OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED and X509_V_ERR_CERT_NOT_YET_VALID."""
 _FLIGHTS: Final = 4
@@ -33,6 +35,8 @@ def examine(authority: Path, certificate: Path, key: Path) -> Examined:
     Raises:
         OSError: a file cannot be read, or the key is another's (ssl.SSLError).
     """
+    for path in (authority, certificate, key):
+        files.look(path, most=files.PEM)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_verify_locations(authority)
     server.load_cert_chain(certificate, key, password="")

@@ -13,6 +13,7 @@ from typing import Final
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 
+from webmon import files
 from webmon.errors import UserError
 from webmon.kafka import certificate
 from webmon.kafka.client import admin_args
@@ -111,6 +112,8 @@ def check_reachable(kafka: Kafka, *, timeout: float = CONNECT_SECS) -> None:
 def _context(kafka: Kafka) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
+        for path in (kafka.ca_certificate, kafka.access_certificate, kafka.access_key):
+            files.look(path, most=files.PEM)
         context.load_verify_locations(kafka.ca_certificate)
         context.load_cert_chain(kafka.access_certificate, kafka.access_key, password="")
     except OSError as error:  # ssl.SSLError is one

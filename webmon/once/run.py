@@ -86,7 +86,7 @@ def check(
         probe.prepare([target])
     except OSError as error:
         why = targets_file.why_no_authority(error)
-        raise UserError(f"{authority}: {why}; right would be a readable PEM file") from error
+        raise UserError(f"{error.filename or authority}: {why}; right would be a readable PEM file") from error
     trace = Trace()
     try:
         return probe.check(target, utc_now(), trace), trace
@@ -113,7 +113,7 @@ def _with_command(target: Target, variables: Mapping[str, str]) -> Target:
 
 
 def _named(name: str, path: Path, secrets: Mapping[str, str] | None) -> Target:
-    found = {target.name: target for target in targets_file.load(path, secrets=secrets, only=name)}
+    found = {target.name: target for target in targets_file.load(path, secrets=secrets, only=name, named=True)}
     if name in found:
         return found[name]
     near = difflib.get_close_matches(name, found, n=1)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from webmon import files
 from webmon.check import url as urls
 from webmon.check.target import Target
 from webmon.targets import yaml_lines
@@ -78,7 +79,7 @@ def read(path: Path | None) -> Commands:
     reader = _Reader(path)
     try:
         reader.distrust(path)
-        text = path.read_text(encoding="utf-8")
+        text = files.read(path, most=files.LIST).data.decode()
     except OSError as error:
         return Commands(path, faults=(f"{path}: {error.strerror}; right would be a readable file of commands",))
     except UnicodeDecodeError as error:

@@ -19,6 +19,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ValidationError
 
+from webmon import files
 from webmon.check.json_body import JsonRule
 from webmon.check.jsonpath import JsonPathError
 from webmon.check.kind import EVERY_KIND, HTTP, KINDS, kind_of
@@ -70,6 +71,7 @@ def load(
     only: str | None = None,
     stands_at: Path | None = None,
     commands: Commands | None = None,
+    named: bool = False,
 ) -> tuple[Target, ...]:
     """Read a targets file.
 
@@ -84,6 +86,7 @@ def load(
             those of that place.
         commands: what may be run, whose faults are told too; None leaves that open, for those who only look at the
             file.
+        named: whether a person names it now, on the command line, where it may be a pipe (webmon.files).
 
     Raises:
         UserError: a line for each fault.
@@ -93,7 +96,7 @@ def load(
         place, interval=interval, timeout=timeout, regex=regex, secrets=secrets, only=only, commands=commands
     )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = files.read(path, most=files.LIST, pipe=named).data.decode()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; right would be a readable list of targets") from error
     except UnicodeDecodeError as error:
@@ -116,7 +119,8 @@ def check_file(path: Path, *, stands_at: Path | None = None, commands: Path | No
     Raises:
         UserError: a line for each fault.
     """
-    return len(load(path, stands_at=stands_at, commands=commands_file.read(commands) if commands else None))
+    listed = commands_file.read(commands) if commands else None
+    return len(load(path, stands_at=stands_at, commands=listed, named=True))
 
 
 def why_no_authority(error: OSError) -> str:

@@ -1,5 +1,6 @@
 """What every command of `webmon` does alike: what it loads, how it ends, what it says of a wrong argument."""
 
+import errno
 import importlib
 import inspect
 import os
@@ -65,21 +66,22 @@ webmon.sink.redrive._one = lambda *_: types.SimpleNamespace(value=b"a letter")
 """
 
 
-@pytest.mark.parametrize(
-    ("arguments", "before"),
-    [
-        ("--version", ""),
-        ("--help", ""),
-        ("uptime --help", ""),
-        ("targets check targets.yml", ""),
-        ("doctor report --env-file gone", ""),
-        ("doctor report --env-file gone --json", ""),
-        ("dead-letters show 0:0 --raw", LETTER),
-        ("status", REPORT.format(lines=1)),
-        ("status --json", REPORT.format(lines=1)),
-        ("status --csv", REPORT.format(lines=100_000)),
-    ],
-)
+ASKED: Final = [
+    ("--version", ""),
+    ("--help", ""),
+    ("uptime --help", ""),
+    ("targets check targets.yml", ""),
+    ("doctor report --env-file gone", ""),
+    ("doctor report --env-file gone --json", ""),
+    ("dead-letters show 0:0 --raw", LETTER),
+    ("status", REPORT.format(lines=1)),
+    ("status --json", REPORT.format(lines=1)),
+    ("status --csv", REPORT.format(lines=100_000)),
+]
+"""Commands that print, and what runs before each of them."""
+
+
+@pytest.mark.parametrize(("arguments", "before"), ASKED)
 def test_a_command_that_nobody_reads_any_more_ends_without_a_word_as_others_do(
     tmp_path: Path, arguments: str, before: str
 ) -> None:
@@ -96,6 +98,47 @@ def test_a_command_that_nobody_reads_any_more_ends_without_a_word_as_others_do(
             check=False,
         )
     assert (done.stderr, done.returncode) == (b"", 141)
+
+
+FULL: Final = ">/dev/full", "No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("to", "unbuffered"),
+    [(FULL, ""), (FULL, "1"), ((">&-", "Bad file descriptor"), "")],
+    ids=["full", "full and unbuffered", "closed"],
+)
+@pytest.mark.parametrize(("arguments", "before"), ASKED)
+def test_a_command_whose_answer_cannot_be_written_says_so_in_one_line(
+    tmp_path: Path, arguments: str, before: str, to: tuple[str, str], unbuffered: str
+) -> None:
+    (tmp_path / "targets.yml").write_text("targets: [{name: a, url: http://a/}]\n")
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {to[0]}', "sh", sys.executable, "-c", before + STARTS, *arguments.split()],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(TOP), "PYTHONUNBUFFERED": unbuffered},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert (done.stderr, done.returncode) == (f"webmon: could not write: {to[1]}\n", 1)
+
+
+def test_faults_that_cannot_be_told_go_nowhere_else(tmp_path: Path) -> None:
+    for redirection, status in (("2>&-", 2), ("2>/dev/full", 1)):
+        command = ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-c", STARTS]
+        command += ["targets", "check", str(tmp_path / "gone.yml")]
+        done = subprocess.run(command, cwd=TOP, stdout=subprocess.PIPE, check=False)
+        assert (done.stdout, done.returncode) == (b"", status)
+
+
+def test_what_cannot_be_written_elsewhere_is_not_taken_for_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check_file(*_: object, **__: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("webmon.targets.file.check_file", check_file)
+    with pytest.raises(PermissionError):
+        cli.main(["targets", "check", "targets.yml"])
 
 
 def test_so_does_one_whose_faults_nobody_reads(tmp_path: Path) -> None:
