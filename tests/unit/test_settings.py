@@ -491,6 +491,22 @@ def test_a_named_pipe_is_refused_and_not_waited_for(workspace: Path, variable: s
     assert f"{variable}: {workspace}/pipe: is a named pipe, not a regular file; right would be" in told
 
 
+def test_so_is_one_for_the_databases_authority(workspace: Path) -> None:
+    os.mkfifo(workspace / "pipe")
+    (told,) = faults(ReportSettings, write(workspace, POSTGRES + "POSTGRES_CA_CERTIFICATE=pipe\n"))
+    assert f"POSTGRES_CA_CERTIFICATE: {workspace}/pipe: is a named pipe, not a regular file" in told
+
+
+def test_settings_come_through_a_pipe_that_the_shell_hands_over() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, POSTGRES.encode())
+    os.close(writing)
+    try:
+        assert load(ReportSettings, Path(f"/dev/fd/{reading}")).postgres.host == "db"
+    finally:
+        os.close(reading)
+
+
 def test_rollups_must_be_kept_as_long_as_what_they_are_made_from(workspace: Path) -> None:
     file = write(workspace, POSTGRES + "POSTGRES_KEEP_ROWS_DAYS=900\nPOSTGRES_KEEP_DAILY_DAYS=365\n")
     assert faults(RetentionSettings, file) == [
