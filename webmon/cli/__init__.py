@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(argv)
         finally:
             # Here, where it can still be told that nobody reads; --help and --version come by as SystemExit.
-            print(end="", flush=True)
+            sys.stdout.flush()
     except BrokenPipeError:
         gone = [fd for fd in (1, 2) if _reader_is_gone(fd)]
         if not gone:
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         for stream in unwritten:
             _discard(stream.fileno())
-        return _unwritten(error.strerror)
+        return _unwritten(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
     except KeyboardInterrupt:
         return INTERRUPTED
 

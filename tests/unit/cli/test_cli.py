@@ -132,6 +132,18 @@ def test_faults_that_cannot_be_told_go_nowhere_else(tmp_path: Path) -> None:
         assert (done.stdout, done.returncode) == (b"", status)
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_who_has_nothing_to_write_misses_no_room_for_it(tmp_path: Path, unbuffered: str) -> None:
+    command = [sys.executable, "-c", STARTS, "targets", "check", str(tmp_path / "gone.yml")]
+    with Path("/dev/full").open("w") as out:
+        environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run(
+            command, cwd=TOP, env=environment, stdout=out, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_what_cannot_be_written_elsewhere_is_not_taken_for_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     def check_file(*_: object, **__: object) -> int:
         raise PermissionError(errno.EACCES, "Permission denied")
