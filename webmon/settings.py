@@ -103,12 +103,12 @@ METADATA = "169.254.169.254/32,fd00:ec2::254/128"
 
 
 def networks(text: str) -> list[Network]:
-    """Read a list of networks, with commas.
+    """Read a list of networks, with commas; `off` is none.
 
     Raises:
         ValueError: one of them is none.
     """
-    return [ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip()]
+    return [] if text == "off" else [ipaddress.ip_network(part.strip()) for part in text.split(",")]
 
 
 def _upper(value: object) -> object:
@@ -127,7 +127,7 @@ SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-
 _A_NAME = "a name"
 _A_FILE = "the path of a readable PEM file"
 _HOST_PORT = "host:port (an IPv6 address in brackets)"
-NETWORKS = "networks such as 10.0.0.0/8 or fd00::/8, several with commas"
+NETWORKS = "networks such as 10.0.0.0/8 or fd00::/8, several with commas, or off"
 _SECS = "a number of seconds above 0"
 _COUNT = "a whole number above 0"
 
@@ -278,7 +278,7 @@ class Monitoring(_Group):
     forbidden_networks: Annotated[list[Network], PlainValidator(networks)] = Field(
         METADATA,
         alias="MONITORING_FORBIDDEN_NETWORKS",
-        description="Networks that no check connects to, whoever names them; empty: none",
+        description="Networks, with commas, that no check connects to, whoever names them; or off",
         json_schema_extra={"right": NETWORKS},
         validate_default=True,
     )

@@ -103,7 +103,7 @@ def check(
 
 
 def _forbidden(variables: Mapping[str, str]) -> Sequence[Network]:
-    text = variables.get("MONITORING_FORBIDDEN_NETWORKS", METADATA)
+    text = variables.get("MONITORING_FORBIDDEN_NETWORKS") or METADATA
     try:
         return networks(text)
     except ValueError as error:

@@ -37,7 +37,12 @@ def _spent(probe: Probe) -> float:
     """Give the seconds that the loop's thread has worked."""
     told: list[float] = []
     done = threading.Event()
-    probe.loop.call(lambda: (told.append(time.thread_time()), done.set()))
+
+    def tell() -> None:
+        told.append(time.thread_time())
+        done.set()
+
+    probe.loop.call(tell)
     done.wait()
     return told[0]
 
