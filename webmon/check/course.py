@@ -137,15 +137,14 @@ class Course:
             kind = "" if version == "any" else f" IPv{version}"
             self._unresolved(socket.gaierror(socket.EAI_NODATA, f"the name has no{kind} address"))
             return
-        if self._is_forbidden(answer):
-            self._spend("dns", self._looked_up)
-            return
-        then(networks.permitted(answer, self._probe.forbidden))
+        if not self._is_forbidden(answer):
+            then(networks.permitted(answer, self._probe.forbidden))
 
     def _is_forbidden(self, addresses: Addresses) -> bool:
         """Tell whether no check may connect to any of these addresses; then this is the end."""
         why = networks.why_forbidden(addresses, self._probe.forbidden)
         if why is not None:
+            self._spend("dns", self._looked_up)
             text = f"{failure.DOING['connect']}: {why}, which MONITORING_FORBIDDEN_NETWORKS forbids to every check"
             self._finish(Verdict(Outcome.CONNECT_ERROR, text))
         return why is not None
