@@ -6,6 +6,7 @@ Relative paths start at _WORKSPACE_PATH.
 
 import dataclasses
 import difflib
+import ipaddress
 import re
 import socket
 import ssl
@@ -96,6 +97,20 @@ def _host_port_or_off(value: object) -> object:
     return None if value == "off" else _host_port(value)
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+METADATA = "169.254.169.254/32,fd00:ec2::254/128"
+"""Where clouds tell a host what it is, and its keys."""
+
+
+def networks(text: str) -> list[Network]:
+    """Read a list of networks, with commas; `off` is none.
+
+    Raises:
+        ValueError: one of them is none.
+    """
+    return [] if text == "off" else [ipaddress.ip_network(part.strip()) for part in text.split(",")]
+
+
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
@@ -112,6 +127,7 @@ SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-
 _A_NAME = "a name"
 _A_FILE = "the path of a readable PEM file"
 _HOST_PORT = "host:port (an IPv6 address in brackets)"
+NETWORKS = "networks such as 10.0.0.0/8 or fd00::/8, several with commas, or off"
 _SECS = "a number of seconds above 0"
 _COUNT = "a whole number above 0"
 
@@ -261,6 +277,13 @@ class Monitoring(_Group):
         "host:port list: one accepts a connection while this vantage is connected (default: the brokers)",
         f"{_HOST_PORT}, several with commas",
         None,
+    )
+    forbidden_networks: Annotated[list[Network], PlainValidator(networks)] = Field(
+        METADATA,
+        alias="MONITORING_FORBIDDEN_NETWORKS",
+        description="Networks, with commas, that no check connects to, whoever names them; or off",
+        json_schema_extra={"right": NETWORKS},
+        validate_default=True,
     )
     metrics_address: Address = _var(
         "MONITORING_METRICS_ADDRESS",

@@ -121,6 +121,30 @@ def test_an_address_is_a_host_and_a_port_and_of_ipv6_in_brackets(workspace: Path
     assert off.metrics_address is None
 
 
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("", ["169.254.169.254/32", "fd00:ec2::254/128"]),
+        ("MONITORING_FORBIDDEN_NETWORKS=10.0.0.0/8, fd00::/8\n", ["10.0.0.0/8", "fd00::/8"]),
+        ("MONITORING_FORBIDDEN_NETWORKS=off\n", []),
+    ],
+)
+def test_networks_that_are_forbidden_are_the_metadata_of_clouds_where_nothing_is_said(
+    workspace: Path, said: str, found: list[str]
+) -> None:
+    forbidden = load(AgentSettings, write(workspace, AGENT + said)).monitoring.forbidden_networks
+    assert list(map(str, forbidden)) == found
+
+
+@pytest.mark.parametrize("value", ["10.0.0.1/8", "here", "10.0.0.0/8,,", "10.0.0.0/33"])
+def test_a_network_that_is_none_is_told_with_what_would_be_right(workspace: Path, value: str) -> None:
+    file = write(workspace, AGENT + f"MONITORING_FORBIDDEN_NETWORKS={value}\n")
+    with pytest.raises(UserError) as caught:
+        load(AgentSettings, file)
+    right = "right would be networks such as 10.0.0.0/8 or fd00::/8, several with commas, or off"
+    assert f"MONITORING_FORBIDDEN_NETWORKS is {value!r}; {right}" in str(caught.value)
+
+
 @pytest.mark.parametrize("value", ["a.example", "a.example:80,b.example", ","])
 def test_canaries_that_are_none_are_refused(workspace: Path, value: str) -> None:
     file = write(workspace, AGENT + f"MONITORING_CANARIES={value}\n")

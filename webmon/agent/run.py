@@ -96,6 +96,7 @@ class Agent:
             agent=monitoring.vantage,
             resolve=resolver,
             authorities=authorities,
+            forbidden=monitoring.forbidden_networks,
             start=lambda work: threads.Thread("checks", work).start(),
         )
         self._schedule = Schedule(monitoring.vantage)

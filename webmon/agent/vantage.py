@@ -167,8 +167,11 @@ class Vantage:
             host: whom it connected to (`asked_host`).
         """
         now = self._monotonic()
-        if result.http_status is not None or result.answer is not None or result.outcome.is_up:
-            if result.remote_ip is not None and not self._is_known_own(result.remote_ip, now):
+        is_answered = result.http_status is not None or result.answer is not None or result.outcome.is_up
+        if is_answered or result.redirects:
+            # After a redirect the address may be one that did not answer.
+            ip = None if is_network_kind(result) else result.remote_ip
+            if ip is not None and not self._is_known_own(ip, now):
                 self._answers.note(host, now)
         elif (
             is_network_kind(result)

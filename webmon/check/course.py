@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from webmon.check import failure, verdict
+from webmon.check import failure, networks, verdict
 from webmon.check.failure import Phase
 from webmon.check.resolver import Addresses, OwnFaultError, is_own, known_without_asking, too_late
 from webmon.check.result import ANSWER_LIMIT, CheckResult, Outcome, Phases
@@ -137,7 +137,17 @@ class Course:
             kind = "" if version == "any" else f" IPv{version}"
             self._unresolved(socket.gaierror(socket.EAI_NODATA, f"the name has no{kind} address"))
             return
-        then(answer)
+        if not self._is_forbidden(answer):
+            then(networks.permitted(answer, self._probe.forbidden))
+
+    def _is_forbidden(self, addresses: Addresses) -> bool:
+        """Tell whether no check may connect to any of these addresses; then this is the end."""
+        why = networks.why_forbidden(addresses, self._probe.forbidden)
+        if why is not None:
+            self._spend("dns", self._looked_up)
+            text = f"{failure.DOING['connect']}: {why}, which MONITORING_FORBIDDEN_NETWORKS forbids to every check"
+            self._finish(Verdict(Outcome.CONNECT_ERROR, text))
+        return why is not None
 
     def _unresolved(self, error: Exception) -> None:
         doing = failure.DOING["dns"]

@@ -68,6 +68,8 @@ _PERHAPS_OWN: Final = frozenset(
     {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.ENETDOWN, errno.EAFNOSUPPORT}
 )
 """What a router on the way may have said as well as this host: the kernel is asked."""
+_OF_THE_ADDRESS: Final = _PERHAPS_OWN | {errno.EPERM}
+"""What the kernel answers, for this host's sake or not, to the one address and not to others."""
 _TLS_ERROR: Final = re.compile(r"error:([0-9A-F]{8}):SSL routines:[^:]*:([^,]+)")
 _TLS_EOF: Final = "0A000126"
 _REFUSED: Final = re.compile(r"^SSL certificate (?:problem|OpenSSL verify result): | \([0-9]+\)$")
@@ -93,6 +95,8 @@ class Failure(NamedTuple):
     addresses: tuple[tuple[socket.AddressFamily, str], ...] = ()
     """What was connected to."""
     host: str = ""
+    is_led: bool = False
+    """Whether it is a redirect that named the host: that there is no way to it is then the site's fault."""
     proxy: str | None = None
     """The proxy as people write it, while it and not the site was spoken to."""
     proxy_status: int = 0
@@ -143,10 +147,16 @@ def _own_fault(failure: Failure) -> str | None:
         return failure.text or f"libcurl's error {failure.code}"
     if failure.code != _COULD_NOT_CONNECT or failure.phase != "connect":
         return None
-    if failure.errno in OWN_FAULTS:
-        return os.strerror(failure.errno)
+    return _fault_of_connect(failure)
+
+
+def _fault_of_connect(failure: Failure) -> str | None:
     if failure.errno == 0:
         return _no_socket()
+    if failure.is_led and failure.errno in _OF_THE_ADDRESS:
+        return None
+    if failure.errno in OWN_FAULTS:
+        return os.strerror(failure.errno)
     if failure.errno in _PERHAPS_OWN and not any(has_way(*address) for address in failure.addresses):
         return os.strerror(failure.errno)
     return None

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from webmon.check import chain, charset, failure, verdict
+from webmon.check import chain, charset, failure, networks, verdict
 from webmon.check.chain import Chain
 from webmon.check.course import Course, named
-from webmon.check.resolver import Addresses
+from webmon.check.resolver import Addresses, known_without_asking
 from webmon.check.result import CheckResult, Outcome
 from webmon.check.target import Target
 from webmon.check.transfer import Facts, Handle, Head, Kept, Request
@@ -76,6 +76,8 @@ class Check(Course):
         self._body_bytes: int | None = None
         self._truncated = False
         self._following: Url | None = None
+        self._began_private: bool | None = None
+        """Whether what answered first was in a private network; None: nothing did yet."""
         self._facts: Facts | None = None
         self._chain: Chain | None = None
         self._ends: datetime | None = None
@@ -85,11 +87,38 @@ class Check(Course):
             self._handle = self._probe.take_handle(self._target)
         if (kept := self._handle.kept) is not None and kept.origin == self._url.origin:
             self._looked_up = 0.0
-            self._transfer(kept.addresses)
+            self._go(kept.addresses)
             return
         proxy = self._target.proxy
-        where, port = (proxy.host, proxy.port) if proxy else (self._url.host, self._url.port)
-        self._resolve(where, port, self._transfer)
+        if proxy is None:
+            self._resolve(self._url.host, self._url.port, self._go)
+            return
+        self._looked_up = 0.0
+        # A proxy resolves for itself: of the site no more is known than an address in its URL.
+        known = known_without_asking(self._url.host, self._url.port)
+        if known is None or not (self._is_forbidden(known) or self._leads_inside(known)):
+            self._resolve(proxy.host, proxy.port, self._transfer)
+
+    def _go(self, addresses: Addresses) -> None:
+        """Go on to a site's addresses, those aside where a redirect may not lead."""
+        if not self._leads_inside(addresses):
+            self._transfer(addresses if self._may_go_inside() else networks.public(addresses))
+
+    def _may_go_inside(self) -> bool:
+        """Tell whether this may be a private address: the target's own, or where one that is private redirects to."""
+        return self._redirects == 0 or self._target.allow_private or bool(self._began_private)
+
+    def _leads_inside(self, addresses: Addresses) -> bool:
+        """Tell whether a redirect leads to private addresses alone from a public one; then this is the end."""
+        if self._may_go_inside() or networks.public(addresses):
+            return False
+        self._spend("dns", self._looked_up)
+        text = (
+            f"redirect to {self._url._replace(target='/')}: {addresses[0][1][0]} is a private address; "
+            "right would be allow_private: true if it is yours"
+        )
+        self._finish(Verdict(Outcome.CONNECT_ERROR, text))
+        return True
 
     # Transfers
 
@@ -117,6 +146,7 @@ class Check(Course):
             addresses=addresses,
             proxy=self._target.proxy,
             http_version=self._http_version,
+            may_reuse=self._may_go_inside() or not self._handle.was_inside,
             on_head=self._on_head,
             on_body=self._on_body,
         )
@@ -173,7 +203,7 @@ class Check(Course):
         self._on_the_way = False
         elapsed = self._probe.monotonic() - self._phase_began
         if not handle.is_well(code):
-            told = handle.failure(code, text)
+            told = handle.failure(code, text)._replace(is_led=self._redirects > 0 and self._target.proxy is None)
             self._see_head(handle)
             self._note(handle.facts(elapsed, told.phase))
             outcome, line = failure.judge(told)
@@ -219,6 +249,8 @@ class Check(Course):
             self._spend("dns", self._looked_up)
         for phase, seconds in facts.phases.items():
             self._spend(phase, seconds)
+        if self._handle is not None and facts.remote_ip is not None and networks.is_private(facts.remote_ip):
+            self._handle.was_inside = True
         if self._handle is not None and self._target.connection == "reused":
             if facts.is_reused and (kept := self._handle.kept) is not None:
                 # Nothing of TLS is said again.
@@ -254,6 +286,14 @@ class Check(Course):
             return None
         return there
 
+    def _is_inside(self) -> bool:
+        """Tell whether what answered now is in a private network; through a proxy, as far as its URL says so."""
+        if self._target.proxy is not None:
+            known = known_without_asking(self._url.host, self._url.port)
+            return known is not None and not networks.public(known)
+        ip = self._facts.remote_ip if self._facts else None
+        return ip is not None and networks.is_private(ip)
+
     def _becomes_get(self, status: int) -> bool:
         """Tell whether a redirect is followed by GET and without the body; else what was sent is sent again.
 
@@ -269,6 +309,10 @@ class Check(Course):
             self._finish(Verdict(Outcome.TOO_MANY_REDIRECTS, f"more than {limit} redirects"))
             return
         self._redirects += 1
+        if self._began_private is None:
+            self._began_private = self._is_inside()
+        if self._handle is not None:
+            self._handle.bound_cookies()
         if _is_elsewhere(self._url, there):
             self._headers = {
                 name: value

@@ -30,7 +30,7 @@ _HTTP: Final = (
     | _TLS
     | _ANSWER
     | {"method", "headers", "body", "auth", "proxy", "connection", "http_version", "follow_redirects", "max_redirects"}
-    | {"body_limit", "expect.status", "expect.headers", "expect.headers_not", "expect.json"}
+    | {"allow_private", "body_limit", "expect.status", "expect.headers", "expect.headers_not", "expect.json"}
 )
 _SOCKET: Final = _STREAM | {"headers", "auth"}
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Final
 from webmon.check.flow import Trace
 from webmon.check.kinds import course_of
 from webmon.check.loop import Loop
+from webmon.check.networks import Network
 from webmon.check.process import Processes
 from webmon.check.resolver import Resolve, Resolver
 from webmon.check.result import CheckResult
@@ -42,6 +43,7 @@ class Probe:
         agent: str,
         resolve: Resolver | Resolve | None = None,
         authorities: tuple[Path, ...] = (),
+        forbidden: Sequence[Network] = (),
         now: Callable[[], datetime] = utc_now,
         start: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
@@ -51,10 +53,12 @@ class Probe:
             agent: the vantage's id.
             resolve: how names become addresses; None: as the system does.
             authorities: PEM files trusted beside the system's store.
+            forbidden: networks that no check connects to.
             now: the wall clock, for the times in results.
             start: begins a thread that does what it is given; None: one of which nobody hears when it dies.
         """
         self.agent = agent
+        self.forbidden = tuple(forbidden)
         self.now = now
         self.monotonic = time.monotonic
         self.loop = Loop()

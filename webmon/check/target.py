@@ -1,13 +1,15 @@
 """Target: what is checked, how it is asked, and what it must be like."""
 
+import base64
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
 from webmon import __version__
-from webmon.check import question
+from webmon.check import question, secrets
 from webmon.check import url as urls
 from webmon.check.pattern import Pattern
 from webmon.check.verdict import Expectations
@@ -32,8 +34,10 @@ _HEADERS: Final = {
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[\t -~\x80-\xff]*")
 """What a header may be named, and what may stand in it (RFC 9110, 5)."""
-_LEAST_TOLD: Final = 4
-"""Characters of a secret's beginning that may stand at the end of a line that was cut."""
+_LETS_IN: Final = re.compile(r"^(proxy-)?authorization$|^cookie$|token|secret|password|api-?key", re.IGNORECASE)
+"""Names of headers whose values are as good as secrets."""
+_SCHEMES: Final = frozenset({"digest", "bearer", "negotiate"})
+"""Words of such a value that are none (https://www.iana.org/assignments/http-authschemes)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,8 @@ class Target:
     """`auto`: as the server and we agree on in the TLS handshake, 2 or 1.1; `3`: by QUIC, else as `auto`."""
     max_redirects: int | None = MAX_REDIRECTS
     """More than so many are a failure; None: no redirect is followed, the first response is the one to judge."""
+    allow_private: bool = False
+    """Whether a redirect from a public address may lead to a private one."""
     body_limit: int = BODY_LIMIT
     """Bytes of the body that are read, after decompression."""
     dialogue: tuple[Step, ...] = ()
@@ -139,26 +145,33 @@ class Target:
 
     def without_secrets(self, text: str) -> str:
         """Take the target's secrets out of a text that a server may have had a say in."""
-        for secret in sorted(self.secrets, key=len, reverse=True):
-            for shown in (repr(secret)[1:-1], secret):
-                text = text.replace(shown, "***")
-            if text.endswith("…"):
-                text = _without_beginning(text, secret)
-        return text
+        hidden = (*self.secrets, *_credentials(self.headers))
+        return secrets.without(text, hidden) if hidden else text
 
     def holds_secret(self, text: str) -> bool:
         """Tell whether a header or a body carries one of the target's secrets."""
         return any(secret in text for secret in self.secrets)
 
 
+def _credentials(headers: Mapping[str, str]) -> Iterator[str]:
+    """Give what in headers lets us in, however it came there: it need not have been named a secret."""
+    for name, value in headers.items():
+        if _LETS_IN.search(name):
+            words = [word.strip() for word in re.split(r"[ ;,]|(?<![A-Za-z0-9+/])=|=(?=[^=])", value)]
+            yield from (word for word in words if len(word) >= secrets.LEAST and word.lower() not in _SCHEMES)
+            yield from _of_basic(value)
+
+
+def _of_basic(value: str) -> Iterator[str]:
+    """Give the password in a value of RFC 7617."""
+    scheme, _, token = value.partition(" ")
+    if scheme.lower() == "basic":
+        with contextlib.suppress(ValueError):
+            password = base64.b64decode(token).decode().partition(":")[2]
+            if len(password) >= secrets.LEAST:
+                yield password
+
+
 def without_password(text: str) -> str:
     """Take user and password out of the URLs in a text."""
     return re.sub(r"://\S*@", "://...@", text)
-
-
-def _without_beginning(text: str, secret: str) -> str:
-    """Take a secret's beginning off the end of a line that was cut in the middle of it."""
-    for length in range(len(secret) - 1, _LEAST_TOLD - 1, -1):
-        if text[:-1].endswith(secret[:length]):
-            return text[: -1 - length] + "***…"
-    return text

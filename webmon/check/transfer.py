@@ -16,6 +16,9 @@ from webmon.check.url import Origin, Url
 
 HEAD_LIMIT: Final = 256 << 10
 """Bytes of status line and headers, and of the interim responses before them, together."""
+MOST_COOKIES: Final = 150
+"""Of the redirects of one check: libcurl sends no more at once. It takes 50 of a response, each of 4 KB at most;
+browsers keep 180 of a domain."""
 _HAPPY_EYEBALLS_MS: Final = 271
 """An option that pycurl has no name for."""
 _ABORTED: Final = 23
@@ -72,10 +75,10 @@ class Head(NamedTuple):
 
     def joined(self) -> dict[str, str]:
         """Give each name's values, several with commas."""
-        joined: dict[str, str] = {}
+        joined: dict[str, list[str]] = {}
         for name, value in self.fields:
-            joined[name] = f"{joined[name]}, {value}" if name in joined else value
-        return joined
+            joined.setdefault(name, []).append(value)
+        return {name: ", ".join(values) for name, values in joined.items()}
 
     def values(self, name: str) -> list[str]:
         """Give the values of the headers of a name."""
@@ -126,6 +129,8 @@ class Handle:
         self._keeps_connection = keeps_connection
         self.kept: Kept | None = None
         """The connection that may be used again."""
+        self.was_inside = False
+        """Whether a connection to a private address may be among those that it keeps."""
         self.generation = 0
         self.curl.setopt(pycurl.SHARE, self._share)
         self.forget()
@@ -134,6 +139,14 @@ class Handle:
         """Have nothing left of the check before but the connection."""
         self.curl.setopt(pycurl.COOKIELIST, "ALL")
         self.head: Head | None = None
+
+    def bound_cookies(self) -> None:
+        """Have no more cookies from redirects than are sent at once, the oldest of all going first."""
+        cookies = self.curl.getinfo(pycurl.INFO_COOKIELIST)
+        if len(cookies) > MOST_COOKIES:
+            self.curl.setopt(pycurl.COOKIELIST, "ALL")
+            for cookie in cookies[-MOST_COOKIES:]:
+                self.curl.setopt(pycurl.COOKIELIST, cookie)
 
     def close(self) -> None:
         """Close it, and the connection that it keeps."""
@@ -148,6 +161,7 @@ class Handle:
         addresses: Addresses,
         proxy: Proxy | None,
         http_version: str,
+        may_reuse: bool,
         on_head: Callable[[Head], bool],
         on_body: Callable[[bytes], bool],
     ) -> None:
@@ -159,12 +173,15 @@ class Handle:
             addresses: of the site, or of the proxy.
             proxy: what stands between.
             http_version: `auto`, `1.1`, `2` or `3`; `2 alone`: without asking whether the server speaks it.
+            may_reuse: whether a connection that is kept will do: libcurl goes by its name alone, wherever it leads.
             on_head: called when status and headers are there; False: that is enough.
             on_body: called with what comes after; False: that is enough.
         """
         self._begin(request.url, trust, addresses, proxy)
         self._on_head, self._on_body = on_head, on_body
         option, url = self.curl.setopt, request.url
+        if not may_reuse:
+            option(pycurl.FRESH_CONNECT, 1)
         option(pycurl.REQUEST_TARGET, str(url) if proxy and not self._secure else url.target)
         option(pycurl.HTTP_CONTENT_DECODING, 0)
         option(pycurl.HTTP200ALIASES, ["ICY "])
@@ -489,15 +506,15 @@ class Handle:
 
 
 def _fields(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...]:
-    fields: list[tuple[str, str]] = []
+    fields: list[tuple[str, list[str]]] = []
     for line in lines:
         text = line.decode("latin-1")
         name, colon, value = text.partition(":")
         if text[0] in " \t" and fields:  # a line that goes on (RFC 9112, 5.2)
-            fields[-1] = fields[-1][0], f"{fields[-1][1]} {text.strip()}"
+            fields[-1][1].append(text.strip())
         elif colon:
-            fields.append((name.strip().lower(), value.strip()))
-    return tuple(fields)
+            fields.append((name.strip().lower(), [value.strip()]))
+    return tuple((name, " ".join(values)) for name, values in fields)
 
 
 def _is_address(host: str) -> bool:

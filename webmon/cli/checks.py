@@ -29,7 +29,8 @@ def _add_check(commands: Any) -> None:
         "--env-file",
         type=named,
         metavar="FILE",
-        help="a .env with the secrets that the targets file names (default: the environment alone)",
+        help="a .env with the secrets that the targets file names, and other variables of an agent (default: the "
+        "environment alone)",
     )
     parser.add_argument("--json", action="store_true", help="print the very message that Kafka would get")
     parser.set_defaults(run=_check)

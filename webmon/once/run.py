@@ -3,10 +3,11 @@
 import dataclasses
 import difflib
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from webmon.check.flow import Trace
+from webmon.check.networks import Network
 from webmon.check.probe import Probe, utc_now
 from webmon.check.resolver import Resolve
 from webmon.check.result import CheckResult, encode
@@ -14,6 +15,7 @@ from webmon.check.target import DEFAULT_INTERVAL, DEFAULT_TIMEOUT, Target, witho
 from webmon.env_file import WORKSPACE
 from webmon.errors import UserError
 from webmon.once import show
+from webmon.settings import METADATA, NETWORKS, networks
 from webmon.targets import commands as commands_file
 from webmon.targets import file as targets_file
 
@@ -38,7 +40,7 @@ def run(
         UserError: as `choose` and `check`.
     """
     target = choose(what, targets=targets, secrets=secrets, timeout=timeout)
-    result, trace = check(target, authority=authority)
+    result, trace = check(target, authority=authority, forbidden=_forbidden(secrets))
     if as_json:
         print(encode(result).decode())
     else:
@@ -69,7 +71,11 @@ def choose(
 
 
 def check(
-    target: Target, *, resolve: Resolve | None = None, authority: Path | None = None
+    target: Target,
+    *,
+    resolve: Resolve | None = None,
+    authority: Path | None = None,
+    forbidden: Sequence[Network] = (),
 ) -> tuple[CheckResult, Trace]:
     """Check a target now, as an agent on this host would; give the result, and what was seen beside it.
 
@@ -77,11 +83,13 @@ def check(
         target: what to check.
         resolve: how names become addresses.
         authority: a PEM file trusted beside the system's.
+        forbidden: networks that are not connected to.
 
     Raises:
         UserError: the PEM file cannot be used.
     """
-    probe = Probe(agent=socket.gethostname(), resolve=resolve, authorities=(authority,) if authority else ())
+    authorities = (authority,) if authority else ()
+    probe = Probe(agent=socket.gethostname(), resolve=resolve, authorities=authorities, forbidden=forbidden)
     try:
         probe.prepare([target])
     except OSError as error:
@@ -92,6 +100,14 @@ def check(
         return probe.check(target, utc_now(), trace), trace
     finally:
         probe.close()
+
+
+def _forbidden(variables: Mapping[str, str]) -> Sequence[Network]:
+    text = variables.get("MONITORING_FORBIDDEN_NETWORKS") or METADATA
+    try:
+        return networks(text)
+    except ValueError as error:
+        raise UserError(f"MONITORING_FORBIDDEN_NETWORKS is {text!r}; right would be {NETWORKS}") from error
 
 
 def _of_url(url: str) -> Target:

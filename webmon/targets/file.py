@@ -249,6 +249,7 @@ class _Reader:
             connection=self._connection(model, path, who),
             http_version=model.http_version or "auto",
             max_redirects=self._max_redirects(model, path, who),
+            allow_private=bool(model.allow_private),
             body_limit=model.body_limit or BODY_LIMIT,
             dialogue=self._dialogue(model, kind, filling, path, who),
             secrets=tuple(sorted(filling.seen)),

@@ -233,6 +233,7 @@ class Common(_Model):
     http_version: HttpVersionValue | None = _right("auto, 1.1, 2 or 3")
     follow_redirects: StrictBool | None = _right("true or false")
     max_redirects: Annotated[StrictInt, Field(ge=0, le=50)] | None = _right("a whole number from 0 to 50")
+    allow_private: StrictBool | None = _right("true or false")
     dialogue: Annotated[list[StepModel], Field(min_length=1, max_length=50)] | None = _right(
         "a list of steps, each {expect: an RE2 pattern}, {send: a text} or {starttls: true}"
     )

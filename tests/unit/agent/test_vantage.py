@@ -113,6 +113,9 @@ def test_the_other_host_is_remembered_behind_many_answers_of_this_one() -> None:
         make_result(Outcome.TLS_ERROR, remote_ip="192.0.2.1"),
         make_result(Outcome.READ_ERROR, remote_ip="192.0.2.1"),
         make_result(Outcome.CONNECT_ERROR, redirects=1, http_status=302),
+        make_result(Outcome.DNS_ERROR, redirects=1, http_status=302),
+        make_result(Outcome.TIMEOUT, redirects=1, http_status=302),
+        make_result(Outcome.CONNECT_ERROR, redirects=1),
         make_result(Outcome.UP, http_status=200),
         make_result(Outcome.AGENT_ERROR),
     ],
@@ -120,6 +123,12 @@ def test_the_other_host_is_remembered_behind_many_answers_of_this_one() -> None:
 )
 def test_what_the_network_cannot_cause_stays_as_it_is(result: CheckResult) -> None:
     assert Vantage([DEAD]).judge(result) is result
+
+
+def test_an_address_that_a_redirect_named_and_that_did_not_answer_is_no_sign_of_life() -> None:
+    vantage = Vantage([DEAD])
+    vantage.judge(make_result(Outcome.CONNECT_ERROR, "b", redirects=1, http_status=302, remote_ip="192.0.2.7"))
+    assert vantage.judge(make_result(Outcome.CONNECT_ERROR, "a")).outcome is Outcome.AGENT_ERROR
 
 
 def test_many_that_fail_at_once_ask_the_canary_once() -> None:

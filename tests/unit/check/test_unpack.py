@@ -27,7 +27,7 @@ def unpacked(codings: list[str], data: bytes, piece: int = 1000) -> bytes:
     return b"".join(part for at in range(0, len(data), piece) for part in unpack(data[at : at + piece]))
 
 
-@given(st.binary(max_size=2000), st.lists(st.sampled_from(sorted(PACK)), max_size=3), st.integers(1, 50))
+@given(st.binary(max_size=2000), st.lists(st.sampled_from(sorted(PACK)), max_size=2), st.integers(1, 50))
 def test_what_was_packed_is_had_back_whatever_the_pieces(data: bytes, codings: list[str], piece: int) -> None:
     packed = data
     for coding in codings:
@@ -52,11 +52,13 @@ def test_a_bomb_comes_in_pieces_that_can_be_counted() -> None:
 @pytest.mark.parametrize(
     ("codings", "data", "why"),
     [
-        (["gzip"] * 6, b"", "packed 6 times"),
+        (["gzip"] * 3, b"", "packed 3 times"),
         (["gzip"], b"no gzip", "cannot be unpacked"),
         (["zstd"], b"no zstd at all", "cannot be unpacked"),
         (["gzip"], gzip.compress(b"") * 2000, "more than 1000 members"),
-        (["gzip", "gzip"], gzip.compress(gzip.compress(bytes(300 << 20), 9), 9), "more than 256 MB of work"),
+        (["gzip"], gzip.compress(b"")[:10] + b"\0\0\0\xff\xff" * 60_000, "less than it is, by more than 256 KB"),
+        (["gzip", "gzip"], gzip.compress(bytes(10) * 60_000 + b"x"), "cannot be unpacked"),
+        (["zstd"], zstandard.compress(b"") * 60_000, "less than it is, by more than 256 KB"),
     ],
 )
 def test_what_is_no_page_says_why(codings: list[str], data: bytes, why: str) -> None:

@@ -214,6 +214,20 @@ def test_the_secrets_of_a_target_come_from_an_env_file_and_are_not_shown(
     assert "s3cret" not in shown.out + shown.err
 
 
+def test_networks_that_an_agent_may_not_connect_to_are_not_connected_to_here(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli.main(["check", "http://169.254.169.254/latest/meta-data/"]) == 1
+    assert "169.254.169.254 is in 169.254.169.254/32, which MONITORING_FORBIDDEN_NETWORKS" in capsys.readouterr().out
+    (tmp_path / "agent.env").write_text("MONITORING_FORBIDDEN_NETWORKS=127.0.0.0/8\n")
+    (tmp_path / "agent.env").chmod(0o600)
+    assert cli.main(["check", "--env-file", str(tmp_path / "agent.env"), "http://127.0.0.1:1/"]) == 1
+    assert "127.0.0.1 is in 127.0.0.0/8, which MONITORING_FORBIDDEN_NETWORKS" in capsys.readouterr().out
+    monkeypatch.setenv("MONITORING_FORBIDDEN_NETWORKS", "here")
+    assert cli.main(["check", "http://127.0.0.1:1/"]) == 2
+    assert "MONITORING_FORBIDDEN_NETWORKS is 'here'; right would be networks such as" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -129,6 +129,7 @@ targets:
     ip_version: 4
     proxy: "http://joe%40home:${SHOP_PASSWORD}@proxy.example.org:3128"
     max_redirects: 2
+    allow_private: true
     body_limit: 64KB
     tls: {minimum: 1.3, ca: ca.pem, certificate: cert.pem, key: key.pem}
     expect:
@@ -159,6 +160,7 @@ def test_a_target_may_say_how_it_is_asked_and_what_it_must_be_like(whole: Path) 
     shop, plain = load(whole, secrets=SECRETS)
     folder = whole.parent
     assert (shop.method, shop.ip_version, shop.max_redirects, shop.body_limit) == ("POST", 4, 2, 65536)
+    assert (shop.allow_private, plain.allow_private) == (True, False)
     assert shop.body == b'{"token": "t0ken"}'
     assert shop.headers == {
         "X-Team": "web",
@@ -190,7 +192,7 @@ def test_a_secret_that_is_not_set_is_told_with_its_name_and_line(whole: Path) ->
         f"9: target 'shop': body names ${{SHOP_TOKEN}}, {why}",
         f"10: target 'shop': auth.basic.password names ${{SHOP_PASSWORD}}, {why}",
         f"12: target 'shop': proxy names ${{SHOP_PASSWORD}}, {why}",
-        f"24: target 'http://a/': auth.bearer names ${{SHOP_TOKEN}}, {why}",
+        f"25: target 'http://a/': auth.bearer names ${{SHOP_TOKEN}}, {why}",
     ]
 
 
@@ -225,7 +227,7 @@ def test_a_secret_stands_in_no_message_of_the_file(whole: Path) -> None:
 
 def test_a_key_that_is_not_the_certificates_is_refused(whole: Path) -> None:
     trustme.CA().issue_cert("other").private_key_pem.write_to_path(str(whole.parent / "key.pem"))
-    assert faults(whole) == ["15: target 'shop': tls.certificate is 'cert.pem': tls.key is not its key"]
+    assert faults(whole) == ["16: target 'shop': tls.certificate is 'cert.pem': tls.key is not its key"]
 
 
 def test_the_checked_in_schema_is_that_of_the_model() -> None:
@@ -281,7 +283,7 @@ BAD_TARGETS = {
     "{url: 'http://a/', expect: {bdy: x}}": "target 'http://a/': expect.bdy is not known; right would be body",
     "{url: 'http://a/', zzz: 9}": "target 'http://a/': zzz is not known; right would be one of interval, timeout, "
     "labels, method, headers, body, auth, ip_version, proxy, connection, http_version, follow_redirects, "
-    "max_redirects, dialogue, body_limit, expect, tls, name, url",
+    "max_redirects, allow_private, dialogue, body_limit, expect, tls, name, url",
     "{name: n}": "target 'n': url is missing; right would be http://HOST/..., https://HOST/..., or a URL of another "
     "kind of probe",
     "{name: no, url: 'http://a/'}": "target 'http://a/': name is False (YAML reads yes, no, on and off so); right "
@@ -340,6 +342,7 @@ BAD_TARGETS = {
     "or false",
     "{url: 'http://a/', follow_redirects: no, max_redirects: 3}": "target 'http://a/': max_redirects has no effect "
     "while follow_redirects is false; right would be one of them",
+    "{url: 'http://a/', allow_private: 1}": "target 'http://a/': allow_private is 1; right would be true or false",
     "{url: 'http://a/', max_redirects: 51}": "target 'http://a/': max_redirects is 51; right would be a whole number "
     "from 0 to 50",
     "{url: 'http://a/', body_limit: 1 GB}": "target 'http://a/': body_limit is '1 GB'; right would be bytes from 1 to "
