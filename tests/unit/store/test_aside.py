@@ -34,8 +34,8 @@ class Marks:
     def roll(self, most: int, aside: Collection[Bucket]) -> int:
         self.asked += 1
         chosen = [bucket for bucket in self.marked if bucket not in aside][:most]
-        if failing := self.bad.intersection(chosen):
-            raise BucketError(*failing, "out of range") if most == 1 else OutOfRangeError("out of range")
+        if self.bad.intersection(chosen):
+            raise BucketError(chosen[0], "out of range") if most == 1 else OutOfRangeError("out of range")
         self.marked = [bucket for bucket in self.marked if bucket not in chosen]
         return len(chosen)
 
