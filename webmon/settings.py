@@ -248,10 +248,10 @@ class Monitoring(_Group):
         "an RE2 pattern",
         None,
     )
-    agent_id: str = _var(
+    agent_id: Annotated[str, Field(max_length=200)] = _var(
         "MONITORING_AGENT_ID",
         "Name of this vantage in every result (default: the host's name, with `-i` where MONITORING_SHARD is i/n)",
-        _A_NAME,
+        "a name of 200 characters at most",
         "",
     )
     shard: Annotated[Shard, BeforeValidator(_shard)] | None = _var(

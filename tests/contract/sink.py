@@ -15,7 +15,7 @@ import pytest
 from kafka import errors as kafka_errors
 
 from tests.contract.faults import DiedError, Faulty, Plan
-from webmon.check.result import CheckResult, Outcome
+from webmon.check.result import CheckResult, Outcome, encode
 from webmon.errors import UserError
 from webmon.kafka.reach import KafkaAwayError
 from webmon.settings import Kafka
@@ -278,6 +278,26 @@ class SinkContract:
         assert len(pair.dead(2)) == 2
         assert b"{junk" in pair.dead(2)
         assert sink.state.metrics.dead_letters == 2
+        sink.loop.close()
+
+    def test_what_is_out_of_bounds_is_a_dead_letter_and_stops_nothing(self, pair: Pair, plan: Plan) -> None:
+        last = datetime.max.replace(tzinfo=UTC)
+        extremes = [
+            result(7, tls_not_after=last),
+            result(14, tls_not_after=last - timedelta(microseconds=1)),
+            result(21, tls_not_after=last.replace(microsecond=0), interval=86_400.0, total_time=604_800.0),
+        ]
+        bad = [
+            *(result(number, interval=1e12) for number in (1, 2)),
+            *(result(number, interval=3e38) for number in (3, 4)),
+            result(5, total_time=3e38),
+            result(6, remote_ip="nowhere"),
+            result(8, redirects=40_000),
+        ]
+        pair.publish([*extremes, *bad, *results(9, 10)])
+        sink = TurnedSink(pair, plan)
+        self.stores_all(sink, pair, [*extremes, *results(9, 10)], messages=12)
+        assert sorted(filter(None, pair.dead(7))) == sorted(map(encode, bad))
         sink.loop.close()
 
     def test_a_sink_that_dies_before_its_dead_letters_are_sent_leaves_them_to_the_next(

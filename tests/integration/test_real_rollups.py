@@ -285,6 +285,24 @@ def test_a_sink_rolls_up_what_it_stored(stage: Stage) -> None:
     assert sink.stop() < 5
 
 
+def test_an_hour_that_cannot_be_rolled_up_is_told_and_stops_no_other(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Writer(stage.settings("sink").postgres)
+    bad = [recent(number, agent="broken", interval=3e38) for number in range(2)]  # as a release before took it
+    good = [recent(number, agent="well") for number in range(2)]
+    store.store([*bad, *good])
+    store.close()
+    worker = Rollups(stage.settings("sink").postgres, pass_secs=0.1)
+    worker.start()
+    wait_until(lambda: stored(stage.sql, "hourly", "hour") == expected(good, by_hour), "the hour of the other", 10)
+    wait_until(lambda: worker.passed_at is not None, "a pass")
+    worker.stop(5)
+    assert worker.fault is None
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert "of the agent broken cannot be rolled up" in told
+
+
 def test_a_worker_waits_for_its_database_and_says_what_only_the_user_can_mend(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:

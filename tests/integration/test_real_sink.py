@@ -150,6 +150,16 @@ def test_sinks_that_store_the_same_rows_at_once_store_each_once(stage: Stage) ->
     assert stage.count() == 3000
 
 
+def test_certificates_that_end_a_microsecond_apart_are_told_apart(stage: Stage) -> None:
+    last = datetime.max.replace(tzinfo=UTC)
+    ends = [last, last - timedelta(microseconds=1), last.replace(microsecond=0)]
+    store = Writer(stage.settings("sink").postgres)
+    stored = store.store([recent(number, tls_not_after=end) for number, end in enumerate(ends)])
+    store.close()
+    assert (stored.added, stored.refused) == (3, [])
+    assert sorted(end for (end,) in stage.sql("SELECT tls_not_after FROM {t_view}")) == sorted(ends)
+
+
 def test_what_cannot_be_stored_goes_to_the_dead_letters_and_the_rest_is_stored(stage: Stage) -> None:
     now = datetime.now(UTC)
 
@@ -168,9 +178,19 @@ def test_what_cannot_be_stored_goes_to_the_dead_letters_and_the_rest_is_stored(s
         plain.replace(b'"interval":60.0', b'"interval":NaN'): "JSON is malformed",
         plain.replace(b'"site1"', b'"site\\ud800"'): "surrogate",
         b'{"x": ' + b"[" * 50_000: "recursion",
-        # Noise, or the server would press it into a short one.
-        encode(recent(6, target=os.urandom(10_000).hex())): "index row requires",
-        encode(recent(7, agent=os.urandom(10_000).hex())): "index row requires",
+        # Noise, or the server would press it into a short one; four bytes a character.
+        encode(
+            recent(
+                6,
+                target="".join(
+                    chr(0x10000 + 256 * a + b) for a, b in zip(os.urandom(2000), os.urandom(2000), strict=True)
+                ),
+            )
+        ): "index row requires",
+        encode(recent(7, agent="x" * 201)): "length <= 200",
+        plain.replace(b'"interval":60.0', b'"interval":1e12'): "Expected `float` <= 86400.0",
+        plain.replace(b'"interval":60.0', b'"interval":1e999'): "",
+        encode(recent(8, remote_ip="nowhere")): "not an address",
         encode(recent(2, error="a\0b")): "0x00",
         encode(recent(3, **at(-400))): "is not between 366 days ago",
         encode(recent(4, **at(1))): "1 h ahead",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from webmon.check import failure, networks, verdict
 from webmon.check.failure import Phase
 from webmon.check.resolver import Addresses, OwnFaultError, is_own, known_without_asking, too_late
-from webmon.check.result import ANSWER_LIMIT, CheckResult, Outcome, Phases
+from webmon.check.result import ANSWER_LIMIT, SECONDS_LIMIT, CheckResult, Outcome, Phases
 from webmon.check.target import Target
 from webmon.check.verdict import Verdict
 
@@ -196,6 +196,8 @@ class Course:
         found = self._found()
         if (answer := found.get("answer")) is not None:
             found["answer"] = verdict.one_line(target.without_secrets(answer), ANSWER_LIMIT)
+        if (waited := found.get("response_time")) is not None:
+            found["response_time"] = min(waited, SECONDS_LIMIT)
         self._done(
             CheckResult(
                 target=target.name,
@@ -208,8 +210,9 @@ class Course:
                 interval=target.interval,
                 outcome=judged.outcome,
                 error=verdict.one_line(target.without_secrets(judged.error)) if judged.error else None,
-                total_time=self._probe.monotonic() - self._began,
-                phases=Phases(**self._phases),
+                # A host that stood still for days must not make a result that nobody reads.
+                total_time=min(self._probe.monotonic() - self._began, SECONDS_LIMIT),
+                phases=Phases(**{name: min(secs, SECONDS_LIMIT) for name, secs in self._phases.items()}),
                 **found,
             )
         )

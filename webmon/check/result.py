@@ -6,11 +6,12 @@ accepts every older version.
 """
 
 import inspect
+import ipaddress
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -21,6 +22,31 @@ ERROR_LIMIT = 500
 """Characters of CheckResult.error at most."""
 ANSWER_LIMIT = 200
 """Characters of CheckResult.answer at most."""
+NAME_LIMIT = 200
+"""Characters of a name that a person gives: a target's, a vantage's, a label's key."""
+URL_LIMIT = 2000
+"""Characters of a URL; a target without a name is called by it."""
+LABELS_LIMIT = 50
+"""Labels of a target at most."""
+LABEL_LIMIT = 1000
+"""Characters of a label's value."""
+INTERVAL_LIMIT = 86_400
+"""Seconds between two checks of a target at most."""
+SECONDS_LIMIT = 7 * 86_400.0
+"""Seconds that a check or a part of it is said to have taken at most.
+
+A timeout is a day at most, and a check ends half a second after it; but a host may stand still in the middle of one.
+"""
+REDIRECTS_LIMIT = 50
+"""What `max_redirects` may be at most."""
+BODY_BYTES_LIMIT = 2**31 - 1
+"""What its column takes; `body_limit` is 64 MB at most."""
+_SHORT = 50
+"""Characters of a scheme, or a version of a protocol."""
+_ADDRESS_LIMIT = 100
+"""Characters of an address of IPv6 with its zone, and room."""
+_REASON_LIMIT = 300
+"""Characters of a reason that quotes a message."""
 
 
 class Outcome(StrEnum):
@@ -51,8 +77,17 @@ class Outcome(StrEnum):
         return not self.is_up and self is not Outcome.AGENT_ERROR
 
 
-Seconds = Annotated[float, msgspec.Meta(ge=0)]
-Text = Annotated[str, msgspec.Meta(min_length=1)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=SECONDS_LIMIT)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_LIMIT)]
+Url = Annotated[str, msgspec.Meta(min_length=1, max_length=URL_LIMIT)]
+Short = Annotated[str, msgspec.Meta(max_length=_SHORT)]
+Labels = Annotated[
+    dict[
+        Annotated[str, msgspec.Meta(max_length=NAME_LIMIT)],
+        Annotated[str, msgspec.Meta(max_length=LABEL_LIMIT)],
+    ],
+    msgspec.Meta(max_length=LABELS_LIMIT),
+]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -69,23 +104,24 @@ class Phases(msgspec.Struct, frozen=True, kw_only=True):
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     """One check of one target by one vantage; made once, at the end of the check.
 
-    Times are UTC with microseconds, durations are seconds.
+    Times are UTC with microseconds, durations are seconds. No text has a NUL in it, which PostgreSQL does not store.
+    Every number and every length has a bound: what decodes can be stored, and be added up without an end.
     """
 
-    target: Text
+    target: Url
     """The target's stable name; its URL where it was given none."""
-    url: Text
+    url: Url
     """Where the check was sent, without credentials."""
-    kind: Text | None = None
+    kind: Annotated[str, msgspec.Meta(min_length=1, max_length=_SHORT)] | None = None
     """The kind of probe: the scheme of the URL (webmon/check/kind.py); None in messages of schema 1."""
-    labels: dict[str, str] = {}
-    agent: Text
+    labels: Labels = {}
+    agent: Name
     """The vantage's id."""
     scheduled_at: Moment
     """The slot that the schedule owed."""
     time: Moment
     """When the check began."""
-    interval: Annotated[float, msgspec.Meta(gt=0)]
+    interval: Annotated[float, msgspec.Meta(ge=0.001, le=INTERVAL_LIMIT)]
     """Seconds between two slots of this target, so that a reader can tell coverage from silence."""
     outcome: Outcome
     error: Annotated[str, msgspec.Meta(max_length=ERROR_LIMIT)] | None = None
@@ -101,16 +137,17 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     phases: Phases = Phases()
     regex_match: bool | None = None
     """None where no pattern was asked, or no body came."""
-    body_bytes: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    body_bytes: Annotated[int, msgspec.Meta(ge=0, le=BODY_BYTES_LIMIT)] | None = None
     """Bytes of the body that were read, after decompression."""
     body_truncated: bool = False
     """Whether the body went on past the limit."""
-    http_version: str | None = None
-    redirects: Annotated[int, msgspec.Meta(ge=0)] = 0
-    remote_ip: str | None = None
-    tls_version: str | None = None
+    http_version: Short | None = None
+    redirects: Annotated[int, msgspec.Meta(ge=0, le=REDIRECTS_LIMIT)] = 0
+    remote_ip: Annotated[str, msgspec.Meta(max_length=_ADDRESS_LIMIT)] | None = None
+    """An address, of IPv6 with or without its zone (fe80::1%eth0)."""
+    tls_version: Short | None = None
     tls_not_after: Moment | None = None
-    """When the certificate of the last connection ends."""
+    """When the certificate of the last connection ends: in UTC from year 1 to 9999, as in X.509."""
 
 
 class UnreadableResultError(ValueError):
@@ -130,15 +167,67 @@ def decode(value: bytes, *, schema: int = SCHEMA_VERSION) -> CheckResult:
     """Read a message's value written under the given schema version.
 
     Raises:
-        UnreadableResultError: not JSON, JSON nested too deeply to be followed, a missing or wrong field, or a schema
-            newer than this reader's.
+        UnreadableResultError: not JSON, JSON nested too deeply to be followed, a missing or wrong field, a value out of
+            its bounds, or a schema newer than this reader's.
     """
     if not 1 <= schema <= SCHEMA_VERSION:
-        raise UnreadableResultError(f"schema {schema} is not known here: this reader knows 1 to {SCHEMA_VERSION}")
+        raise UnreadableResultError(_cut(f"schema {schema} is not known here: this reader knows 1 to {SCHEMA_VERSION}"))
     try:
-        return _decoder.decode(value)
+        result = _decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UnreadableResultError(str(error)) from error
+        raise UnreadableResultError(_cut(str(error))) from error
+    # What costs more than a look is seldom done: this is called for every message.
+    ends = result.tls_not_after
+    if _BACKSLASH in value or result.remote_ip not in _addresses or (ends is not None and ends.tzinfo is not UTC):
+        _see_the_rest(value, result)
+    return result
+
+
+_BACKSLASH: Final = 0x5C
+"""As a number it is found in a fifth of the time."""
+_addresses: Final[set[str | None]] = {None, ""}
+"""Those that were found right of late."""
+_MOST_ADDRESSES: Final = 10_000
+
+
+def _see_the_rest(value: bytes, result: CheckResult) -> None:
+    """Judge what msgspec does not.
+
+    Raises:
+        UnreadableResultError: a NUL, an address that is none, a year that UTC does not have.
+    """
+    # In JSON it can stand in no other way; but a backslash before it may be a text's own.
+    if b"\\u0000" in value:
+        _see_no_nul(result)
+    if (address := result.remote_ip) not in _addresses:
+        assert address is not None
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            raise UnreadableResultError(_cut(f"remote_ip is {address!r}, not an address")) from None
+        if len(_addresses) >= _MOST_ADDRESSES:
+            _addresses.clear()
+            _addresses.update((None, ""))
+        _addresses.add(address)
+    if (ends := result.tls_not_after) is not None:
+        try:
+            ends.astimezone(UTC)
+        except OverflowError:
+            raise UnreadableResultError(
+                f"tls_not_after {ends.isoformat()} is not between the years 1 and 9999 in UTC"
+            ) from None
+
+
+def _see_no_nul(result: CheckResult) -> None:
+    for name in result.__struct_fields__:
+        value = getattr(result, name)
+        texts = (*value, *value.values()) if isinstance(value, dict) else (value,)
+        if any(isinstance(text, str) and "\0" in text for text in texts):
+            raise UnreadableResultError(f"{name} has a NUL (0x00) character in it")
+
+
+def _cut(reason: str) -> str:
+    return reason if len(reason) <= _REASON_LIMIT else reason[: _REASON_LIMIT - 1] + "…"
 
 
 def headers() -> list[tuple[str, bytes]]:
@@ -156,7 +245,7 @@ def schema_of(record_headers: Mapping[str, bytes]) -> int:
     try:
         return int(value)
     except ValueError as error:
-        raise UnreadableResultError(f"header {SCHEMA_HEADER} is {value!r}, not a number") from error
+        raise UnreadableResultError(_cut(f"header {SCHEMA_HEADER} is {value!r}, not a number")) from error
 
 
 def json_schema() -> dict[str, Any]:

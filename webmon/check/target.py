@@ -12,6 +12,7 @@ from webmon import __version__
 from webmon.check import question, secrets
 from webmon.check import url as urls
 from webmon.check.pattern import Pattern
+from webmon.check.result import URL_LIMIT
 from webmon.check.verdict import Expectations
 
 DEFAULT_INTERVAL: Final = 60.0
@@ -129,6 +130,8 @@ class Target:
         Raises:
             ValueError: the URL cannot be checked, or a header cannot be sent; says what would be right.
         """
+        if len(self.url) > URL_LIMIT:
+            raise ValueError(f"has {len(self.url)} characters; right would be {URL_LIMIT} at most")
         object.__setattr__(self, "asked", urls.parse(self.url))
         if self.kind == "dns":
             question.read(self.asked.target)

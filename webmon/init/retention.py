@@ -1,7 +1,8 @@
 """`webmon retention`: what is older than its age goes, a whole chunk at a time; then what only that used."""
 
 import dataclasses
-from collections.abc import Iterator
+import logging
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -11,8 +12,10 @@ from webmon.daemon import log
 from webmon.settings import Retention, RetentionSettings
 from webmon.store import postgres, unused, version
 from webmon.store.names import Tables
-from webmon.store.rollups import MOST_BUCKETS, roll_up
+from webmon.store.rollups import Aside, Bucket, BucketError, roll_up
 from webmon.store.unused import Unused
+
+_log = logging.getLogger(__name__)
 
 _WAIT_SECS: Final = 300
 """How long a sink's statement or a rollup may keep us waiting."""
@@ -151,7 +154,16 @@ def _raise_floor(connection: Connection, tables: Tables, kind: str, floor: datet
 
 
 def _roll_up_all(connection: Connection, tables: Tables, floor: datetime) -> None:
-    while roll_up(connection, tables, before=floor, wait=True) == MOST_BUCKETS:
+    def roll(most: int, aside: Collection[Bucket]) -> int | None:
+        return roll_up(connection, tables, before=floor, wait=True, most=most, aside=aside)
+
+    def tell(error: BucketError) -> None:
+        _log.warning(
+            "%s: an hour of an agent cannot be rolled up, and goes with its rows: %s", error.bucket.hour, error
+        )
+
+    # Else one such hour would keep all rows for ever.
+    for _ in Aside().roll_up_all(roll, tell):
         pass
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from webmon.check.kind import kind_of
-from webmon.check.result import Outcome
+from webmon.check.result import INTERVAL_LIMIT, Outcome
 from webmon.render import Column, Form, as_milliseconds, show
 from webmon.settings import ReportSettings
 from webmon.store.reader import Session, look
@@ -173,7 +173,7 @@ def read(settings: ReportSettings) -> list[TargetStatus]:
 def _newest(session: Session, now: datetime, targets: Sequence[int]) -> dict[int, list[Vantage]]:
     """Give the newest results of each target's vantages: the older ones of a target that has none of the last days."""
     ((oldest_mark, longest),) = session.rows(_BOUNDS)
-    reach = max(_SHORTEST, timedelta(seconds=_GONE_INTERVALS * (longest or 0)))
+    reach = max(_SHORTEST, timedelta(seconds=_GONE_INTERVALS * _possible(longest)))
     since = min(now - reach, oldest_mark or now)
     found: dict[int, list[Vantage]] = {}
     # Clocks differ: a result may have a time that has not come yet.
@@ -183,6 +183,11 @@ def _newest(session: Session, now: datetime, targets: Sequence[int]) -> dict[int
         end = datetime.combine(day, time(), UTC) + timedelta(days=1)
         _read(session, found, now, {"since": end - timedelta(days=1) - reach, "until": end, "targets": ours})
     return found
+
+
+def _possible(interval: float | None) -> float:
+    """Give an interval as the agents have it: results of older releases may have brought any number."""
+    return 0.0 if interval is None else interval if interval <= INTERVAL_LIMIT else float(INTERVAL_LIMIT)
 
 
 def _read(session: Session, found: dict[int, list[Vantage]], now: datetime, asked: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from webmon.check.result import CheckResult, UnreadableResultError, decode, headers, schema_of
+from webmon.sink import bugs
 
 Record = Any
 """kafka-python's ConsumerRecord, which comes without types: topic, partition, offset, key, value, headers."""
@@ -43,6 +44,8 @@ def read(records: Iterable[Record], *, now: datetime) -> tuple[list[Read], list[
             _see_times(result, oldest, newest)
         except UnreadableResultError as error:
             unreadable.append(Unreadable(record, str(error)))
+        except Exception as error:  # noqa: BLE001 - whatever one message does, it stops no other
+            unreadable.append(Unreadable(record, bugs.tell(error)))
         else:
             readable.append(Read(record, result))
     return readable, unreadable

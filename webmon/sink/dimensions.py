@@ -11,7 +11,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -31,6 +31,11 @@ _COUNT_SECS: Final = 300.0
 """Rest between two looks at how many names the store holds."""
 _TRIES: Final = 4
 """How often a batch's names are looked up while `webmon retention` removes some of them."""
+
+_EXACT_SECS: Final = 2.0**33
+"""Below it a float of seconds has a place for each microsecond (53 bits)."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 _Context = tuple[float, int, bool | None, bool, str | None, str | None, str | None, datetime | None]
 
@@ -326,8 +331,21 @@ def _reduce(context: _Context, count: int) -> _Context:
 
 def _fingerprint(context: _Context) -> str:
     *plain, ends = context
-    text = json.dumps([*plain, ends and ends.timestamp()])
+    text = json.dumps([*plain, None if ends is None else _exact(ends)])
     return str(uuid.UUID(bytes=hashlib.sha256(text.encode()).digest()[:16]))
+
+
+def _exact(moment: datetime) -> float | int:
+    """Give a time as a number that no other time has.
+
+    As ever seconds, so that contexts which are stored are found: a float tells microseconds apart until the year 2242,
+    and whole seconds always, which is all that a certificate has. What is neither, and so was taken for its neighbour,
+    is microseconds: never written as a float is, so no other's number.
+    """
+    secs = moment.timestamp()
+    if moment.microsecond == 0 or abs(secs) < _EXACT_SECS:
+        return secs
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def _is_described_anew(known: _Target | None, span: _Span) -> bool:

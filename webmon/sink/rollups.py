@@ -4,7 +4,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -19,7 +19,7 @@ from webmon.settings import Postgres
 from webmon.store import postgres
 from webmon.store.names import Tables
 from webmon.store.postgres import DatabaseAwayError
-from webmon.store.rollups import MOST_BUCKETS, roll_up
+from webmon.store.rollups import Aside, Bucket, BucketError, roll_up
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ SET statement_timeout = '{_STATEMENT_SECS}s';
 SET idle_in_transaction_session_timeout = '{_STATEMENT_SECS}s';
 SET TIME ZONE 'UTC';
 """
+_NAMED: Final = "SELECT agent FROM {agents} WHERE id = %s"
 _MANY: Final = "SELECT count(*) FROM (SELECT FROM {marks} LIMIT %s) AS waiting"
 
 
@@ -57,6 +58,7 @@ class Rollups:
         self._running_at = time.monotonic() + _RUNNING_SECS
         self.rolled = 0
         """Buckets (hours of an agent) rolled up since the start."""
+        self._aside = Aside()
         self.passed_at: float | None = None
         """When the marks were last looked at without a failure (time.monotonic)."""
         self.fault: str | None = None
@@ -69,6 +71,8 @@ class Rollups:
     def metrics(self) -> Iterator[Metric]:
         """Give how far it is; any thread may ask."""
         yield counter("webmon_sink_rollups_total", "Hours of an agent that were rolled up", self.rolled)
+        failed = "Hours of an agent that cannot be rolled up for what is in them, and are tried again later"
+        yield gauge("webmon_sink_rollups_failed", failed, len(self._aside))
         looked = "Time since the worker last looked for rollups to do"
         yield gauge("webmon_sink_rollups_age_seconds", looked, age(self.passed_at))
 
@@ -115,10 +119,15 @@ class Rollups:
                 if cursor.fetchone() == (_RUNNING_MARKS,):
                     # Checks may be up to an hour ahead.
                     before += timedelta(hours=3)
-        rolled: int | None = MOST_BUCKETS
-        while rolled == MOST_BUCKETS and not self._stop.is_set():
-            rolled = roll_up(connection, self._tables, before=before)
-            self.rolled += rolled or 0
+
+        def roll(most: int, aside: Collection[Bucket]) -> int | None:
+            return roll_up(connection, self._tables, before=before, most=most, aside=aside)
+
+        def tell(error: BucketError) -> None:
+            _tell(connection, self._tables, error)
+
+        for rolled in self._aside.roll_up_all(roll, tell, lambda: not self._stop.is_set()):
+            self.rolled += rolled
 
     def _open(self) -> Connection:
         if self._connection is None:
@@ -143,3 +152,14 @@ class Rollups:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _tell(connection: Connection, tables: Tables, error: BucketError) -> None:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(tables.fill(_NAMED, with_values=True), (error.bucket.agent_id,))
+        row = cursor.fetchone()
+    agent = row[0] if row else f"number {error.bucket.agent_id}"
+    _log.warning(
+        "rollups: the hour of %(hour)s of the agent %(agent)s cannot be rolled up, and is tried again later: %(cause)s",
+        {"hour": f"{error.bucket.hour.astimezone(UTC):%Y-%m-%d %H:%M} UTC", "agent": agent, "cause": error},
+    )

@@ -20,7 +20,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from webmon.check.result import CheckResult
 from webmon.errors import UserError
 from webmon.settings import Postgres
-from webmon.sink import rows
+from webmon.sink import bugs, rows
 from webmon.sink.dimensions import Dimensions
 from webmon.store import postgres, version
 from webmon.store.names import Tables
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 STATEMENT_SECS: Final = 30
 """Bound of one statement: a server that hangs is noticed, and the watchdog is not kept waiting."""
 _CONFLICT_TRIES: Final = 5
+_OF_NO_RESULT: Final = (UserError, DatabaseAwayError, OSError, MemoryError)
+"""What no content of a result brings about."""
 
 SESSION: Final = """
 SET statement_timeout = '{statement_secs}s';
@@ -168,17 +170,24 @@ class Writer:
         cursor.execute(self._tables.fill(statement, with_values=values is not None, **parts), values)
 
     def _add_all(self, indexed: list[tuple[int, CheckResult]], refused: list[tuple[int, str]]) -> int:
-        """Add results; where the database refuses one for its content, find it by halving."""
+        """Add results; where one cannot be stored for what is in it, find it by halving.
+
+        So it is with a bug of ours that one of them meets, too.
+        """
         if not indexed:
             return 0
         try:
             added, floor = self._add([result for _, result in indexed])
-        except (psycopg2.Error, ValueError) as error:
-            if not postgres.is_content_fault(error):
+        except _OF_NO_RESULT:
+            raise
+        except Exception as error:
+            is_content = postgres.is_content_fault(error)
+            if isinstance(error, psycopg2.Error) and not is_content:
                 raise
             self._undo(self._open())
             if len(indexed) == 1:
-                refused.append((indexed[0][0], " ".join(str(error).split())))
+                reason = " ".join(str(error).split()) if is_content else bugs.tell(error)
+                refused.append((indexed[0][0], reason))
                 return 0
         else:
             if floor is not None:
@@ -195,9 +204,11 @@ class Writer:
             try:
                 with connection.cursor() as cursor:
                     ids = self._dimensions.look_up(cursor, results)
+                    # Before the commit: what has no place in its column brings no name either.
+                    packed = rows.binary(zip(results, ids, strict=True))
                     # So that other sinks don't wait for our batch to end where they add the same names.
                     connection.commit()
-                    added = self._copy_and_add(cursor, results, ids)
+                    added = self._copy_and_add(cursor, packed)
                 connection.commit()
             except psycopg2.Error as error:
                 if not postgres.is_conflict(error) or attempt == _CONFLICT_TRIES:
@@ -209,14 +220,12 @@ class Writer:
                 return added
         raise AssertionError  # the last attempt returns or raises
 
-    def _copy_and_add(
-        self, cursor: Cursor, results: Sequence[CheckResult], ids: Sequence[tuple[int, int]]
-    ) -> tuple[int, datetime | None]:
+    def _copy_and_add(self, cursor: Cursor, packed: bytes) -> tuple[int, datetime | None]:
         names = sql.SQL(", ").join(map(sql.Identifier, rows.COLUMNS))
         self._execute(cursor, "TRUNCATE webmon_incoming")
         copy = sql.SQL("COPY webmon_incoming ({columns}, answer, error) FROM STDIN (FORMAT binary)")
         self._tick()
-        cursor.copy_expert(copy.format(columns=names), io.BytesIO(rows.binary(zip(results, ids, strict=True))))
+        cursor.copy_expert(copy.format(columns=names), io.BytesIO(packed))
         self._execute(cursor, ADD_NEW, columns=names, floor_lock=self._tables.lock("floor"))
         row = cursor.fetchone()
         assert row is not None

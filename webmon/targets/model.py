@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 
 from webmon.check.jsonpath import JsonPath, compile_path
 from webmon.check.pattern import Pattern, compile_pattern
+from webmon.check.result import LABEL_LIMIT, LABELS_LIMIT, NAME_LIMIT, URL_LIMIT
 from webmon.check.target import ConnectionUse, HttpVersion, IpVersion, TlsVersion
 
 _LENGTHS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -118,6 +119,8 @@ Size = Annotated[
     ),
 ]
 Text = Annotated[StrictStr, BeforeValidator(_one_line)]
+LabelKey = Annotated[Text, Field(max_length=NAME_LIMIT)]
+LabelValue = Annotated[Text, Field(max_length=LABEL_LIMIT)]
 Statuses = Annotated[
     tuple[tuple[int, int], ...],
     BeforeValidator(_status),
@@ -220,7 +223,10 @@ class Common(_Model):
 
     interval: Interval | None = _right("seconds from 1 to 86400, or 30s, 5m, 1h")
     timeout: Duration | None = _right("seconds above 0, or 500ms, 10s")
-    labels: dict[Text, Text] | None = _right("a mapping of words, each value in quotes")
+    labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=LABELS_LIMIT)] | None = _right(
+        f"a mapping of at most {LABELS_LIMIT} words of {NAME_LIMIT} characters, each value of {LABEL_LIMIT} at most "
+        "and in quotes"
+    )
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] | None = _right(
         "GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS"
     )
@@ -247,8 +253,10 @@ class TargetModel(Common):
 
     model_config = ConfigDict(title="Target")
 
-    name: Annotated[Text, Field(min_length=1, max_length=200)] | None = _right("text of 1 to 200 characters, in quotes")
-    url: Annotated[StrictStr, Field(max_length=2000)] = Field(
+    name: Annotated[Text, Field(min_length=1, max_length=NAME_LIMIT)] | None = _right(
+        "text of 1 to 200 characters, in quotes"
+    )
+    url: Annotated[StrictStr, Field(max_length=URL_LIMIT)] = Field(
         description="http://HOST/..., https://HOST/..., or a URL of another kind of probe"
     )
 

@@ -1,9 +1,11 @@
 """The message on the topic: what is written can be read, what is not one is refused."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,10 +13,11 @@ from hypothesis import strategies as st
 from webmon.check import result
 from webmon.check.result import CheckResult, Outcome, Phases, UnreadableResultError, decode, encode
 
-seconds = st.floats(min_value=0, max_value=1e6)
+seconds = st.floats(min_value=0, max_value=result.SECONDS_LIMIT)
 moments = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
-texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
-answers = st.text(st.characters(exclude_categories=["Cs"]), max_size=result.ANSWER_LIMIT)
+ends = st.datetimes(timezones=st.just(UTC))
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40)
+answers = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=result.ANSWER_LIMIT)
 
 
 @st.composite
@@ -37,9 +40,12 @@ def results(draw: st.DrawFn) -> CheckResult:
         total_time=draw(seconds),
         phases=Phases(dns=draw(st.none() | seconds), transfer=draw(st.none() | seconds)),
         regex_match=draw(st.none() | st.booleans()),
-        body_bytes=draw(st.none() | st.integers(0, 2**40)),
+        body_bytes=draw(st.none() | st.integers(0, result.BODY_BYTES_LIMIT)),
         redirects=draw(st.integers(0, 50)),
-        tls_not_after=draw(st.none() | moments),
+        http_version=draw(st.none() | st.sampled_from(["1.1", "2"])),
+        remote_ip=draw(st.none() | st.ip_addresses().map(str) | st.just("fe80::1%eth0")),
+        tls_version=draw(st.none() | st.just("TLSv1.3")),
+        tls_not_after=draw(st.none() | ends),
     )
 
 
@@ -80,7 +86,32 @@ def test_a_field_of_a_later_schema_is_ignored() -> None:
         ({"total_time": -1}, "Expected `float` >= 0.0"),
         ({"http_status": "200"}, "Expected `int | null`, got `str`"),
         ({"target": ""}, "length >= 1"),
-        ({"interval": 0}, "Expected `float` > 0.0"),
+        ({"interval": 0}, "Expected `float` >= 0.001"),
+        ({"interval": 1e-300}, "Expected `float` >= 0.001"),
+        ({"interval": 86401}, "Expected `float` <= 86400.0"),
+        ({"interval": 3e38}, "Expected `float` <= 86400.0"),
+        ({"total_time": 1e12}, "Expected `float` <= 604800.0"),
+        ({"response_time": 1e12}, "Expected `float` <= 604800.0"),
+        ({"phases": {"tls": 1e12}}, "Expected `float` <= 604800.0"),
+        ({"redirects": 51}, "Expected `int` <= 50"),
+        ({"body_bytes": 1 << 31}, "Expected `int` <= 2147483647"),
+        ({"http_status": 99}, "Expected `int` >= 100"),
+        ({"target": "x" * 2001}, "length <= 2000"),
+        ({"url": "x" * 2001}, "length <= 2000"),
+        ({"agent": "x" * 201}, "length <= 200"),
+        ({"labels": {str(number): "" for number in range(51)}}, "length <= 50"),
+        ({"labels": {"x" * 201: ""}}, "length <= 200"),
+        ({"labels": {"x": "x" * 1001}}, "length <= 1000"),
+        ({"http_version": "x" * 51}, "length <= 50"),
+        ({"remote_ip": "localhost"}, "remote_ip is 'localhost', not an address"),
+        ({"remote_ip": "192.0.2.1%eth0"}, "not an address"),
+        ({"tls_not_after": "9999-12-31T23:59:59.999999-00:01"}, "not between the years 1 and 9999"),
+        ({"tls_not_after": "0001-01-01T00:00:00+00:01"}, "not between the years 1 and 9999"),
+        ({"target": "a\0b"}, "target has a NUL"),
+        ({"error": "a\0b"}, "error has a NUL"),
+        ({"tls_version": "\0"}, "tls_version has a NUL"),
+        ({"labels": {"a\0": "b"}}, "labels has a NUL"),
+        ({"labels": {"a": "\0b"}}, "labels has a NUL"),
         ({"kind": ""}, "length >= 1"),
         ({"answer": 220}, "Expected `str | null`, got `int`"),
         ({"answer": "x" * 201}, "length <= 200"),
@@ -88,8 +119,37 @@ def test_a_field_of_a_later_schema_is_ignored() -> None:
 )
 def test_a_wrong_field_is_refused_with_its_reason(change: dict[str, object], reason: str) -> None:
     message = json.dumps(json.loads(encode(example())) | change).encode()
-    with pytest.raises(UnreadableResultError, match=reason.replace("|", r"\|")):
+    with pytest.raises(UnreadableResultError, match=re.escape(reason)):
         decode(message)
+
+
+def test_a_backslash_before_what_looks_like_a_nul_is_none() -> None:
+    written = msgspec.structs.replace(example(), error=r"no match: \u0000")
+    assert decode(encode(written)) == written
+
+
+@pytest.mark.parametrize("change", [{"outcome": "x" * 9999}, {"remote_ip": "f" * 100}, {"schema": "9" * 4000}])
+def test_a_reason_is_short_whatever_it_quotes(change: dict[str, str]) -> None:
+    message = json.dumps(json.loads(encode(example())) | change).encode()
+    with pytest.raises(UnreadableResultError) as refused:
+        decode(message, schema=int(change.get("schema", "2")))
+    assert len(str(refused.value)) <= 300
+
+
+def test_the_extremes_that_an_agent_may_make_are_read() -> None:
+    written = msgspec.structs.replace(
+        example(),
+        target="x" * 2000,
+        url="x" * 2000,
+        labels={f"{number:0200}": "x" * 1000 for number in range(50)},
+        interval=86_400.0,
+        total_time=result.SECONDS_LIMIT,
+        redirects=50,
+        body_bytes=64 << 20,
+        remote_ip="fe80::1%eth0",
+        tls_not_after=datetime.max.replace(tzinfo=UTC),
+    )
+    assert decode(encode(written)) == written
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """A target's state from what its vantages saw, and the table for people."""
 
 import json
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 
 from webmon.check.result import Outcome
 from webmon.render import as_csv, as_json, lines
+from webmon.report import status as status_module
 from webmon.report.status import COLUMNS, State, TargetStatus, Vantage
 
 
@@ -111,3 +112,23 @@ def test_csv_has_a_line_for_each_target() -> None:
     head, line = as_csv(COLUMNS, [make_status(make_vantage(), make_vantage(agent="b"))]).splitlines()
     assert head == "target,url,labels,state,response_time,age,error,vantages,kind"
     assert line.startswith('shop,https://shop.example/,,up,0.125,10,,"[{""agent"": ""a"", ""time"": ""2026-01-01T00:')
+
+
+@pytest.mark.parametrize(
+    ("longest", "reach"),
+    [(None, 1), (60.0, 1), (86_400.0, 10), (1e12, 10), (3e38, 10), (float("inf"), 10), (float("nan"), 10)],
+)
+def test_no_interval_that_was_stored_breaks_the_look_back(longest: float | None, reach: int) -> None:
+    asked = []
+
+    class Session:
+        def rows(self, statement: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+            if "interval_secs) FROM" in statement:
+                return [(None, longest)]
+            asked.append(values)
+            return []
+
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert status_module._newest(cast("Any", Session()), now, []) == {}
+    assert asked[0] is not None
+    assert asked[0]["since"] == now - timedelta(days=reach)

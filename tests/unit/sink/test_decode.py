@@ -5,12 +5,15 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from webmon.check.result import CheckResult, Outcome, encode
+from webmon.check.result import CheckResult, Outcome, UnreadableResultError, decode, encode
+from webmon.sink import bugs, dimensions
 from webmon.sink.decode import read
+from webmon.sink.rows import binary
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -117,6 +120,77 @@ def test_nothing_that_stands_in_a_field_breaks_the_reader(field: str, value: Any
     if readable and field in ("kind", "answer"):
         assert getattr(readable[0].result, field) == value
     assert all("\n" not in found.reason for found in unreadable)
+
+
+NEARLY: list[Any] = [
+    *(
+        0,
+        -1,
+        1e-300,
+        0.001,
+        86_400,
+        1e12,
+        3e38,
+        1e308,
+        2**31,
+        2**63,
+        10**400,
+        "1e999",
+        "",
+        "\0",
+        "x" * 2001,
+        "::",
+        "1.2.3",
+    ),
+    *("0001-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59.999999-23:59", "2026-06-01T12:00:00Z"),
+    *({"a": "\0"}, {"tls": 3e38}, {"tls": 0.5}, True, None),
+]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(CheckResult.__struct_fields__)), anything | st.sampled_from(NEARLY), max_size=4
+    )
+)
+def test_what_is_read_has_a_place_in_every_column_and_a_fingerprint_of_its_own(changes: dict[str, Any]) -> None:
+    message = json.dumps(json.loads(encode(make_result())) | changes)
+    try:
+        result = decode(message.encode())
+    except UnreadableResultError:
+        return
+    assert binary([(result, (1, 1))])
+    context = dimensions._context(result)
+    ends = msgspec.structs.replace(result, tls_not_after=datetime(9999, 12, 31, 23, 59, 59, 1, UTC))
+    assert dimensions._fingerprint(context) == dimensions._fingerprint(dimensions._context(decode(encode(result))))
+    assert (dimensions._fingerprint(dimensions._context(ends)) == dimensions._fingerprint(context)) == (ends == result)
+    assert result.interval <= 86_400
+    assert len(str(result.remote_ip)) <= 100
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity", "1" * 400])
+@pytest.mark.parametrize("field", ["interval", "total_time"])
+def test_a_number_that_is_none_is_set_aside(field: str, number: str) -> None:
+    message = json.loads(encode(make_result())) | {field: "HERE"}
+    assert reason(make_record(json.dumps(message).replace('"HERE"', number).encode()))
+
+
+def test_a_bug_that_one_message_meets_is_told_once_and_sets_no_other_aside(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(value: bytes, **_: Any) -> CheckResult:
+        if b"bad" in value:
+            raise KeyError("gone")
+        return decode(value)
+
+    monkeypatch.setattr("webmon.sink.decode.decode", broken)
+    monkeypatch.setattr(bugs, "_told", set())
+    records = [make_record(encode(make_result(target=name))) for name in ("a", "bad", "b", "bad")]
+    readable, unreadable = read(records, now=NOW)
+    assert [found.result.target for found in readable] == ["a", "b"]
+    assert [found.reason for found in unreadable] == ["a bug in webmon: KeyError: 'gone'"] * 2
+    (told,) = caplog.records
+    assert "a bug in webmon" in told.message
+    assert told.exc_info is not None
 
 
 @given(st.binary(max_size=200))

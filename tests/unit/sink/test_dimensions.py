@@ -50,6 +50,8 @@ class Tables:
     def __init__(self) -> None:
         self.targets: dict[str, Target] = {}
         self.agents: dict[str, tuple[int, datetime, datetime]] = {}
+        self.contexts: dict[str, int] = {}
+        """The number of each fingerprint."""
         self.told: list[tuple[str, datetime, datetime]] = []
         """Each span of a target that was told: its first result, and its newest."""
         self._answer: list[tuple[Any, ...]] = []
@@ -64,7 +66,10 @@ class Tables:
             sql.FIND_SERIES: lambda _, *pairs: [
                 (*pair, 100 * pair[0] + pair[1], True) for pair in zip(*pairs, strict=True)
             ],
-            sql.FIND_CONTEXTS: lambda _, fingerprints: [(fingerprint, 1, True) for fingerprint in fingerprints],
+            sql.FIND_CONTEXTS: lambda _, fingerprints: [
+                (fingerprint, self.contexts.setdefault(fingerprint, len(self.contexts) + 1), True)
+                for fingerprint in dict.fromkeys(fingerprints)
+            ],
             COUNT: lambda: [(1, 1, 1, 1)],
         }
 
@@ -110,8 +115,8 @@ class Session:
         self._cursor: Any = tables
         self._dimensions = Dimensions(tables.execute)
 
-    def look_up(self, *results: CheckResult) -> None:
-        self._dimensions.look_up(self._cursor, results)
+    def look_up(self, *results: CheckResult) -> list[tuple[int, int]]:
+        return self._dimensions.look_up(self._cursor, results)
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations([0, 1, 2])), ids=str)
@@ -146,3 +151,28 @@ def test_a_batch_that_tells_nothing_new_of_a_target_is_not_told() -> None:
     assert len(tables.told) == told
     session.look_up(check(61))
     assert tables.targets["shop"].last_seen == at(61)
+
+
+LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("year", [1, 1677, 2026, 2241, 2243, 9999])
+def test_certificates_that_end_a_microsecond_apart_are_two_contexts(year: int) -> None:
+    ends = [LAST.replace(year=year) + timedelta(microseconds=number) for number in (0, 1, 2, 3, 999_998, 999_999)]
+    numbers = Session(Tables()).look_up(*(check(place, tls_not_after=end) for place, end in enumerate(ends)))
+    assert len({context for _, context in numbers}) == len(ends)
+
+
+@pytest.mark.parametrize(
+    ("ends", "fingerprint"),
+    [
+        (None, "cf13fc24-0431-a9e7-ddb0-f87bb8fcb00c"),
+        (NOON, "71ec05d7-cb19-e9f6-a074-f957f961d077"),
+        (NOON + timedelta(microseconds=123_457), "dc80435f-0db8-2e0e-2d56-2a30911d876a"),
+        (LAST, "02099f93-ccce-763a-74a6-3933bad4b07d"),
+    ],
+)
+def test_a_context_that_was_stored_goes_on_to_be_found(ends: datetime | None, fingerprint: str) -> None:
+    tables = Tables()
+    Session(tables).look_up(check(0, http_version="1.1", tls_not_after=ends))
+    assert list(tables.contexts) == [fingerprint]

@@ -263,6 +263,31 @@ def test_the_schema_refuses_what_the_agent_refuses(text: str) -> None:
     assert not schema_takes(f"targets:\n- {text}\n")
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [{"team": "x" * 1001}, {"x" * 201: "a"}, {str(number): "a" for number in range(51)}],
+    ids=["value", "key", "many"],
+)
+def test_labels_that_no_result_may_carry_are_refused(labels: dict[str, str], tmp_path: Path) -> None:
+    text = json.dumps({"targets": [{"url": "http://a/", "labels": labels}]})
+    (fault,) = faults(write(tmp_path, text))
+    assert "right would be a mapping of at most 50 words of 200 characters" in fault
+    assert not schema_takes(text)
+
+
+def test_labels_of_the_defaults_count_too(tmp_path: Path) -> None:
+    labels = [{f"{half}{number}": "a" for number in range(30)} for half in "ab"]
+    text = json.dumps({"defaults": {"labels": labels[0]}, "targets": [{"url": "http://a/", "labels": labels[1]}]})
+    (fault,) = faults(write(tmp_path, text))
+    assert "labels" in fault
+
+
+def test_a_url_that_no_result_may_carry_is_refused_in_a_list_too(tmp_path: Path) -> None:
+    url = "http://a/" + "x" * 1992
+    (fault,) = faults(write(tmp_path, f"{url}\n", "targets.txt"))
+    assert "has 2001 characters; right would be 2000 at most" in fault
+
+
 def test_the_settings_pattern_is_for_those_that_name_none(tmp_path: Path) -> None:
     path = write(tmp_path, "targets:\n- http://a/\n- {url: 'http://b/', expect: {body: mine}}\n")
     assert [t.expect.body.text for t in load(path, regex="ours") if t.expect.body] == ["ours", "mine"]
@@ -300,7 +325,7 @@ BAD_TARGETS = {
     "invalid perl operator: (?=; it has no lookahead and no lookbehind: match the text itself, or put what must not be "
     "there in body_not",
     "{url: 'http://a/', labels: {port: 80}}": "target 'http://a/': labels.port is 80; right would be a mapping of "
-    "words, each value in quotes",
+    "at most 50 words of 200 characters, each value of 1000 at most and in quotes",
     "{url: 'http://a/', tls: {verify: 'no'}}": "target 'http://a/': tls.verify is 'no'; right would be true or false",
     "{url: 'http://a/', tls: {ca: nowhere.pem}}": "target 'http://a/': tls.ca is 'nowhere.pem': No such file or "
     "directory; right would be a readable PEM file",
