@@ -80,7 +80,8 @@ def integration(steps: Steps) -> None:
     """Run what needs a real Kafka and TimescaleDB, or a package of Debian's to compare with."""
     steps.run(
         "Integration tests, on the test lab's Kafka and TimescaleDB and beside blackbox_exporter",
-        Job("integration", [*PYTEST, "tests/integration", "tests/peers"], TEST_LAB, show=True),
+        Job("integration", [*PYTEST, "tests/integration"], TEST_LAB, show=True),
+        Job("peers", [*PYTEST, "tests/peers"]),
     )
 
 

@@ -318,6 +318,11 @@ def test_the_output_is_searched_whole_where_the_command_is_well(probe: Probe, sc
     assert (critical.outcome, critical.regex_match) == (Outcome.STATUS_MISMATCH, None)
 
 
+def test_a_pattern_of_a_whole_line_fits_a_program_that_ends_its_line(probe: Probe, script: Script) -> None:
+    file = script("echo 5 all well")
+    assert check(probe, file, expect=Expectations(body=compile_pattern("^5 all well$"))).outcome is Outcome.UP
+
+
 def test_a_large_output_is_searched_elsewhere_and_found_in(probe: Probe, script: Script) -> None:
     file = script("echo first; head -c 40000 /dev/zero | tr '\\0' x; echo LAST")
     result = check(probe, file, expect=Expectations(body=compile_pattern("x+LAST")))

@@ -67,7 +67,9 @@ class CommandCheck(Course):
         if process.returned not in (_OK, _WARNING):
             self._finish(_of_failure(process))
             return
-        expect, text = self._target.expect, b"\n".join(filter(None, (bytes(process.out), bytes(process.err))))
+        # Without the last line's end, so that ^...$ is what the program says.
+        said = (bytes(stream).rstrip(b"\r\n") for stream in (process.out, process.err))
+        expect, text = self._target.expect, b"\n".join(filter(None, said))
 
         def judged() -> Verdict:
             answered = verdict.of_answer(expect, response_time=process.seconds, text=text)
