@@ -42,7 +42,6 @@ _pack_length: Final = struct.Struct(">i").pack
 _ZERO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """From when PostgreSQL counts microseconds."""
 _MICROSECOND: Final = timedelta(microseconds=1)
-_SECOND: Final = timedelta(seconds=1)
 _OUTCOMES: Final = {outcome: place for place, outcome in enumerate(Outcome, 1)}
 """Each outcome's place in the type of the database."""
 
@@ -67,7 +66,7 @@ def _add(parts: list[bytes], result: CheckResult, ids: tuple[int, int]) -> None:
     add = parts.append
     series, context = ids
     time = (result.time - _ZERO) // _MICROSECOND
-    delay = (result.time - result.scheduled_at) / _SECOND
+    delay = (result.time - result.scheduled_at).total_seconds()
     outcome = _OUTCOMES[result.outcome]
     add(_pack_never_null(_FIELDS, 8, time, 4, series, 4, context, 4, delay, 4, result.total_time, 2, outcome))
     phases = result.phases
