@@ -17,7 +17,10 @@ from webmon.check.resolver import Addresses, OwnFaultError, Resolver
 
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Names that begin with `hang` do not resolve while the test runs; gives the names that were asked."""
+    """Names that begin with `hang` do not resolve while the test runs; gives the names that were asked.
+
+    Those of a test before may be among them, which hung until its end.
+    """
     asked: list[str] = []
     release = threading.Event()
     original = socket.getaddrinfo
@@ -47,7 +50,7 @@ def test_a_name_becomes_addresses() -> None:
 def test_an_address_is_taken_as_it_is_without_a_lookup(hanging: list[str]) -> None:
     assert of(0)("192.0.2.1", 80, 1) == [(socket.AF_INET, ("192.0.2.1", 80))]
     assert of(0)("2001:db8::1", 80, 1) == [(socket.AF_INET6, ("2001:db8::1", 80, 0, 0))]
-    assert hanging == []
+    assert not {"192.0.2.1", "2001:db8::1"} & set(hanging)
 
 
 def test_a_name_that_hangs_costs_its_check_the_timeout_and_no_other_anything(hanging: list[str]) -> None:
@@ -63,8 +66,8 @@ def test_checks_of_one_name_share_a_lookup(hanging: list[str]) -> None:
     resolver = of(2)
     for _ in range(5):
         with pytest.raises(TimeoutError):
-            resolver("hang.example", 80, 0.02)
-    assert hanging == ["hang.example"]
+            resolver("hang-shared.example", 80, 0.02)
+    assert hanging.count("hang-shared.example") == 1
 
 
 def test_a_vantage_whose_lookups_all_hang_says_so(hanging: list[str]) -> None:
@@ -128,14 +131,14 @@ def test_a_name_that_hung_waits_with_its_like_when_it_is_asked_again(hanging: li
 @pytest.mark.parametrize("name", ["localhost", "app.localhost", "localhost.", "a.b.localhost."])
 def test_what_ends_in_localhost_is_loopback_whatever_the_system_says(name: str, hanging: list[str]) -> None:
     assert {address[0] for _, address in Resolver()(name, 80, 5)} == {"::1", "127.0.0.1"}
-    assert hanging == []
+    assert name not in hanging
 
 
 def test_threads_are_used_again(hanging: list[str]) -> None:
     resolver = of(1)
     for number in range(20):
         assert resolver(f"fine{number}.example", 80, 5)
-    assert len(hanging) == 20
+    assert len([name for name in hanging if name.startswith("fine")]) == 20
 
 
 @pytest.mark.parametrize("name", ["x" * 64 + ".example", "no-such-host.invalid"])
