@@ -285,13 +285,29 @@ def test_a_sink_rolls_up_what_it_stored(stage: Stage) -> None:
     assert sink.stop() < 5
 
 
-def test_an_hour_that_cannot_be_rolled_up_is_told_and_stops_no_other(
+def test_intervals_as_a_release_before_took_them_end_no_rollup_and_no_report(stage: Stage) -> None:
+    store = Writer(stage.settings("sink").postgres)
+    bad = [recent(number, target="shop", agent="broken", interval=3e38) for number in range(2)]
+    good = [recent(number, target="shop", agent="well") for number in range(2)]
+    store.store([*bad, *good])
+    store.close()
+    assert stage.sql("SELECT agent, results FROM {t_uptime_hourly} ORDER BY agent") == [("broken", 2), ("well", 2)]
+    worker = Rollups(stage.settings("sink").postgres, pass_secs=0.1)
+    worker.start()
+    wait_until(lambda: stage.sql("SELECT count(*) FROM {t_marks}") == [(0,)], "all rolled up", 10)
+    worker.stop(5)
+    assert worker.fault is None
+    assert stage.sql("SELECT agent, results FROM {t_uptime_daily} ORDER BY agent") == [("broken", 2), ("well", 2)]
+
+
+def test_an_hour_that_cannot_be_rolled_up_is_told_and_stops_no_other_day(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = Writer(stage.settings("sink").postgres)
-    bad = [recent(number, agent="broken", interval=3e38) for number in range(2)]  # as a release before took it
+    moment = recent().time - timedelta(days=1)
+    bad = recent(agent="broken", response_time=float("inf"), time=moment, scheduled_at=moment)
     good = [recent(number, agent="well") for number in range(2)]
-    store.store([*bad, *good])
+    store.store([bad, *good])
     store.close()
     worker = Rollups(stage.settings("sink").postgres, pass_secs=0.1)
     worker.start()
@@ -301,6 +317,7 @@ def test_an_hour_that_cannot_be_rolled_up_is_told_and_stops_no_other(
     assert worker.fault is None
     (told,) = [record.getMessage() for record in caplog.records]
     assert "of the agent broken cannot be rolled up" in told
+    assert "SELECT" not in told
 
 
 def test_a_worker_waits_for_its_database_and_says_what_only_the_user_can_mend(

@@ -107,7 +107,9 @@ def roll_up(
             if most > 1 or not is_content_fault(error):
                 raise
             ((hour, (agent,)),) = hours
-            raise BucketError(Bucket(hour, agent), " ".join(str(error).split())) from error
+            # Its text alone: what PostgreSQL adds is the whole statement.
+            reason = error.diag.message_primary or " ".join(str(error).split())
+            raise BucketError(Bucket(hour, agent), reason) from error
     return sum(len(agents) for _, agents in hours)
 
 
