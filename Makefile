@@ -33,7 +33,7 @@ controller: old-enough  ## prepare this machine to run the playbooks: Ansible an
 	@[ -e .venv/made ] && [ -z "$$(find requirements-dev.lock pyproject.toml -newer .venv/made)" ] || \
 	  $(PYTHON) -m tests.lab.bootstrap python
 
-check: controller  ## lint, types, unit tests: under a minute
+check: controller  ## lint, types, unit tests: two minutes
 	@$(BIN)/python -m tests.everything check
 
 molecule: bootstrap  ## the roles' own tests; ROLE=NAME for one
