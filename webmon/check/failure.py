@@ -77,7 +77,7 @@ _REFUSED: Final = re.compile(r"^SSL certificate (?:problem|OpenSSL verify result
 
 
 CAME_BEFORE_TLS: Final = "plain text stands behind the go-ahead to TLS, which anybody may have put there"
-_SHOWN: Final = 1000
+SHOWN: Final = 1000
 """Bytes in a message: more than it may have, so that it is cut in one place, where secrets are looked for."""
 
 
@@ -231,7 +231,7 @@ def _of_mail(failure: Failure) -> str | None:
 
 
 def _shown(said: bytes) -> str:
-    return repr(said[:_SHOWN].decode(errors="replace").rstrip("\r\n"))
+    return repr(said[:SHOWN].decode(errors="replace").rstrip("\r\n"))
 
 
 def _of_connection(failure: Failure) -> str | None:

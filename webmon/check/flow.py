@@ -14,7 +14,7 @@ from webmon.check.course import Course, named
 from webmon.check.resolver import Addresses, known_without_asking
 from webmon.check.result import CheckResult, Outcome
 from webmon.check.target import Target
-from webmon.check.transfer import Facts, Handle, Head, Kept, Request
+from webmon.check.transfer import Facts, Handle, Head, Kept, Request, header_line
 from webmon.check.unpack import Unpacker, UnpackError
 from webmon.check.url import Url, join
 from webmon.check.verdict import Response, Verdict
@@ -136,7 +136,7 @@ class Check(Course):
             Request(
                 self._url,
                 self._method,
-                [_line(name, value) for name, value in self._headers.items()],
+                [header_line(name, value) for name, value in self._headers.items()],
                 self._cookie.encode("latin-1")
                 if self._cookie and not _is_elsewhere(self._target.asked, self._url)
                 else None,
@@ -403,7 +403,3 @@ def _is_elsewhere(here: Url, there: Url) -> bool:
     if (here.scheme, here.port, there.scheme, there.port) == ("http", 80, "https", 443):
         return False
     return here.origin != there.origin
-
-
-def _line(name: str, value: str) -> bytes:
-    return (f"{name}: {value}" if value else f"{name};").encode("latin-1")

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import pycurl
 
-from webmon.check.failure import Failure, Phase
+from webmon.check.failure import SHOWN, Failure, Phase
 from webmon.check.kind import MAIL, WEBSOCKET
 from webmon.check.resolver import Addresses
 from webmon.check.target import Proxy
@@ -49,8 +49,6 @@ _GREETING: Final = {
 }
 """How the first line of each begins (RFC 5321, 4.2; RFC 9051, 7.1; RFC 1939, 3); libcurl would wait for another."""
 _SECONDS: Final = 1e-6
-_SHOWN: Final = 1000
-"""Bytes in a message: more than it may have, so that it is cut in one place, where secrets are looked for."""
 
 
 class Request(NamedTuple):
@@ -367,7 +365,7 @@ class Handle:
             self._fault = "too long: what the server says"
             return -1
         if self.greeting is None and not _GREETING[self._url.scheme].match(line):
-            self._fault = f"not {self._url.scheme.upper()}: {line[:_SHOWN].decode(errors='replace').rstrip()!r}"
+            self._fault = f"not {self._url.scheme.upper()}: {line[:SHOWN].decode(errors='replace').rstrip()!r}"
             return -1
         if self.greeting is None:
             self.greeting, self._greeted_after = line, time.monotonic() - self._began
@@ -388,7 +386,7 @@ class Handle:
     def _body(self, piece: bytes) -> int | None:
         self.received += len(piece)
         if self.head is None:
-            self._fault = f"not HTTP/1: {piece[:_SHOWN]!r}"
+            self._fault = f"not HTTP/1: {piece[:SHOWN]!r}"
             return -1
         if self._on_body(piece):
             return None
@@ -503,6 +501,11 @@ class Handle:
             tls_version=self._tls_version,
             certificates=get(pycurl.INFO_CERTINFO) if self._secure and secured else (),
         )
+
+
+def header_line(name: str, value: str) -> bytes:
+    """Write a header as libcurl takes it: one without a value would be left out, but for a semicolon."""
+    return (f"{name}: {value}" if value else f"{name};").encode("latin-1")
 
 
 def _fields(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...]:

@@ -16,7 +16,7 @@ import pycurl
 from webmon.check import chain, failure, verdict
 from webmon.check.chain import Chain
 from webmon.check.course import Course
-from webmon.check.failure import Failure, Phase
+from webmon.check.failure import SHOWN, Failure, Phase
 from webmon.check.kind import TLS_KINDS
 from webmon.check.kinds.starttls import why
 from webmon.check.pattern import Pattern
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 LIMIT: Final = 64 << 10
 """Bytes that may come without one of them being waited for."""
-_SHOWN: Final = 1000
-"""Bytes in a message: more than it may have, so that it is cut in one place, where secrets are looked for."""
 _CLOSED, _CLOSED_WITHOUT_A_WORD = 56, 52
 """Codes of libcurl for a connection that ended."""
 
@@ -213,8 +211,8 @@ class Talk(Course):
         """Take what came."""
         if self._phase == "first_byte":
             self._enter("transfer")
-        if not self._has_answered and len(self._answer) < _SHOWN:
-            self._answer += piece[:_SHOWN]
+        if not self._has_answered and len(self._answer) < SHOWN:
+            self._answer += piece[:SHOWN]
         self._came += piece
 
     def _enter(self, phase: Phase) -> None:
@@ -244,7 +242,7 @@ class Talk(Course):
         return Verdict(Outcome.BODY_MISMATCH, f"{self._doing()}: {where}: {self._shown()}")
 
     def _shown(self) -> str:
-        return repr(self._came[:_SHOWN].decode(errors="replace"))
+        return repr(self._came[:SHOWN].decode(errors="replace"))
 
     def _at_deadline(self) -> Verdict:
         handle = self._handle
@@ -277,7 +275,7 @@ class Talk(Course):
     def _found(self) -> dict[str, Any]:
         facts = self._facts
         return {
-            "answer": verdict.one_line(self._answer.decode(errors="replace"), _SHOWN) or None,
+            "answer": verdict.one_line(self._answer.decode(errors="replace"), SHOWN) or None,
             "response_time": self._response_time,
             "remote_ip": facts.remote_ip if facts else None,
             "tls_version": facts.tls_version if facts else None,

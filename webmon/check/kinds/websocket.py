@@ -14,7 +14,7 @@ from webmon.check.kinds.talk import LIMIT, Talk
 from webmon.check.pattern import Pattern
 from webmon.check.resolver import Addresses
 from webmon.check.result import Outcome
-from webmon.check.transfer import Facts, Handle, Head
+from webmon.check.transfer import Facts, Handle, Head, header_line
 from webmon.check.verdict import Verdict, one_line
 
 _SWITCHED: Final = 101
@@ -50,7 +50,7 @@ class WebSocket(Talk):
             if name.lower() not in _NOT_SENT or name.lower() in given
         }
         self._key = base64.b64encode(os.urandom(16))
-        lines = [(f"{name}: {value}" if value else f"{name};").encode("latin-1") for name, value in headers.items()]
+        lines = [header_line(name, value) for name, value in headers.items()]
         lines.append(b"Sec-WebSocket-Key: " + self._key)
         handle.connect(self._target.asked, trust=self._trust, addresses=addresses, headers=lines, on_head=self._on_head)
 
