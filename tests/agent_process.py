@@ -14,8 +14,10 @@ import trustme
 class AgentProcess:
     """`webmon agent` in a workspace of its own, with a service manager that the test is."""
 
-    def __init__(self, workspace: Path) -> None:
+    def __init__(self, workspace: Path, checkout: Path | None = None) -> None:
+        """Take a directory for its files, and where another webmon than this one lies."""
         self.workspace = workspace
+        self._checkout = checkout
         self.log = workspace / "log"
         self.process: subprocess.Popen[bytes] | None = None
         self._heard: list[str] = []
@@ -61,6 +63,7 @@ class AgentProcess:
                     str(self.workspace / ".env"),
                 ],
                 stderr=log,
+                cwd=self._checkout,
                 # The bound of heaps is the unit's (roles/component).
                 env={**os.environ, "MALLOC_ARENA_MAX": "2", "NOTIFY_SOCKET": str(self.workspace / "notify")},
             )

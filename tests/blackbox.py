@@ -1,19 +1,18 @@
-"""prometheus-blackbox-exporter, Debian's package, to compare with: unpacked under build/, never installed."""
+"""prometheus-blackbox-exporter, Debian's package, to compare with."""
 
 import http.client
 import json
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlencode
 
+from tests import debian
 from tests.sockets import free_port, wait_for_port
 
 PACKAGE: Final = "prometheus-blackbox-exporter"
-PLACE: Final = Path("build/bench")
 _IN_A_WORLD_OF_ITS_OWN: Final = (
     "unshare",
     "--map-root-user",
@@ -40,7 +39,11 @@ class Blackbox:
         config = workspace / "blackbox.yml"
         config.write_text(json.dumps({"modules": modules}))
         self._port = free_port()
-        self._command = [str(program().absolute()), f"--config.file={config}", "--log.level=error"]
+        self._command = [
+            str(debian.unpacked(PACKAGE) / "usr/bin" / PACKAGE),
+            f"--config.file={config}",
+            "--log.level=error",
+        ]
         self._command.append(f"--web.listen-address=127.0.0.1:{self._port}")
         if hosts is not None:
             (workspace / "hosts").write_text(hosts)
@@ -76,17 +79,6 @@ class Blackbox:
         return text
 
 
-def program() -> Path:
-    """Give the program, fetched from Debian where it is not there yet."""
-    found = PLACE / "usr/bin" / PACKAGE
-    if not found.exists():
-        sys.stderr.write(f"fetching {PACKAGE} from Debian into {PLACE}\n")
-        PLACE.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["apt-get", "-qq", "download", PACKAGE], cwd=PLACE, check=True, stderr=subprocess.DEVNULL)
-        subprocess.run(["dpkg", "-x", max(PLACE.glob("*.deb")), PLACE], check=True)
-    return found
-
-
 def version() -> str:
     """Give the version as Debian counts it."""
-    return max(PLACE.glob("*.deb")).name.split("_")[1]
+    return debian.version(PACKAGE)

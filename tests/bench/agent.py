@@ -22,6 +22,7 @@ from typing import Final, Self
 from tests import blackbox
 from tests.agent_process import AgentProcess
 from tests.bench.figures import Bench, Figure
+from tests.bench.nginx import Nginx
 from tests.bench.process import cpu_secs, resident_bytes, threads
 from tests.bench.site import PATTERN, Site
 from tests.sockets import free_port
@@ -49,11 +50,19 @@ class Running:
     """A `webmon agent` that checks a list, ready when this is entered."""
 
     def __init__(
-        self, workspace: Path, site: Site, urls: list[str], *, interval: float, timeout: float, **more: str
+        self,
+        workspace: Path,
+        site: Site | Nginx,
+        urls: list[str],
+        *,
+        interval: float,
+        timeout: float,
+        checkout: Path | None = None,
+        more: Mapping[str, str] | None = None,
     ) -> None:
-        """Take the list, and other variables; a turn() measures it."""
+        """Take the list, where another webmon lies, and other variables; a turn() measures it."""
         workspace.mkdir()
-        self.agent = AgentProcess(workspace)
+        self.agent = AgentProcess(workspace, checkout)
         self._metrics = free_port()
         self._count = len(urls)
         self.agent.configure(
@@ -63,7 +72,7 @@ class Running:
             MONITORING_CA_CERTIFICATES=str(site.authority),
             MONITORING_METRICS_ADDRESS=f"127.0.0.1:{self._metrics}",
             MONITORING_LOG_LEVEL="WARNING",
-            **more,
+            **(more or {}),
         )
         self.agent.target(*urls)
 

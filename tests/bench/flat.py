@@ -89,7 +89,7 @@ def of_hour(workspace: Path, site: Site, size: Size) -> Iterator[Figure]:
     urls = [f"{site.https if number % 2 else site.http}{number}" for number in range(RATE)]
     room = {"MONITORING_OUTBOX_BYTES": str(OUTBOX)}
     seen = {what: Samples() for what in THINGS}
-    with Running(workspace / "hour", site, urls, interval=1, timeout=1, **room) as agent:
+    with Running(workspace / "hour", site, urls, interval=1, timeout=1, more=room) as agent:
         began = time.monotonic()
         while time.monotonic() < began + size.secs:
             time.sleep(size.secs / SAMPLES)

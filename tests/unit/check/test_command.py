@@ -49,7 +49,7 @@ def descriptors() -> list[str]:
 
 def children() -> set[int]:
     """Give the processes of this one, those that are dead and not reaped too."""
-    found = set()
+    found: set[int] = set()
     for task in Path("/proc/self/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread of a test before this one has ended
             found.update(map(int, (task / "children").read_text().split()))
