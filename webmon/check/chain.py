@@ -1,5 +1,6 @@
 """The certificates of a connection: for which names, and when the first of them ends that anybody relies on."""
 
+import functools
 import re
 import ssl
 from collections.abc import Collection, Mapping, Sequence
@@ -110,8 +111,14 @@ def _parts(text: str) -> dict[str, str]:
 
 
 def _moment(certificate: Mapping[str, str]) -> datetime:
-    return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["Expire date"]), UTC)
+    return _read_time(certificate["Expire date"])
 
 
 def _ends(certificate: Mapping[str, Any]) -> datetime:
-    return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
+    return _read_time(certificate["notAfter"])
+
+
+@functools.lru_cache(maxsize=4096)
+def _read_time(text: str) -> datetime:
+    """Read a time as OpenSSL writes it; those of a site's chain come again with each check."""
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(text), UTC)

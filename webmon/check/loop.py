@@ -247,21 +247,22 @@ class _Multi:
             mask |= pycurl.CSELECT_OUT
         if events & (select.EPOLLERR | select.EPOLLHUP):
             mask |= pycurl.CSELECT_ERR
-        self._multi.socket_action(fd, mask)
-        self._settle()
+        self._settle(self._multi.socket_action(fd, mask)[1])
 
     def look(self, now: float) -> None:
         if self.due is not None and self.due <= now:
             self.due = None
-            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
-            self._settle()
+            self._settle(self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)[1])
 
     def close(self) -> None:
         for curl in list(self._done):
             self.remove(curl)
         self._multi.close()
 
-    def _settle(self) -> None:
+    def _settle(self, running: int) -> None:
+        """Tell of the transfers that have ended, where fewer run than there are: mostly none has."""
+        if running >= len(self._done):
+            return
         while True:
             left, well, failed = self._multi.info_read()
             ended = [(curl, 0, "") for curl in well] + [(curl, code, text) for curl, code, text in failed]

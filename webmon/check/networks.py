@@ -1,5 +1,6 @@
 """Which addresses are whose: those of private networks, and those that no check may connect to."""
 
+import functools
 import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -15,6 +16,7 @@ _COMPATIBLE: Final = ipaddress.ip_network("::/96")
 """RFC 4291, 2.5.5.1."""
 
 
+@functools.lru_cache(maxsize=16_384)
 def is_private(ip: str) -> bool:
     """Tell whether an address is none of the public internet: loopback, link-local, private, reserved, multicast.
 
@@ -48,7 +50,14 @@ def public(addresses: Addresses) -> Addresses:
 
 
 def _is_in(ip: str, network: Network) -> bool:
-    return _meant(ip) in network or _written(ip) in network
+    meant, written = _readings(ip)
+    return meant in network or written in network
+
+
+@functools.lru_cache(maxsize=16_384)
+def _readings(ip: str) -> tuple[_Address, _Address]:
+    """Give what an address stands for, and the address itself; the same few are asked for at each check."""
+    return _meant(ip), _written(ip)
 
 
 def _written(ip: str) -> _Address:
