@@ -1,4 +1,7 @@
-"""Debian's nginx with one page, over HTTPS and HTTP: a site that is no bottleneck of what asks it."""
+"""Debian's nginx with one page, over HTTPS and HTTP: a site that is no bottleneck of what asks it.
+
+It listens on both addresses of localhost: who tries one after the other has the first one's answer.
+"""
 
 import subprocess
 from pathlib import Path
@@ -19,8 +22,8 @@ http {{
   client_body_temp_path {place}/t1; proxy_temp_path {place}/t2; fastcgi_temp_path {place}/t3;
   uwsgi_temp_path {place}/t4; scgi_temp_path {place}/t5;
   server {{
-    listen 127.0.0.1:{http} backlog=4096;
-    listen 127.0.0.1:{https} ssl backlog=4096;
+    listen 127.0.0.1:{http} backlog=4096; listen [::1]:{http} backlog=4096;
+    listen 127.0.0.1:{https} ssl backlog=4096; listen [::1]:{https} ssl backlog=4096;
     ssl_certificate {place}/site.pem; ssl_certificate_key {place}/site.pem;
     location / {{ try_files /page =404; }}
   }}
