@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from ansible import constants
 from ansible.errors import AnsibleFilterError
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -42,8 +43,14 @@ def certificate(public_key: str, identity: Mapping[str, Any], authority: str, pa
 
     Raises:
         AnsibleFilterError: what the host sent is no such key, the inventory gives a name that no certificate can have,
-            or the authority can't sign. It holds nothing of the passphrase.
+            the authority can't sign, or hosts may set variables. It holds nothing of the passphrase.
     """
+    if constants.config.get_config_value("INJECT_FACTS_AS_VARS"):
+        message = (
+            "inject_facts_as_vars is on, by which a host overrules the inventory on who it is; right would be false, "
+            "as in the project's ansible.cfg"
+        )
+        raise AnsibleFilterError(message)
     signer = _signer(authority)
     key = _of_host(public_key, identity["host"])
     now = datetime.now(UTC)

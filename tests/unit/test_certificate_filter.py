@@ -86,6 +86,12 @@ class Controller:
         return told
 
 
+@pytest.fixture(autouse=True)
+def facts_are_no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ansible.cfg has it, wherever the tests run."""
+    monkeypatch.setenv("ANSIBLE_INJECT_FACT_VARS", "false")
+
+
 @pytest.fixture
 def controller(tmp_path: Path) -> Controller:
     key = ec.generate_private_key(ec.SECP256R1())
@@ -255,6 +261,14 @@ def test_what_is_no_key_as_the_role_makes_it_is_refused_with_the_host(
 ) -> None:
     with pytest.raises(AnsibleFilterError, match=r"agent1 sent no public key of the curve P-256; right would be"):
         plugin.certificate(sent(), IDENTITY, str(controller.directory), PASSPHRASE, DAYS)
+
+
+def test_nothing_is_signed_where_a_host_can_set_variables(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANSIBLE_INJECT_FACT_VARS", "true")
+    with pytest.raises(AnsibleFilterError, match="inject_facts_as_vars is on"):
+        controller.make()
 
 
 @pytest.mark.parametrize("name", ["agent1", "DNS:ägent", "IP:agent1", "email:root@agent1", "dirName:x"])
