@@ -1,5 +1,6 @@
 """playbooks/certificates.yml while the agents measure: renewal, and another authority; no result is lost by either."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,20 @@ def test_a_new_authority_waits_for_a_host_that_is_away_and_is_then_brought_in_by
     assert (lab.directory / "secrets/authority").read_text().split()[0] not in told
     assert "PRIVATE KEY" not in told
     assert_nothing_was_lost_or_refused(lab, since)
+
+
+@pytest.fixture
+def taken_agent1(lab: Lab) -> Iterator[None]:
+    """Root of agent1 makes it look as a host of init and of a sink does."""
+    lab.on("agent1", "for i in init sink; do useradd --system webmon-$i; mkdir /etc/webmon/$i; done")
+    yield
+    lab.on("agent1", "for i in init sink; do rm -r /etc/webmon/$i; userdel webmon-$i; done")
+
+
+@pytest.mark.usefixtures("taken_agent1")
+def test_a_host_gets_the_certificates_of_its_groups_alone_whatever_is_on_it(lab: Lab) -> None:
+    # The doctor looks at what lies there, and has its say too: the exit status is no subject here.
+    told = " ".join(lab.try_play(PLAYBOOK, "--limit", "agent1").stdout.split())
+    assert "agent1 has /etc/webmon/init, /etc/webmon/sink, but is not in the group of it" in told
+    assert [path.name for path in (lab.directory / "pki/issued").glob("agent1-*")] == ["agent1-agent.pem"]
+    assert lab.on("agent1", "find /etc/webmon/init /etc/webmon/sink -type f") == ""

@@ -20,7 +20,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 ROOT = Path(__file__).parents[2]
 _LAB_NETS = {"demo": "10.77.0", "test": "10.78.0", "faults": "10.76.0"}
@@ -79,7 +79,14 @@ class Services:
             "ssl_keyfile": str(key),
         }
 
-    def issue(self, directory: Path, unit: str, *, days: float = 1) -> tuple[Path, Path]:
+    def issue(
+        self,
+        directory: Path,
+        unit: str,
+        *,
+        days: float = 1,
+        usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.CLIENT_AUTH,
+    ) -> tuple[Path, Path]:
         """Make a key and a certificate of the lab's authority; its OU makes it the principal User:webmon-<unit>.
 
         With days below 0 it has expired.
@@ -103,6 +110,7 @@ class Services:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(days=30))
             .not_valid_after(now + datetime.timedelta(days=days))
+            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
             .sign(authority_key, hashes.SHA256())
         )
         return write_pair(directory, f"{unit}{days}", key, certificate)

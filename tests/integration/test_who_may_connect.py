@@ -1,15 +1,18 @@
 """Who gets through to Kafka and to the database at all: TLS, and a certificate of our authority."""
 
 import contextlib
+import re
 import socket
 import ssl
 import struct
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
 import trustme
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.integration.services import Services
 
@@ -37,12 +40,15 @@ def test_the_broker_answers_a_certificate_of_our_authority(services: Services, t
     assert number == 4711
 
 
-@pytest.fixture(params=["none", "expired", "of another authority"])
+@pytest.fixture(params=["none", "expired", "a server's", "of another authority"])
 def wrong_pair(request: pytest.FixtureRequest, services: Services, tmp_path: Path) -> tuple[Path, Path] | None:
     if request.param == "none":
         return None
     if request.param == "expired":
         return services.issue(tmp_path, "agent", days=-1)
+    if request.param == "a server's":
+        # As the database has it, whose host may be taken.
+        return services.issue(tmp_path, "init", usage=ExtendedKeyUsageOID.SERVER_AUTH)
     # With the very names of ours: what counts is who signed it.
     forged = trustme.CA(organization_name="webmon", organization_unit_name="webmon authority").issue_cert(
         "agent1", organization_name="webmon", organization_unit_name="agent", common_name="agent1"
@@ -76,3 +82,35 @@ def test_the_database_refuses_plain_text_also_with_the_right_password(services: 
     psycopg2.connect(**place, sslmode="verify-full", sslrootcert=str(services.ca)).close()
     with pytest.raises(psycopg2.OperationalError, match="no encryption"):
         psycopg2.connect(**place, sslmode="disable")
+
+
+def tls_1_2(services: Services, server: str, pair: tuple[Path, Path], *options: str) -> str:
+    """Try a server with TLS 1.2 and whatever is weak; give the suite, or why there is none."""
+    place = {
+        "kafka": [f"{services.kafka_host}:{services.kafka_port}"],
+        "postgres": [f"{services.postgres_host}:{services.postgres_port}", "-starttls", "postgres"],
+    }[server]
+    command = [
+        "openssl",
+        "s_client",
+        "-connect",
+        *place,
+        "-cert",
+        str(pair[0]),
+        "-key",
+        str(pair[1]),
+        "-tls1_2",
+        *options,
+    ]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False)
+    found = re.search(r"Cipher is (\S+)", done.stdout)
+    return found[1] if found and not done.returncode else done.stderr
+
+
+@pytest.mark.parametrize("server", ["kafka", "postgres"])
+def test_of_tls_1_2_neither_server_takes_cbc_or_sha_1(services: Services, tmp_path: Path, server: str) -> None:
+    pair = services.issue(tmp_path, "agent")
+    assert "GCM" in tls_1_2(services, server, pair)
+    assert "handshake failure" in tls_1_2(services, server, pair, "-cipher", "ALL:!AESGCM:!CHACHA20:@SECLEVEL=0")
+    sha_1 = tls_1_2(services, server, pair, "-sigalgs", "ECDSA+SHA1", "-cipher", "ALL:@SECLEVEL=0")
+    assert "handshake failure" in sha_1

@@ -1,4 +1,4 @@
-"""Our certificate for Kafka: fits its key and its authority, and lasts."""
+"""Our certificate for Kafka: fits its key and its authority, and lasts; and how old the key is."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,13 +10,17 @@ from webmon.settings import Kafka
 
 RENEW_BEFORE: Final = timedelta(days=30)
 """What ends sooner should have been renewed."""
+KEY_LASTS: Final = timedelta(days=2 * 365)
+"""A renewal keeps the key. Whoever copied it unseen can be us until it is another."""
 _SUBJECT: Final = "certificate"
 
 
 def examine(kafka: Kafka, *, now: datetime | None = None) -> Iterator[Finding]:
     """Look at certificate, key and authority, before any broker does."""
+    now = now or datetime.now(UTC)
     try:
         examined = certificate.examine(kafka.ca_certificate, kafka.access_certificate, kafka.access_key)
+        made = datetime.fromtimestamp(kafka.access_key.stat().st_mtime, UTC)
     except OSError as error:  # ssl.SSLError is one
         yield failed(
             _SUBJECT,
@@ -32,9 +36,18 @@ def examine(kafka: Kafka, *, now: datetime | None = None) -> Iterator[Finding]:
             "authority",
         )
         return
-    left = examined.not_after - (now or datetime.now(UTC))
+    left = examined.not_after - now
     text = f"{kafka.access_certificate} fits its key and authority and lasts {left.days} days more"
     if left < RENEW_BEFORE:
         yield warning(_SUBJECT, f"{text}: renew it before it ends on {examined.not_after:%Y-%m-%d}")
     else:
         yield ok(_SUBJECT, text)
+    old = f"{kafka.access_key} is {(now - made).days} days old"
+    if now - made > KEY_LASTS:
+        yield warning(
+            "key",
+            f"{old}; right would be another at least every {KEY_LASTS.days} days: remove it and run "
+            "playbooks/certificates.yml, or have the managed service hand out another",
+        )
+    else:
+        yield ok("key", old)

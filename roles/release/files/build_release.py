@@ -10,6 +10,7 @@ import argparse
 import fcntl
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import tomllib
 from pathlib import Path
 
 GLIBCS = ("manylinux2014", "manylinux_2_28", "manylinux_2_34")
+PLATFORM = re.compile(r"3\.[0-9]{1,3}-[a-z0-9_]{1,20}")
 PIP_LOCK = Path(__file__).with_name("pip.lock")
 
 
@@ -27,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("project", type=Path)
     parser.add_argument("build_dir", type=Path)
-    parser.add_argument("platform")
+    parser.add_argument("platform", type=platform_of)
     parser.add_argument("--name-only", action="store_true", help="build nothing")
     arguments = parser.parse_args()
     project: Path = arguments.project.resolve()
@@ -45,6 +47,13 @@ def main() -> None:
                 build(project, build_dir, name, arguments.platform, archive)
                 built = True
     print(json.dumps({"name": name, "archive": str(archive), "built": built}))
+
+
+def platform_of(text: str) -> str:
+    """Take a platform as the host says it, who may be anybody: it becomes the name of a file here."""
+    if not PLATFORM.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"the host says that it is {text[:80]!r}; right would be as 3.13-x86_64")
+    return text
 
 
 def sources(project: Path) -> list[Path]:
