@@ -15,6 +15,7 @@ from webmon.settings import Postgres
 from webmon.store import postgres
 from webmon.store.counts import COUNT, MOST_CONTEXTS, Counts
 from webmon.store.names import Tables
+from webmon.store.postgres import DatabaseAwayError
 from webmon.store.version import SCHEMA_VERSION, current
 
 _VERBS: Final = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
@@ -49,6 +50,7 @@ def examine(
         ):
             yield ok("database", f"{postgres.place(settings)} takes role {settings.user!r}")
             yield _tls(cursor, settings)
+            yield _log_in(settings)
             yield _clock(cursor)
             of_schema = _schema(cursor, tables)
             yield of_schema
@@ -83,6 +85,22 @@ def _tls(cursor: Cursor, settings: Postgres) -> Finding:
             "right would be verify-full with POSTGRES_CA_CERTIFICATE",
         )
     return ok("database TLS", f"{version}, and the server's certificate is verified")
+
+
+def _log_in(settings: Postgres) -> Finding:
+    if settings.channel_binding == "require":
+        return ok("database log-in", "is bound to the server's certificate: no other server can ask for the password")
+    bound = settings.model_copy(update={"channel_binding": "require"})
+    try:
+        postgres.connect(bound, application="webmon-doctor", autocommit=True).close()
+    except (UserError, DatabaseAwayError):
+        told = "is not bound to the server's certificate, which this server (a pooler?) can't"
+        return ok("database log-in", told) if settings.ssl == "verify-full" else warning("database log-in", told)
+    return warning(
+        "database log-in",
+        "is not bound to the server's certificate, though this server can; right would be POSTGRES_CHANNEL_BINDING "
+        "require",
+    )
 
 
 def _clock(cursor: Cursor) -> Finding:
