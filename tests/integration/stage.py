@@ -137,6 +137,7 @@ class Stage:
             "POSTGRES_USER": role,
             "POSTGRES_PASSWORD": password,
             "POSTGRES_SSL": "verify-full",
+            "POSTGRES_CHANNEL_BINDING": "require",
             "POSTGRES_CA_CERTIFICATE": str(services.ca),
             "POSTGRES_TABLE": self.table,
             "SINK_BATCH_SECS": "0.2",
