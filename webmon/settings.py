@@ -123,6 +123,7 @@ WorkspacePath = Annotated[Path, BeforeValidator(_in_workspace)]
 """A path, made absolute from the workspace."""
 Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "FATAL"], BeforeValidator(_upper)]
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+ChannelBinding = Literal["disable", "prefer", "require"]
 
 _A_NAME = "a name"
 _A_FILE = "the path of a readable PEM file"
@@ -341,6 +342,12 @@ class Postgres(_Group):
         "POSTGRES_DATABASE", "Database (default: the role's name, as libpq has it)", _A_NAME, None
     )
     ssl: SslMode = _var("POSTGRES_SSL", "libpq's sslmode", ", ".join(get_args(SslMode)), "require")
+    channel_binding: ChannelBinding = _var(
+        "POSTGRES_CHANNEL_BINDING",
+        "libpq's channel_binding: `require` takes no server that can't bind the log-in to its TLS certificate (SCRAM)",
+        ", ".join(get_args(ChannelBinding)),
+        "prefer",
+    )
     ca_certificate: WorkspacePath | None = _var(
         "POSTGRES_CA_CERTIFICATE",
         "Authority of the server's certificate, for verify-ca and verify-full",
@@ -361,7 +368,13 @@ class Postgres(_Group):
     )
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """Tell when the server's certificate can't be verified for want of an authority, or its file is not PEM."""
+        """Tell what does not go together: a certificate to verify or to bind to, and what would do that."""
+        if self.channel_binding == "require" and self.ssl in ("disable", "allow", "prefer"):
+            yield (
+                "POSTGRES_CHANNEL_BINDING",
+                f"is require, but POSTGRES_SSL is {self.ssl}, which goes on without TLS; right would be POSTGRES_SSL "
+                "require, verify-ca or verify-full",
+            )
         if self.ssl in ("verify-ca", "verify-full") and self.ca_certificate is None:
             yield (
                 "POSTGRES_CA_CERTIFICATE",

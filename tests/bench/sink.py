@@ -240,7 +240,7 @@ def _add_packed(stage: Stage, packed: Sequence[bytes]) -> None:
     tables = Tables(stage.table)
     names = sql.SQL(", ").join(map(sql.Identifier, rows.COLUMNS))
     copy = sql.SQL("COPY webmon_incoming ({}, error) FROM STDIN (FORMAT binary)").format(names)
-    add = tables.fill(ADD_NEW, columns=names, floor_lock=tables.lock("floor"))
+    add = tables.fill(ADD_NEW, columns=names)
     with stage.database() as cursor:
         cursor.execute(tables.fill(SESSION, statement_secs=sql.SQL(str(STATEMENT_SECS))))
         for batch in packed:

@@ -137,6 +137,7 @@ class Stage:
             "POSTGRES_USER": role,
             "POSTGRES_PASSWORD": password,
             "POSTGRES_SSL": "verify-full",
+            "POSTGRES_CHANNEL_BINDING": "require",
             "POSTGRES_CA_CERTIFICATE": str(services.ca),
             "POSTGRES_TABLE": self.table,
             "SINK_BATCH_SECS": "0.2",
@@ -374,7 +375,7 @@ class Stage:
             for what in (*TABLES, "metrics"):
                 cursor.execute(tables.fill(f"DROP TABLE IF EXISTS {{{what}}} CASCADE"))
             cursor.execute(tables.fill("DROP TYPE IF EXISTS {outcome} CASCADE"))
-            for what in ("bucket_of", "percentile"):
+            for what in ("bucket_of", "percentile", "roll_up"):
                 cursor.execute(tables.fill(f"DROP FUNCTION IF EXISTS {{{what}}}"))
             for role in self.roles:
                 cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))

@@ -138,10 +138,11 @@ def test_the_floor_waits_for_a_sink_that_is_adding_rows_and_its_hour_is_rolled_u
     store.close()
     sink = worker(stage)
     with sink, sink.cursor() as cursor:
-        cursor.execute(tables.fill("SELECT pg_advisory_xact_lock_shared({lock})", lock=tables.lock("floor")))
+        # What an INSERT takes, of a release before too.
+        cursor.execute(tables.fill("LOCK TABLE ONLY {metrics} IN ROW EXCLUSIVE MODE"))
         running = threading.Thread(target=retention, args=(stage,), kwargs={"POSTGRES_KEEP_ROWS_DAYS": "3"})
         running.start()
-        waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = %s::regclass::oid"
+        waiting = "SELECT 1 FROM pg_locks WHERE mode = 'ShareLock' AND NOT granted AND relation = %s::regclass"
         wait_until(lambda: bool(stage.sql(waiting, stage.table)), "the floor waits", 20)
         # A minute later in the same hour, which retention has just rolled up.
         cursor.execute(

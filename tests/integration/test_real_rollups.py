@@ -1,19 +1,21 @@
 """Rows and rollups against a plain dictionary, whatever happens in whatever order; on a real TimescaleDB."""
 
+import contextlib
 import math
 import random
 import struct
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from unittest import mock
 
 import psycopg2
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from psycopg2 import sql
 
 from tests.integration.stage import SINK_PASSWORD, Stage, recent
 from tests.waiting import wait_until
@@ -21,7 +23,6 @@ from webmon.check.result import CheckResult, Outcome
 from webmon.sink import rollups as rollups_worker
 from webmon.sink.rollups import Rollups
 from webmon.sink.writer import Writer
-from webmon.store import rollups
 from webmon.store.names import Tables
 from webmon.store.rollups import roll_up
 
@@ -110,8 +111,17 @@ def a_result(draw: st.DrawFn) -> CheckResult:
     )
 
 
-class _DyingError(Exception):
-    pass
+GATE = """
+CREATE OR REPLACE FUNCTION {{t_gate}}() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('gate.n', (coalesce(nullif(current_setting('gate.n', true), ''), '0')::integer + 1)::text, true);
+    IF current_setting('gate.n')::integer = {step} THEN PERFORM pg_advisory_xact_lock({number}); END IF;
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER gate BEFORE INSERT ON {{t_hourly}} FOR EACH STATEMENT EXECUTE FUNCTION {{t_gate}}();
+CREATE OR REPLACE TRIGGER gate BEFORE INSERT ON {{t_daily}} FOR EACH STATEMENT EXECUTE FUNCTION {{t_gate}}();
+"""
+"""Has the INSERT of that number in a transaction wait at an advisory lock."""
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -122,7 +132,8 @@ class StoreMachine(RuleBasedStateMachine):
     """The owner's."""
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        self.cursor.execute(Tables(self.stage.table).fill(statement.replace("{t_", "{")))
+        gate = sql.Identifier(f"{self.stage.table}_gate")
+        self.cursor.execute(Tables(self.stage.table).fill(statement.replace("{t_", "{"), gate=gate))
         return self.cursor.fetchall() if self.cursor.description else []
 
     def __init__(self) -> None:
@@ -133,6 +144,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.committed = 0
         self.model: dict[tuple[str, str, datetime], CheckResult] = {}
         self.worker = worker(self.stage)
+        self.number = int(self.stage.name[-7:], 16)
 
     def new_sink(self) -> Writer:
         return Writer(self.stage.settings("sink").postgres)
@@ -180,26 +192,35 @@ class StoreMachine(RuleBasedStateMachine):
         results=st.lists(a_result(), min_size=1, max_size=4),
     )
     def roll_up_while_a_batch_comes(self, sink: int, dies: bool, step: int, results: list[CheckResult]) -> None:
-        put, steps = rollups._put, 0
+        """Before one of its INSERTs the owner's function waits until a batch has come; it may come to nothing then."""
+        self.gate(step)
+        self.sql(f"SELECT pg_advisory_lock({self.number})")
+        rolling = threading.Thread(target=self.roll_up_or_nothing)
+        rolling.start()
+        try:
+            wait_until(lambda: not rolling.is_alive() or self.is_waiting(), "the gate, or the end")
+            before = len(self.topic)
+            self.publish(results)
+            self.deliver(sink, self.topic[before:])
+            self.compare()
+            if dies:
+                self.worker.cancel()
+                rolling.join()
+        finally:
+            self.sql(f"SELECT pg_advisory_unlock({self.number})")
+            rolling.join()
+            self.gate(0)
 
-        def put_and_more(*arguments: Any) -> None:
-            nonlocal steps
-            put(*arguments)
-            steps += 1
-            if steps == step:
-                before = len(self.topic)
-                self.publish(results)
-                self.deliver(sink, self.topic[before:])
-                self.compare()
-                if dies:
-                    raise _DyingError
+    def gate(self, step: int) -> None:
+        self.sql(GATE.format(step=step, number=self.number))
 
-        with mock.patch.object(rollups, "_put", put_and_more):
-            try:
-                roll_up(self.worker, Tables(self.stage.table), before=FUTURE)
-            except _DyingError:
-                self.worker.close()
-                self.worker = worker(self.stage)
+    def is_waiting(self) -> bool:
+        waiting = f"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = {self.number}"  # noqa: S608
+        return bool(self.sql(waiting))
+
+    def roll_up_or_nothing(self) -> None:
+        with contextlib.suppress(psycopg2.extensions.QueryCanceledError):
+            roll_up(self.worker, Tables(self.stage.table), before=FUTURE)
 
     @invariant()
     def compare(self) -> None:
@@ -219,6 +240,7 @@ class StoreMachine(RuleBasedStateMachine):
         for sink in self.sinks:
             sink.close()
         self.worker.close()
+        self.sql("DROP FUNCTION IF EXISTS {t_gate} CASCADE")
 
 
 def test_any_interleaving_gives_the_rows_and_rollups_of_a_plain_dictionary(stage: Stage) -> None:

@@ -1,5 +1,6 @@
 """The database as a component needs it: TLS, schema, hypertable, our rights, the newest result."""
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -15,9 +16,20 @@ from webmon.settings import Postgres
 from webmon.store import postgres
 from webmon.store.counts import COUNT, MOST_CONTEXTS, Counts
 from webmon.store.names import Tables
+from webmon.store.postgres import DatabaseAwayError
 from webmon.store.version import SCHEMA_VERSION, current
 
 _VERBS: Final = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
+_POWERS: Final = (
+    *("pg_read_all_data", "pg_write_all_data", "pg_read_server_files", "pg_write_server_files"),
+    *("pg_execute_server_program", "pg_signal_backend", "pg_maintain", "pg_create_subscription"),
+)
+"""Roles of PostgreSQL of which ours must be no member."""
+_ATTRIBUTES: Final = ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls")
+_MEMBER_OF: Final = "SELECT rolname FROM pg_roles WHERE rolname = ANY (%s) AND pg_has_role(oid, 'MEMBER') ORDER BY 1"
+_MAY_ROLL_UP: Final = """
+SELECT has_function_privilege({roll_up_name} || '(timestamptz[], integer[], boolean)', 'EXECUTE')
+"""
 _GRACE_SECS: Final = 60.0
 """How old the newest result may be beyond what makes a vantage stale: the way through the topic."""
 _NEWEST: Final = """
@@ -49,6 +61,7 @@ def examine(
         ):
             yield ok("database", f"{postgres.place(settings)} takes role {settings.user!r}")
             yield _tls(cursor, settings)
+            yield _log_in(settings)
             yield _clock(cursor)
             of_schema = _schema(cursor, tables)
             yield of_schema
@@ -83,6 +96,22 @@ def _tls(cursor: Cursor, settings: Postgres) -> Finding:
             "right would be verify-full with POSTGRES_CA_CERTIFICATE",
         )
     return ok("database TLS", f"{version}, and the server's certificate is verified")
+
+
+def _log_in(settings: Postgres) -> Finding:
+    if settings.channel_binding == "require":
+        return ok("database log-in", "is bound to the server's certificate: no other server can ask for the password")
+    bound = settings.model_copy(update={"channel_binding": "require"})
+    try:
+        postgres.connect(bound, application="webmon-doctor", autocommit=True).close()
+    except (UserError, DatabaseAwayError):
+        told = "is not bound to the server's certificate, which this server (a pooler?) can't"
+        return ok("database log-in", told) if settings.ssl == "verify-full" else warning("database log-in", told)
+    return warning(
+        "database log-in",
+        "is not bound to the server's certificate, though this server can; right would be POSTGRES_CHANNEL_BINDING "
+        "require",
+    )
 
 
 def _clock(cursor: Cursor) -> Finding:
@@ -135,33 +164,67 @@ def _rights(
 ) -> Iterator[Finding]:
     missing: list[str] = []
     beyond: list[str] = []
-    for what in rights:
-        name = tables.name(what)
-        wanted = {right.partition(" ")[0] for right in rights[what]}
-        whole = {right for right in rights[what] if "(" not in right}
-        for verb in _VERBS:
-            kind = "table" if verb in whole or verb not in wanted else "any_column"
-            has = _one(cursor, f"SELECT has_{kind}_privilege(quote_ident(%s), %s)", (name, verb))
-            if verb in wanted and not has:
-                missing.append(f"{verb} {name}")
-            elif has and verb not in wanted:
-                beyond.append(f"{verb} {name}")
-    attributes = ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls")
-    cursor.execute(
-        sql.SQL("SELECT {} FROM pg_roles WHERE rolname = current_user").format(
-            sql.SQL(", ").join(map(sql.Identifier, attributes))
-        )
-    )
-    row = cursor.fetchone() or ()
-    beyond += [name.removeprefix("rol") for name, has in zip(attributes, row, strict=False) if has]
-    if _one(cursor, "SELECT has_schema_privilege(current_schema(), 'CREATE')"):
-        beyond.append("CREATE in the schema")
+    for right, has, is_wanted in itertools.chain(
+        _of_tables(cursor, tables, rights), _of_others(cursor, tables, adds="INSERT" in rights["metrics"])
+    ):
+        if is_wanted and not has:
+            missing.append(right)
+        elif has and not is_wanted:
+            beyond.append(right)
     if missing:
         yield failed("rights in the database", f"role {settings.user!r} lacks {_some(missing)}; see `webmon init`")
     if beyond:
         yield warning("rights in the database", f"role {settings.user!r} may also {_some(beyond)}: remove that right")
     if not missing and not beyond:
         yield ok("rights in the database", f"role {settings.user!r} may do what it must, and no more")
+    yield _bounds(cursor, settings)
+
+
+_Right = tuple[str, bool, bool]
+"""Its name; whether our role has it, and whether it must."""
+
+
+def _of_tables(cursor: Cursor, tables: Tables, rights: Mapping[str, Sequence[str]]) -> Iterator[_Right]:
+    for what, listed in rights.items():
+        name = tables.name(what)
+        wanted = {right.partition(" ")[0] for right in listed}
+        whole = {right for right in listed if "(" not in right}
+        for verb in _VERBS:
+            kind = "table" if verb in whole or verb not in wanted else "any_column"
+            has = _one(cursor, f"SELECT has_{kind}_privilege(quote_ident(%s), %s)", (name, verb))
+            yield f"{verb} {name}", has, verb in wanted
+
+
+def _of_others(cursor: Cursor, tables: Tables, *, adds: bool) -> Iterator[_Right]:
+    on_database = "SELECT has_database_privilege(current_database(), %s)"
+    yield "TEMPORARY on the database", _one(cursor, on_database, ("TEMPORARY",)), adds
+    yield "CREATE on the database", _one(cursor, on_database, ("CREATE",)), False
+    yield "CREATE in the schema", _one(cursor, "SELECT has_schema_privilege(current_schema(), 'CREATE')"), False
+    yield f"EXECUTE {tables.name('roll_up')}", _one(cursor, tables.fill(_MAY_ROLL_UP)), adds
+    cursor.execute(_MEMBER_OF, (list(_POWERS),))
+    for (name,) in cursor.fetchall():
+        yield f"act as {name}", True, False
+    for attribute in _ATTRIBUTES:
+        statement = sql.SQL("SELECT {} FROM pg_roles WHERE rolname = current_user").format(sql.Identifier(attribute))
+        yield attribute.removeprefix("rol"), _one(cursor, statement), False
+
+
+def _bounds(cursor: Cursor, settings: Postgres) -> Finding:
+    lacks = []
+    if _one(cursor, "SELECT rolconnlimit < 0 FROM pg_roles WHERE rolname = current_user"):
+        lacks.append(
+            "may take all connections: let `webmon init` or an administrator set a CONNECTION LIMIT for the role"
+        )
+    if _one(cursor, "SELECT has_function_privilege('lo_create(oid)', 'EXECUTE')"):
+        lacks.append(
+            "may fill the disk with large objects: a superuser can take them from all roles (docs/security.md); with a "
+            "managed service that gives none, watch how full the disk is"
+        )
+    if lacks:
+        return warning("bounds in the database", f"role {settings.user!r} {'; and it '.join(lacks)}")
+    return ok(
+        "bounds in the database", f"role {settings.user!r} can take neither all connections nor make large objects"
+    )
 
 
 def _some(names: Sequence[str]) -> str:

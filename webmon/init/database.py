@@ -2,7 +2,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Final, Literal
 
@@ -14,14 +15,18 @@ from psycopg2.extensions import encrypt_password
 from pydantic import SecretStr
 
 from webmon.errors import UserError
+from webmon.init import bounds
 from webmon.init.step import Step
 from webmon.settings import Init, Postgres
 from webmon.store import migrations, postgres
+from webmon.store.migrations import Migration
 from webmon.store.names import TABLES, VIEWS, Tables
 from webmon.store.postgres import DatabaseAwayError
 
-_LOCK: Final = 7_236_941_385
-"""Of pg_advisory_xact_lock: any number, the same for every init."""
+_TRIES: Final = 5
+_RETRY_SECS: Final = 1.0
+_LOCK_SECS: Final = 60
+"""How long a session that reads may keep a schema file waiting, and with it all who come after."""
 _FAILING_JOB: Final = 3
 """TimescaleDB's "Job History Log Retention": under the Apache licence it fails every hour."""
 
@@ -33,14 +38,21 @@ SINK_RIGHTS: Final = {
     "agents": ("SELECT", "INSERT", "UPDATE (first_seen, last_seen)"),
     "series": ("SELECT", "INSERT", "UPDATE (used_until)"),
     "contexts": ("SELECT", "INSERT", "UPDATE (used_until)"),
-    "marks": ("SELECT", "INSERT", "DELETE"),
-    "hourly": ("SELECT", "INSERT", "UPDATE"),
-    "daily": ("SELECT", "INSERT", "UPDATE"),
-    "hours": ("SELECT",),
+    "marks": ("SELECT", "INSERT"),
+    "hourly": (),
+    "daily": (),
+    "hours": (),
     "floors": ("SELECT",),
     "migrations": ("SELECT",),
 }
-"""What a sink must be allowed: rows are added and never changed, rollups are made anew."""
+"""What a sink must be allowed: rows are added and never changed, and a function of the owner rolls them up."""
+_FORMER_SINK_RIGHTS: Final = {
+    "marks": ("DELETE",),
+    "hourly": ("SELECT", "INSERT", "UPDATE"),
+    "daily": ("SELECT", "INSERT", "UPDATE"),
+    "hours": ("SELECT",),
+}
+"""What sinks of releases before schema file 0006 need to roll up themselves."""
 READER_RIGHTS: Final = dict.fromkeys(("metrics", *TABLES, *VIEWS), ("SELECT",))
 """What a reader must be allowed."""
 
@@ -53,18 +65,50 @@ def ensure_database(connection: Connection, settings: Postgres, init: Init) -> I
         psycopg2.Error: a statement was refused.
     """
     tables = Tables(settings.table)
-    with connection, connection.cursor() as cursor:
-        # Held until the commit; another init waits here and then finds everything done.
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        steps = [
-            _extension(cursor, settings),
-            *_schema(cursor, tables),
-            _chunks(cursor, tables, init.chunk_hours),
-            _job(cursor),
-            *_role(cursor, settings, tables, _Role("SINK", init.sink_user, init.sink_password)),
-            *_role(cursor, settings, tables, _Role("READER", init.reader_user, init.reader_password)),
-        ]
-    yield from steps
+    for attempt in range(1, _TRIES + 1):
+        try:
+            with connection, connection.cursor() as cursor:
+                steps = list(_steps(cursor, settings, init, tables))
+        except psycopg2.errors.LockNotAvailable as error:
+            raise UserError(
+                f"{postgres.place(settings)}: another session keeps a table of {tables.metrics}, and {_LOCK_SECS} s "
+                "were waited for it; nothing was changed: end that session (pg_locks and pg_stat_activity tell which), "
+                "then run `webmon init` again"
+            ) from error
+        except psycopg2.Error as error:
+            if attempt == _TRIES or not _is_race(error):
+                raise
+            time.sleep(_RETRY_SECS * attempt)
+        else:
+            yield from steps
+            return
+
+
+def _steps(cursor: Cursor, settings: Postgres, init: Init, tables: Tables) -> Iterator[Step]:
+    yield _extension(cursor, settings)
+    # Held until the commit; another init waits here and then finds everything done.
+    migrations.lock(cursor, tables)
+    cursor.execute(f"SET LOCAL lock_timeout = '{_LOCK_SECS}s'")
+    shipped = migrations.shipped()
+    applied = migrations.apply(cursor, tables, shipped)
+    yield from _schema(tables, shipped, applied)
+    yield _chunks(cursor, tables, init.chunk_hours)
+    yield _job(cursor)
+    # Sinks of the release before go on until their turn comes.
+    ends_former = not applied or applied == shipped
+    for role in (
+        _Role("SINK", init.sink_user, init.sink_password),
+        _Role("READER", init.reader_user, init.reader_password),
+    ):
+        yield from _role(cursor, settings, tables, role, ends_former=ends_former)
+
+
+def _is_race(error: psycopg2.Error) -> bool:
+    """Whether another init made the same thing at the same moment: it is there the next time."""
+    made = (errorcodes.UNIQUE_VIOLATION, errorcodes.DUPLICATE_TABLE, errorcodes.DUPLICATE_OBJECT)
+    # Two that grant on one database, or alter one role, are told so by an internal error.
+    is_met = error.pgcode == errorcodes.INTERNAL_ERROR and "concurrently updated" in str(error)
+    return error.pgcode in made or is_met or postgres.is_conflict(error)
 
 
 def _extension(cursor: Cursor, settings: Postgres) -> Step:
@@ -99,9 +143,7 @@ def _extension(cursor: Cursor, settings: Postgres) -> Step:
     return Step("created", f"extension timescaledb {available[0]}")
 
 
-def _schema(cursor: Cursor, tables: Tables) -> Iterator[Step]:
-    shipped = migrations.shipped()
-    applied = migrations.apply(cursor, tables, shipped)
+def _schema(tables: Tables, shipped: Sequence[Migration], applied: Sequence[Migration]) -> Iterator[Step]:
     for migration in shipped:
         new = migration in applied
         # The first file makes the tables; a later one changes what is there.
@@ -181,7 +223,7 @@ class _Role:
     password: SecretStr | None
 
 
-def _role(cursor: Cursor, settings: Postgres, tables: Tables, role: _Role) -> Iterator[Step]:
+def _role(cursor: Cursor, settings: Postgres, tables: Tables, role: _Role, *, ends_former: bool) -> Iterator[Step]:
     if role.user is None:
         yield Step(
             "not set",
@@ -192,6 +234,9 @@ def _role(cursor: Cursor, settings: Postgres, tables: Tables, role: _Role) -> It
     else:
         yield _login(cursor, settings, role, role.user)
         yield _rights(cursor, settings, tables, role.kind, role.user)
+        if role.kind == "SINK":
+            yield from _former_rights(cursor, tables, role.user, take_away=ends_former)
+        yield bounds.ensure(cursor, postgres.database(settings), role.kind, role.user)
 
 
 def _login(cursor: Cursor, settings: Postgres, role: _Role, user: str) -> Step:
@@ -250,12 +295,18 @@ def _rights(cursor: Cursor, settings: Postgres, tables: Tables, kind: Literal["S
         cursor.execute(
             sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(right), sql.Identifier(table), sql.Identifier(user))
         )
+    if kind == "SINK" and not _may_roll_up(cursor, tables, user):
+        missing.append((tables.name("roll_up"), "EXECUTE"))
+        cursor.execute(
+            sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(
+                sql.Identifier(tables.name("roll_up")), sql.Identifier(user)
+            )
+        )
     database = postgres.database(settings)
     # TEMPORARY: a sink copies its batch into a table of its session first.
     wanted = ("CONNECT", "TEMPORARY") if kind == "SINK" else ("CONNECT",)
     for right in wanted:
-        cursor.execute("SELECT has_database_privilege(%s, %s, %s)", (user, database, right))
-        if not _yes(cursor):
+        if not _has_on_database(cursor, user, database, right):
             missing.append((database, right))
             cursor.execute(
                 sql.SQL("GRANT {} ON DATABASE {} TO {}").format(
@@ -276,6 +327,52 @@ def _rights(cursor: Cursor, settings: Postgres, tables: Tables, kind: Literal["S
     if not missing:
         return Step("unchanged", what)
     return Step("created" if len(missing) >= len(wanted_of_tables) else "changed", what)
+
+
+_OWN_RIGHT: Final = """
+SELECT CASE
+    WHEN pg_has_role(d.datdba, 'USAGE') THEN EXISTS (
+        SELECT FROM aclexplode(d.datacl) AS held JOIN pg_roles AS r ON r.oid = held.grantee
+        WHERE r.rolname = %(user)s AND held.privilege_type = %(right)s
+    )
+    ELSE has_database_privilege(%(user)s, d.datname, %(right)s)
+END
+FROM pg_database AS d WHERE d.datname = %(database)s
+"""
+
+
+def _has_on_database(cursor: Cursor, user: str, database: str, right: str) -> bool:
+    """Tell whether a role has a right of its own, where we could give it: what all have may be taken from all."""
+    cursor.execute(_OWN_RIGHT, {"user": user, "right": right, "database": database})
+    return _yes(cursor)
+
+
+def _may_roll_up(cursor: Cursor, tables: Tables, user: str) -> bool:
+    cursor.execute(
+        "SELECT has_function_privilege(%s, quote_ident(%s) || '(timestamptz[], integer[], boolean)', 'EXECUTE')",
+        (user, tables.name("roll_up")),
+    )
+    return _yes(cursor)
+
+
+def _former_rights(cursor: Cursor, tables: Tables, user: str, *, take_away: bool) -> Iterator[Step]:
+    had = [
+        (tables.name(what), right)
+        for what, listed in _FORMER_SINK_RIGHTS.items()
+        for right in listed
+        if _has_right(cursor, user, tables.name(what), right)
+    ]
+    if not had:
+        return
+    what = f"rights of {user} on the rollups, which sinks of the release before need"
+    if not take_away:
+        yield Step("unchanged", f"{what}: the next `webmon init` takes them away")
+        return
+    for table, right in had:
+        cursor.execute(
+            sql.SQL("REVOKE {} ON {} FROM {}").format(sql.SQL(right), sql.Identifier(table), sql.Identifier(user))
+        )
+    yield Step("changed", f"{what}: taken away")
 
 
 def _has_right(cursor: Cursor, user: str, table: str, right: str) -> bool:

@@ -6,13 +6,15 @@ from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from webmon.daemon import log
 from webmon.settings import Retention, RetentionSettings
 from webmon.store import postgres, unused, version
 from webmon.store.names import Tables
-from webmon.store.rollups import Aside, Bucket, BucketError, roll_up
+from webmon.store.rollups import Aside, Bucket, marked, roll_up, roll_up_these
 from webmon.store.unused import Unused
 
 _log = logging.getLogger(__name__)
@@ -34,7 +36,8 @@ _OLDEST: Final = """
 SELECT min(range_start) FROM timescaledb_information.chunks
 WHERE hypertable_schema = current_schema() AND hypertable_name = ANY (%s) AND range_end > %s
 """
-_ALONE: Final = "SELECT pg_advisory_xact_lock({lock})"
+# Needs a right that no sink and no reader has, and waits for every INSERT, also of a sink of the release before.
+_NO_ROWS: Final = "LOCK TABLE ONLY {metrics} IN SHARE MODE"
 _RAISE_FLOOR: Final = """
 INSERT INTO {floors} AS f (kind, floor) VALUES (%s, %s)
 ON CONFLICT (kind) DO UPDATE SET floor = greatest(f.floor, excluded.floor)
@@ -89,8 +92,8 @@ def retain(connection: Connection, tables: Tables, ages: Retention, *, dry_run: 
     At the end contexts, series, targets and agents go that nothing in the other chunks uses.
 
     First a floor is raised, below which no sink takes a row any more: a late one would bring a mark, and its hour
-    would be computed anew from what is left of it. Sinks hold the same lock for the moment of their statement, so that
-    none is between its look at the floor and its rows. Hours that are marked are rolled up before.
+    would be computed anew from what is left of it. Sinks are kept from adding rows for that moment, so that none is
+    between its look at the floor and its rows. Hours that are marked are rolled up before.
 
     Args:
         connection: one of the tables' owner that does not commit by itself.
@@ -144,27 +147,39 @@ def _chunks(connection: Connection, table: str, floor: datetime) -> list[Chunk]:
 
 def _raise_floor(connection: Connection, tables: Tables, kind: str, floor: datetime) -> None:
     if kind == "rows":
-        # Once while sinks go on, as it may be much; then the little that came meanwhile.
+        # Once while sinks go on, as it may be much; then, with the lock, the little that came meanwhile.
         _roll_up_all(connection, tables, floor)
     with connection, connection.cursor() as cursor:
-        cursor.execute(tables.fill(_ALONE, lock=tables.lock("floor")))
+        if kind == "rows":
+            cursor.execute(tables.fill(_NO_ROWS))
+            _roll_up_rest(cursor, tables, floor)
         cursor.execute(tables.fill(_RAISE_FLOOR, with_values=True), (kind, floor))
-    if kind == "rows":
-        _roll_up_all(connection, tables, floor)
 
 
 def _roll_up_all(connection: Connection, tables: Tables, floor: datetime) -> None:
     def roll(most: int, aside: Collection[Bucket]) -> int | None:
         return roll_up(connection, tables, before=floor, wait=True, most=most, aside=aside)
 
-    def tell(error: BucketError) -> None:
-        _log.warning(
-            "%s: an hour of an agent cannot be rolled up, and goes with its rows: %s", error.bucket.hour, error
-        )
-
     # Else one such hour would keep all rows for ever.
-    for _ in Aside().roll_up_all(roll, tell):
+    for _ in Aside().roll_up_all(roll, lambda error: _tell(error.bucket, error)):
         pass
+
+
+def _roll_up_rest(cursor: Cursor, tables: Tables, floor: datetime) -> None:
+    for bucket in marked(cursor, tables, before=floor):
+        cursor.execute("SAVEPOINT bucket")
+        try:
+            roll_up_these(cursor, tables, [bucket], wait=True)
+        except psycopg2.Error as error:
+            if not postgres.is_content_fault(error):
+                raise
+            cursor.execute("ROLLBACK TO SAVEPOINT bucket")
+            _log.debug("%s: cannot be rolled up, as was told: %s", bucket.hour, error)
+        cursor.execute("RELEASE SAVEPOINT bucket")
+
+
+def _tell(bucket: Bucket, reason: Exception) -> None:
+    _log.warning("%s: an hour of an agent cannot be rolled up, and goes with its rows: %s", bucket.hour, reason)
 
 
 def _size(count: float) -> str:

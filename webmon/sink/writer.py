@@ -39,12 +39,11 @@ SET statement_timeout = '{statement_secs}s';
 SET TIME ZONE 'UTC';
 CREATE TEMPORARY TABLE IF NOT EXISTS webmon_incoming (LIKE {metrics}, answer text, error text);
 """
-# Two statements in one message are one transaction, also where each commits by itself; the second has its own snapshot,
-# taken when the lock was there: `webmon retention` can't raise the floor between its look at it and its rows.
+# An INSERT holds a lock on its table to the end of the transaction, and its snapshot is taken when it has that: so
+# `webmon retention`, which keeps all INSERTs away meanwhile, can't raise the floor between our look at it and our rows.
 # Rows are sorted by the key, so that two sinks that add the same ones can't wait for each other. Marks come in the same
 # statement, so that nobody ever sees the rows without them.
 ADD_NEW: Final = """
-SELECT pg_advisory_xact_lock_shared({floor_lock});
 WITH bottom AS (
     SELECT max(floor) AS floor FROM {floors} WHERE kind = 'rows'
 ), added AS (
@@ -226,7 +225,7 @@ class Writer:
         copy = sql.SQL("COPY webmon_incoming ({columns}, answer, error) FROM STDIN (FORMAT binary)")
         self._tick()
         cursor.copy_expert(copy.format(columns=names), io.BytesIO(packed))
-        self._execute(cursor, ADD_NEW, columns=names, floor_lock=self._tables.lock("floor"))
+        self._execute(cursor, ADD_NEW, columns=names)
         row = cursor.fetchone()
         assert row is not None
         return int(row[0]), row[1]

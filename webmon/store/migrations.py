@@ -39,6 +39,24 @@ def shipped() -> list[Migration]:
     return sorted(found, key=lambda migration: migration.version)
 
 
+_CREATE: Final = (
+    "CREATE TABLE IF NOT EXISTS {migrations} (version integer PRIMARY KEY, name text NOT NULL,"
+    " checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+)
+_LOCK: Final = "LOCK TABLE ONLY {migrations} IN SHARE ROW EXCLUSIVE MODE"
+"""It needs a right that sinks and readers do not have."""
+
+
+def lock(cursor: Cursor, tables: Tables) -> None:
+    """Keep all others from applying schema files until the cursor's transaction ends.
+
+    Raises:
+        psycopg2.Error: another makes the table of the files at this moment, so try again; or a statement was refused.
+    """
+    cursor.execute(tables.fill(_CREATE))
+    cursor.execute(tables.fill(_LOCK))
+
+
 def apply(cursor: Cursor, tables: Tables, migrations: Sequence[Migration]) -> list[Migration]:
     """Apply what is missing, in the cursor's transaction, and give it. The caller holds a lock and commits.
 
@@ -46,12 +64,7 @@ def apply(cursor: Cursor, tables: Tables, migrations: Sequence[Migration]) -> li
         UserError: the database has a newer schema, or one made of other files.
         psycopg2.Error: a statement was refused.
     """
-    cursor.execute(
-        tables.fill(
-            "CREATE TABLE IF NOT EXISTS {migrations} (version integer PRIMARY KEY, name text NOT NULL,"
-            " checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
-        )
-    )
+    cursor.execute(tables.fill(_CREATE))
     cursor.execute(tables.fill("SELECT version, name, checksum FROM {migrations} ORDER BY version"))
     applied = {version: (name, checksum) for version, name, checksum in cursor.fetchall()}
     newest = max((migration.version for migration in migrations), default=0)

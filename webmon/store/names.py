@@ -23,14 +23,14 @@ day (a date, UTC), target_id, agent_id, results, up (slow ones included), slow, 
 intervals of up and down results, added up), responses, response_sum, response_min, response_max, failures (counts of
 the outcomes 3 to 12; null where down is 0), buckets and counts (the histogram of response times). Histograms are merged
 by adding the counts of each bucket; `percentile(buckets, counts, share)` gives a percentile within 5 %.
-`hourly` and `daily` are what the worker writes: reading them misses what is marked. `floors` has the times below which
-nothing is taken any more, as what came before may have been dropped (`webmon retention`).
+`hourly` and `daily` are what `roll_up` writes, a function of the owner: reading them misses what is marked. `floors`
+has the times below which nothing is taken any more, as what came before may have been dropped (`webmon retention`).
 
 `uptime_hourly`, `uptime_daily`, `latest` and `view` are for people: names instead of numbers, percentages, percentiles.
 """
 
 import dataclasses
-from typing import Final, Literal
+from typing import Final
 
 from psycopg2 import sql
 
@@ -44,7 +44,7 @@ TABLES: Final = (
 VIEWS: Final = ("hours", "days", "view", "latest", "uptime_hourly", "uptime_daily")
 _OTHERS: Final = (
     # Types and functions.
-    *("outcome", "outcome_of", "bucket_of", "percentile", "of_rows", "of_hours"),
+    *("outcome", "outcome_of", "bucket_of", "percentile", "of_rows", "of_hours", "roll_up"),
     # Constraints.
     *("errors_key", "errors_key2", "hourly_key", "daily_key"),
     # For the time of an upgrade.
@@ -57,7 +57,6 @@ _SUFFIXES: Final = {what: f"_{what}" for what in (*TABLES, *VIEWS, *_OTHERS)} | 
 }
 """What stands behind the hypertable's name in each other one."""
 _LONGEST_SUFFIX: Final = max(map(len, _SUFFIXES.values()))
-_LOCKS: Final = {"floor": 7_236_941, "worker": 7_236_942}
 _NAME_BYTES: Final = 63
 """Where PostgreSQL cuts a name off without a word (NAMEDATALEN - 1)."""
 
@@ -88,13 +87,6 @@ class Tables:
     def names(self) -> dict[str, str]:
         """Every name."""
         return {what: self.name(what) for what in ("metrics", *_SUFFIXES)}
-
-    def lock(self, what: Literal["floor", "worker"]) -> sql.Composed:
-        """Give the two arguments of an advisory lock of these tables.
-
-        `floor`: shared by who adds rows, held alone by who raises the floor; `worker`: of the one that rolls up.
-        """
-        return self.fill("{number}, {metrics_name}::regclass::oid::integer", number=sql.Literal(_LOCKS[what]))
 
     def fill(self, statement: str, *, with_values: bool = False, **parts: sql.Composable) -> sql.Composed:
         """Put names and other parts in an SQL text's places: `{metrics}`, or `{metrics_name}` for it as a string.

@@ -44,6 +44,7 @@ def connect(
         "password": postgres.password.get_secret_value() if password is None else password,
         "dbname": database(postgres),
         "sslmode": postgres.ssl,
+        "channel_binding": postgres.channel_binding,
         "connect_timeout": CONNECT_SECS,
         # A host that is cut off answers nothing, not even a reset: these bound how long we believe in it.
         "keepalives_idle": 5,
@@ -53,6 +54,10 @@ def connect(
         "application_name": application,
         "client_encoding": "UTF8",
     }
+    if postgres.ssl != "verify-full" and postgres.channel_binding != "require":
+        # Whoever answers could be another: it shall get nothing that gives the password away. A server that is known by
+        # its certificate may ask as it likes, as managed ones do for tokens; and what is bound is SCRAM anyway.
+        arguments["require_auth"] = "scram-sha-256,none"
     if postgres.ca_certificate is not None:
         arguments["sslrootcert"] = str(postgres.ca_certificate)
     try:
@@ -112,6 +117,16 @@ _MENDED_BY_USER: Final = (
         r"server certificate for .* does not match host name",
         "the server's certificate is not for that name, which POSTGRES_SSL={ssl} asks; right would be a POSTGRES_HOST "
         "that stands in the certificate",
+    ),
+    (
+        r"channel binding",
+        "the server can't bind the log-in to its certificate, as POSTGRES_CHANNEL_BINDING=require asks; with a "
+        "pooler in between right would be prefer, and without one this may be a false server",
+    ),
+    (
+        r"server requested a (?:cleartext|hashed) password|server did not complete authentication",
+        "asks for the password in a way that gives it away, and POSTGRES_SSL={ssl} does not tell who asks; right would "
+        "be scram-sha-256 there, or POSTGRES_SSL verify-full with POSTGRES_CA_CERTIFICATE",
     ),
     (r"certificate has expired", "the server's certificate has expired"),
     (

@@ -1,13 +1,11 @@
 """Rolling up: marked hours are computed from their rows, and their days from the hours."""
 
-import itertools
 import time
-from collections.abc import Callable, Collection, Iterator
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import datetime
 from typing import Final, NamedTuple
 
 import psycopg2
-from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
@@ -37,27 +35,14 @@ class BucketError(Exception):
         self.bucket = bucket
 
 
-_LOCK: Final = "SELECT {function}({lock})"
-_TAKE: Final = """
-WITH chosen AS (
-    SELECT DISTINCT hour, agent_id FROM {marks}
-    WHERE hour < %s AND (hour, agent_id) NOT IN (SELECT * FROM unnest(%s::timestamptz[], %s::integer[]))
-    ORDER BY hour, agent_id LIMIT %s
-), taken AS (
-    DELETE FROM {marks} AS k USING chosen WHERE k.hour = chosen.hour AND k.agent_id = chosen.agent_id
-)
-SELECT hour, array_agg(agent_id ORDER BY agent_id) FROM chosen GROUP BY hour ORDER BY hour
+# What no Python can hold, and no sink writes, is left where it is.
+_CHOOSE: Final = """
+SELECT DISTINCT hour, agent_id FROM {marks}
+WHERE hour < %s AND hour > '1900-01-01'
+    AND (hour, agent_id) NOT IN (SELECT * FROM unnest(%s::timestamptz[], %s::integer[]))
+ORDER BY hour, agent_id LIMIT %s
 """
-# Rows are added and never changed: as many results are the same results.
-_PUT: Final = """
-INSERT INTO {rollup} AS had SELECT * FROM {computed}(%s, %s)
-ON CONFLICT (target_id, agent_id, {bucket}) DO UPDATE SET {columns}
-WHERE had.results <> excluded.results
-"""
-_COLUMNS: Final = (
-    *("response_sum", "results", "up", "slow", "down", "agent_error", "covered_secs", "responses"),
-    *("response_min", "response_max", "failures", "buckets", "counts"),
-)
+_ROLL_UP: Final = "SELECT {roll_up}(%s::timestamptz[], %s::integer[], %s)"
 
 
 def roll_up(
@@ -71,8 +56,8 @@ def roll_up(
 ) -> int | None:
     """Roll up the oldest marked hours that begin before a time, and their days, in one transaction.
 
-    Each statement sees at least the rows that came with the marks which were taken, as both were committed at once;
-    what comes later brings a mark of its own, which stays. Until the commit everybody reads marks and rows.
+    The owner's function does it (webmon/store/schema/0006_rollups_of_the_owner.sql), one caller at a time. Until the
+    commit everybody reads marks and rows; what comes meanwhile brings a mark of its own, which stays.
 
     Args:
         connection: one that does not commit by itself.
@@ -89,28 +74,45 @@ def roll_up(
         BucketError: of one bucket alone: what is in it cannot be rolled up, as a sum has no place in its column.
         psycopg2.Error: the database refused, or is away; of several buckets also what one of them holds.
     """
-    function = sql.SQL("pg_advisory_xact_lock" if wait else "pg_try_advisory_xact_lock")
     with connection, connection.cursor() as cursor:
-        cursor.execute(tables.fill(_LOCK, function=function, lock=tables.lock("worker")))
-        row = cursor.fetchone()
-        if row == (False,):
-            return None
-        left = [bucket.hour for bucket in aside], [bucket.agent_id for bucket in aside]
-        cursor.execute(tables.fill(_TAKE, with_values=True), (before, *left, most))
-        hours: list[tuple[datetime, list[int]]] = cursor.fetchall()
+        chosen = marked(cursor, tables, before=before, most=most, aside=aside)
+        if not chosen:
+            return 0
         try:
-            for hour, agents in hours:
-                _put(cursor, tables, "hour", hour, agents)
-            for day, of_day in itertools.groupby(hours, key=lambda taken: taken[0].astimezone(UTC).date()):
-                _put(cursor, tables, "day", day, sorted({agent for _, agents in of_day for agent in agents}))
+            return roll_up_these(cursor, tables, chosen, wait=wait)
         except psycopg2.Error as error:
             if most > 1 or not is_content_fault(error):
                 raise
-            ((hour, (agent,)),) = hours
             # Its text alone: what PostgreSQL adds is the whole statement.
             reason = error.diag.message_primary or " ".join(str(error).split())
-            raise BucketError(Bucket(hour, agent), reason) from error
-    return sum(len(agents) for _, agents in hours)
+            raise BucketError(chosen[0], reason) from error
+
+
+def marked(
+    cursor: Cursor, tables: Tables, *, before: datetime, most: int | None = None, aside: Collection[Bucket] = ()
+) -> list[Bucket]:
+    """Give the oldest marked buckets that begin before a time, as `roll_up` has it; all where there is no bound.
+
+    Raises:
+        psycopg2.Error: the database refused, or is away.
+    """
+    left = [bucket.hour for bucket in aside], [bucket.agent_id for bucket in aside]
+    cursor.execute(tables.fill(_CHOOSE, with_values=True), (before, *left, most))
+    return [Bucket(*row) for row in cursor.fetchall()]
+
+
+def roll_up_these(cursor: Cursor, tables: Tables, buckets: Sequence[Bucket], *, wait: bool) -> int | None:
+    """Roll up those of some buckets that are marked; give how many they were, None where another is at it.
+
+    Raises:
+        psycopg2.Error: the database refused, or is away, or what is in a bucket cannot be rolled up.
+    """
+    asked = [bucket.hour for bucket in buckets], [bucket.agent_id for bucket in buckets]
+    cursor.execute(tables.fill(_ROLL_UP, with_values=True), (*asked, wait))
+    row = cursor.fetchone()
+    assert row is not None
+    count: int | None = row[0]
+    return count
 
 
 class Aside:
@@ -173,21 +175,3 @@ class Aside:
         self._rests[error.bucket] = self._clock() + rest, rest
         if not before:
             told(error)
-
-
-def _put(cursor: Cursor, tables: Tables, bucket: str, start: datetime | date, agents: list[int]) -> None:
-    rollup, computed = ("hourly", "of_rows") if bucket == "hour" else ("daily", "of_hours")
-    statement = tables.fill(
-        _PUT,
-        with_values=True,
-        rollup=_identifier(tables, rollup),
-        computed=_identifier(tables, computed),
-        bucket=sql.Identifier(bucket),
-        columns=sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in _COLUMNS),
-    )
-    cursor.execute(statement, (start, agents))
-
-
-def _identifier(tables: Tables, what: str) -> sql.Identifier:
-    # The driver looks for % in names too where a statement has values.
-    return sql.Identifier(tables.name(what).replace("%", "%%"))
