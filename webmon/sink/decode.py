@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from webmon.check.result import CheckResult, UnreadableResultError, decode, headers, schema_of
+from webmon.kafka.client import Withheld
 from webmon.sink import bugs
 
 Record = Any
@@ -43,12 +44,20 @@ def read(records: Iterable[Record], *, now: datetime) -> tuple[list[Read], list[
             result = _result(record)
             _see_times(result, oldest, newest)
         except UnreadableResultError as error:
-            unreadable.append(Unreadable(record, str(error)))
+            unreadable.append(Unreadable(record, _withheld(record) or str(error)))
         except Exception as error:  # noqa: BLE001 - whatever one message does, it stops no other
             unreadable.append(Unreadable(record, bugs.tell(error)))
         else:
             readable.append(Read(record, result))
     return readable, unreadable
+
+
+def _withheld(record: Record) -> str | None:
+    value = record.value
+    if not isinstance(value, Withheld):
+        return None
+    where = "the record" if value.first == record.offset else f"the batch from offset {value.first} to {record.offset}"
+    return f"{where} was not read: {value.reason}"
 
 
 def _result(record: Record) -> CheckResult:

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from webmon.check.result import CheckResult, Outcome, UnreadableResultError, decode, encode
+from webmon.kafka.client import Withheld
 from webmon.sink import bugs, dimensions
 from webmon.sink.decode import read
 from webmon.sink.rows import binary
@@ -52,6 +53,19 @@ def test_good_records_are_read_in_order_and_bad_ones_set_aside() -> None:
     readable, unreadable = read(records, now=NOW)
     assert [found.result for found in readable] == results
     assert [found.record for found in unreadable] == [records[1]]
+
+
+@pytest.mark.parametrize(
+    ("first", "told"),
+    [
+        (0, "the record was not read: has 101 headers"),
+        (-3, "the batch from offset -3 to 0 was not read: has 101 headers"),
+    ],
+)
+def test_what_the_client_did_not_read_is_told_with_its_place(first: int, told: str) -> None:
+    value = Withheld()
+    value.first, value.reason = first, "has 101 headers"
+    assert reason(make_record(value)) == told
 
 
 @pytest.mark.parametrize(
