@@ -27,7 +27,7 @@ _MOST_AT_ONCE: Final = 125
 _GATHER_SECS: Final = 0.2
 """A batch whose time is over when its first records come, after a long store or a silence, still takes what waits."""
 _BATCH_BYTES: Final = 16 * 1024 * 1024
-"""Keys, values and headers that close a batch: results have half a kilobyte, but what is no result may have megabytes."""
+"""Keys, values and headers that close a batch: a result has half a kilobyte, but what is none may have megabytes."""
 
 
 def join(kafka: Kafka, make: Callable[[], "BatchConsumer"], tick: Callable[[], None]) -> "BatchConsumer":

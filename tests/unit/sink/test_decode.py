@@ -34,7 +34,15 @@ def make_result(**changes: Any) -> CheckResult:
 
 
 def make_record(value: bytes | None, *headers: tuple[str, bytes | None]) -> Any:
-    return SimpleNamespace(topic="results", partition=0, offset=0, key=b"shop", value=value, headers=list(headers))
+    return SimpleNamespace(
+        topic="results",
+        partition=0,
+        offset=0,
+        key=b"shop",
+        value=value,
+        headers=list(headers),
+        timestamp=1000 * NOW.timestamp(),
+    )
 
 
 def reason(record: Any) -> str:
@@ -109,10 +117,36 @@ def test_a_time_outside_the_window_is_set_aside(field: str, shift: timedelta) ->
     assert field in reason(make_record(encode(make_result(**{field: NOW + shift}))))
 
 
-@pytest.mark.parametrize("shift", [timedelta(days=-365), timedelta(minutes=59)])
+@pytest.mark.parametrize("shift", [timedelta(days=-99), timedelta(minutes=59)])
 def test_a_late_result_and_a_clock_that_is_a_little_ahead_are_taken(shift: timedelta) -> None:
     readable, _ = read([make_record(encode(make_result(time=NOW + shift)))], now=NOW)
     assert len(readable) == 1
+
+
+@pytest.mark.parametrize("field", ["time", "scheduled_at"])
+def test_results_are_spread_over_the_past_no_further_than_they_may_wait(field: str) -> None:
+    said = reason(make_record(encode(make_result(**{field: NOW - timedelta(days=101)}))))
+    assert said.startswith(f"{field} ")
+    assert "more than 100 days before it came" in said
+
+
+def test_an_old_topic_that_is_read_again_is_as_good_as_it_was() -> None:
+    then = NOW - timedelta(days=300)
+    record = make_record(encode(make_result(time=then - timedelta(days=99), scheduled_at=then)))
+    assert "366 days" in reason(record)
+    then = NOW - timedelta(days=260)
+    record = make_record(encode(make_result(time=then - timedelta(days=99), scheduled_at=then)))
+    record.timestamp = int(1000 * then.timestamp())
+    assert len(read([record], now=NOW)[0]) == 1
+
+
+@pytest.mark.parametrize("timestamp", [-1, 2**62])
+def test_no_time_of_a_record_breaks_the_reader(timestamp: int) -> None:
+    record = make_record(encode(make_result(time=NOW - timedelta(days=101))))
+    record.timestamp = timestamp
+    readable, unreadable = read([record], now=NOW)
+    assert len(readable) + len(unreadable) == 1
+    assert all("bug" not in one.reason for one in unreadable)
 
 
 anything = st.recursive(
