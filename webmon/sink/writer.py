@@ -32,8 +32,8 @@ STATEMENT_SECS: Final = 30
 """Bound of one statement: a server that hangs is noticed, and the watchdog is not kept waiting."""
 _CONFLICT_TRIES: Final = 5
 _HALVING_SECS: Final = 2.0
-"""How long a batch is halved to the last result. After that results of one agent that are refused together are set aside
-together: who sends thousands that do not fit must not hold up the others."""
+"""How long a batch is halved to the last result. After that results of one agent that are refused together are set
+aside together: who sends thousands that do not fit must not hold up the others."""
 _BOTTOM: Final = "SELECT max(floor) FROM {floors} WHERE kind = 'rows'"
 _OF_NO_RESULT: Final = (UserError, DatabaseAwayError, OSError, MemoryError)
 """What no content of a result brings about."""
