@@ -40,7 +40,13 @@ def test_a_database_of_the_first_schema_upgrades_with_its_data(bare_stage: Stage
         apply(cursor, tables, shipped()[:1])
         cursor.execute(tables.fill(OLD_ROWS))
     told = bare_stage.init()
-    for name in ("0002_rollups.sql", "0003_rollup_joins.sql", "0004_names_in_use.sql", "0005_answers.sql", "0007_long_urls.sql"):
+    for name in (
+        "0002_rollups.sql",
+        "0003_rollup_joins.sql",
+        "0004_names_in_use.sql",
+        "0005_answers.sql",
+        "0007_long_urls.sql",
+    ):
         assert f"changed  schema {bare_stage.table}: {name}" in told
 
     def at(text: str) -> datetime:
@@ -143,7 +149,7 @@ def test_a_target_is_called_by_a_url_as_long_as_any_and_a_sink_of_the_release_be
     bare_stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Noise, or the server would press it into a short one; four bytes a character.
-    noise = ["".join(chr(0x10000 + byte) for byte in random.Random(seed).randbytes(7_980)) for seed in range(3)]  # noqa: S311
+    noise = ["".join(chr(0x10000 + byte) for byte in random.Random(seed).randbytes(7_980)) for seed in range(3)]
     urls = [f"https://{one}/" for one in noise]
     assert all(len(url) <= URL_LIMIT for url in urls)
     tables = Tables(bare_stage.table)
