@@ -421,6 +421,21 @@ class Init(_Group):
         _COUNT,
         168,
     )
+    # Seven days of 3,500 results a second, of 150 bytes packed, on six partitions.
+    retention_bytes: Annotated[int, Field(ge=1_000_000)] = _var(
+        "KAFKA_TOPIC_RETENTION_BYTES",
+        "Bytes of each partition that Kafka keeps at most: all of them must fit the brokers' disks",
+        "a whole number from 1000000",
+        50 * 1024**3,
+    )
+    # An agent with 400 checks a second of 1 kB each needs a twentieth, if nothing packs; 24,000 results a second of a
+    # fleet that shares one principal fit, which is what a database stores.
+    agent_bytes_per_sec: Annotated[int, Field(ge=100_000)] = _var(
+        "KAFKA_AGENT_BYTES_PER_SEC",
+        "Bytes, packed, that each of KAFKA_AGENT_PRINCIPALS may write to a broker in a second; more waits at agents",
+        "a whole number from 100000",
+        8 * 1024 * 1024,
+    )
     agent_principals: CommaList | None = _var(
         "KAFKA_AGENT_PRINCIPALS",
         "Principals that may write results (`User:...`, with commas)",

@@ -70,7 +70,15 @@ class Topic:
         records = self.records[partition]
         records.append(
             SimpleNamespace(
-                topic=KAFKA.topic, partition=partition, offset=len(records), key=key, value=value, headers=headers()
+                topic=KAFKA.topic,
+                partition=partition,
+                offset=len(records),
+                key=key,
+                value=value,
+                headers=headers(),
+                serialized_key_size=len(key),
+                serialized_value_size=len(value),
+                serialized_header_size=7,
             )
         )
 

@@ -211,7 +211,6 @@ def test_retention_may_come_between_any_two_statements_of_a_sink(
 ) -> None:
     """The names of a sink's memory come back, with an agent that is new to the target and the other way round."""
     _shorten_chunks(stage)
-    retention(stage, **kept(3, 3, 3))
     owner, execute = _owner(stage), Writer._execute
     ages = Retention.model_validate(kept(3, 3, 3))
     place = executed = 0
@@ -228,6 +227,8 @@ def test_retention_may_come_between_any_two_statements_of_a_sink(
 
     monkeypatch.setattr(Writer, "_execute", execute_between)
     for number in itertools.count(1):
+        # What is older than the floor would bring no name.
+        stage.sql("DELETE FROM {t_floors}")
         store = Writer(stage.settings("sink").postgres)
         old = {"target": f"t{number}", "agent": f"a{number}", "remote_ip": f"192.0.2.{number}"}
         back = [at(days_ago, **old | other) for other in ({}, {"agent": f"n{number}"}, {"target": f"n{number}"})]
@@ -236,7 +237,7 @@ def test_retention_may_come_between_any_two_statements_of_a_sink(
         place, executed = number, 0
         told = store.store(back)
         store.close()
-        assert (told.added, len(told.refused)) == ((3, 0) if days_ago < 3 else (0, 3))
+        assert (told.added, len(told.refused)) in ([(3, 0)] if days_ago < 3 else [(3, 0), (0, 3)])
         assert dangling(stage) == {}, f"before statement {number}"
         if executed < place:
             break
@@ -247,6 +248,15 @@ def test_retention_may_come_between_any_two_statements_of_a_sink(
     if days_ago < 3:
         assert {row for row in shown if row[2] == back[0].remote_ip} == {(r.target, r.agent, r.remote_ip) for r in back}
         assert len(set(shown)) == 3 * number
+
+
+def test_rows_below_the_floor_leave_no_name_behind(stage: Stage) -> None:
+    retention(stage, **kept(3, 3, 3))
+    store = Writer(stage.settings("sink").postgres)
+    told = store.store([at(0.5), *(at(4, target=f"t{number}", agent=f"a{number}") for number in range(5))])
+    store.close()
+    assert (told.added, [place for place, _ in told.refused]) == (1, [1, 2, 3, 4, 5])
+    assert names(stage)[:3] == (["shop"], ["a"], 1)
 
 
 def test_retention_waits_for_a_sink_that_is_adding_a_series_of_an_old_target(stage: Stage) -> None:

@@ -1,17 +1,20 @@
 """What the store gives back: upgrades, rollups that are exact at any moment, rights; on a real TimescaleDB."""
 
 import io
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from psycopg2 import sql
+from pydantic import SecretStr
 
 from tests.integration.stage import Stage, recent
-from webmon.check.result import CheckResult, Outcome
+from webmon.check.result import URL_LIMIT, CheckResult, Outcome
 from webmon.errors import UserError
 from webmon.sink import rows
 from webmon.sink.writer import ADD_NEW, SESSION, Writer
+from webmon.store import version
 from webmon.store.migrations import apply, shipped
 from webmon.store.names import Tables
 
@@ -43,6 +46,7 @@ def test_a_database_of_the_first_schema_upgrades_with_its_data(bare_stage: Stage
         "0004_names_in_use.sql",
         "0005_answers.sql",
         "0006_rollups_of_the_owner.sql",
+        "0007_long_urls.sql",
     ):
         assert f"changed  schema {bare_stage.table}: {name}" in told
 
@@ -140,6 +144,34 @@ def test_answers_come_to_a_database_with_data_and_a_sink_of_the_release_before_g
         (200, "smtp", "220 ü"),
     ]
     assert bare_stage.sql("SELECT target, kind, answer FROM {t_latest}") == [("mail", "smtp", "220 ü")]
+
+
+def test_a_target_is_called_by_a_url_as_long_as_any_and_a_sink_of_the_release_before_goes_on_beside(
+    bare_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Noise, or the server would press it into a short one; four bytes a character.
+    noise = ["".join(chr(0x10000 + byte) for byte in random.Random(seed).randbytes(7_980)) for seed in range(3)]
+    urls = [f"https://{one}/" for one in noise]
+    assert all(len(url) <= URL_LIMIT for url in urls)
+    tables = Tables(bare_stage.table)
+    with bare_stage.database() as cursor:
+        apply(cursor, tables, [one for one in shipped() if one.version < 7])
+    settings = bare_stage.settings("sink").postgres.model_copy(
+        update={"user": bare_stage.services.owner, "password": SecretStr(bare_stage.services.owner_password)}
+    )
+    monkeypatch.setattr(version, "SCHEMA_VERSION", 5)
+    before = Writer(settings)
+    assert before.store([recent(0, target="short")]).added == 1
+    assert "index row" in before.store([recent(1, target=urls[0])]).refused[0][1]
+    assert f"changed  schema {bare_stage.table}: 0007_long_urls.sql" in bare_stage.init()
+    after = Writer(bare_stage.settings("sink").postgres)
+    for store in (before, after):
+        told = store.store([recent(2, target="short"), *(recent(3, target=url, url=url) for url in urls)])
+        assert (told.added, told.refused) == ((4, []) if store is before else (0, []))
+        store.close()
+    assert sorted(bare_stage.sql("SELECT target, url FROM {t_targets}")) == sorted(
+        [*((url, url) for url in urls), ("short", recent(2).url)]
+    )
 
 
 def test_what_was_just_stored_is_in_hours_and_days_at_once(stage: Stage) -> None:

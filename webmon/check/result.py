@@ -24,8 +24,8 @@ ANSWER_LIMIT = 200
 """Characters of CheckResult.answer at most."""
 NAME_LIMIT = 200
 """Characters of a name that a person gives: a target's, a vantage's, a label's key."""
-URL_LIMIT = 2000
-"""Characters of a URL; a target without a name is called by it."""
+URL_LIMIT = 8000
+"""Characters of a URL, as browsers and servers take them (RFC 9110, 4.1); a target without a name is called by it."""
 LABELS_LIMIT = 50
 """Labels of a target at most."""
 LABEL_LIMIT = 1000

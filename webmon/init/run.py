@@ -3,13 +3,13 @@
 import contextlib
 from collections.abc import Iterator
 
-from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 
 from webmon.daemon import log
 from webmon.errors import UserError
 from webmon.init.acls import ensure_acls
 from webmon.init.database import ensure_database
+from webmon.init.quotas import ensure_quotas
 from webmon.init.step import Step
 from webmon.init.topics import ensure_topics
 from webmon.kafka import client, reach
@@ -50,10 +50,11 @@ def _steps(settings: InitSettings) -> Iterator[Step]:
 
 def _kafka_steps(settings: InitSettings) -> Iterator[Step]:
     try:
-        admin = KafkaAdminClient(**client.admin_args(settings.kafka))
+        admin = client.Admin(**client.admin_args(settings.kafka))
         try:
             yield from ensure_topics(admin, settings.kafka, settings.init)
             yield from ensure_acls(admin, settings.kafka, settings.init)
+            yield from ensure_quotas(admin, settings.init)
         finally:
             admin.close()
     except kafka_errors.KafkaError as error:

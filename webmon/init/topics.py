@@ -17,6 +17,11 @@ _DEAD_LETTER_HOURS: Final = 720
 """A person has to look at them first, so they stay a month at least."""
 _DEAD_LETTER_BYTES: Final = 10 * 1024 * 1024
 """Room for whatever the results' topic took, with the headers that a dead letter gets on top."""
+_OLDEST_MS: Final = 86_400_000
+"""How old a record may say that it is when it comes: an agent sends it with the time of now, and what a sink makes of
+its result's age hangs on that (webmon/sink/decode.py)."""
+_SEGMENT: Final = 1 << 30
+"""Bytes of a segment, as brokers have it: Kafka deletes whole ones, and keeps that much more than it is told."""
 _KNOWN_SECS: Final = 15.0
 """How long the last of several brokers may take to know a topic that another one has."""
 _NO_ERROR, _UNKNOWN_TOPIC, _ALREADY_EXISTS = 0, 3, 36
@@ -42,6 +47,12 @@ def ensure_topics(admin: KafkaAdminClient, kafka: Kafka, init: Init) -> Iterator
             "max.message.bytes": _DEAD_LETTER_BYTES,
         },
     )
+    yield from _ensure_configs(admin, kafka.topic, {"message.timestamp.before.max.ms": _OLDEST_MS})
+    # So that nobody who may write can fill a disk: a broker whose disk is full stops.
+    most = init.retention_bytes
+    segment = {"segment.bytes": max(most // 8, 1 << 20)} if most // 8 < _SEGMENT else {}
+    for name in (kafka.topic, kafka.dead_letter_topic):
+        yield from _ensure_configs(admin, name, {"retention.bytes": most} | segment)
 
 
 def _ensure(
@@ -139,6 +150,9 @@ def _ensure_configs(admin: KafkaAdminClient, name: str, wanted: dict[str, int]) 
     values = {key: config["value"] for key, config in found["topic"][name].items()}
     if not values:  # how kafka-python gives a refusal
         yield Step("not set", f"{what}: the cluster does not show them to us; what it has stays")
+        return
+    if strange := [key for key in wanted if key not in values]:
+        yield Step("not set", f"{what}: these brokers have no {', '.join(strange)}")
         return
     differing = {key: str(value) for key, value in wanted.items() if values.get(key) != str(value)}
     if not differing:

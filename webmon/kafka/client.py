@@ -1,13 +1,20 @@
 """Arguments of kafka-python's clients, and those of its private parts that are overridden here, and nowhere else."""
 
+import gzip
+import io
 import logging
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from kafka import KafkaProducer
+import zstandard
+from kafka import KafkaAdminClient, KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
+from kafka.protocol.admin import AlterClientQuotasRequest, DescribeClientQuotasRequest
+from kafka.record import memory_records
+from kafka.record.default_records import DefaultRecord, DefaultRecordBatch
 
 from webmon.settings import Kafka
 
@@ -16,6 +23,83 @@ _log = logging.getLogger(__name__)
 _DAY_MS: Final = 86_400_000
 _PATIENCE_MS: Final = 25.0
 """How often the clients below look again where kafka-python would without a pause."""
+
+UNPACKED_SPARE: Final = 1024 * 1024
+"""Bytes that a packed batch may have more when it is unpacked: as many as one that is not packed may have at all
+(max.message.bytes, which the broker holds against the packed batch only). Agents pack 16 kB."""
+_WINDOW: Final = 8 * 1024 * 1024
+"""Bytes that unpacking may look back: what RFC 8878 (3.1.1.1.2) wants every decoder to have, and no more."""
+MOST_HEADERS: Final = 100
+"""Headers that a record may have: an empty one takes 2 bytes of a batch and a hundred of our memory."""
+
+
+class Withheld(bytes):
+    """Stands for the value of what a batch was not read of, so that the place is passed: empty, and says why."""
+
+    first: int
+    """The offset of the first record that it stands for; its own record has the last one's."""
+    size: int
+    """Bytes of the batch, as it came."""
+    reason: str
+
+
+class _Batch(DefaultRecordBatch):  # type: ignore[misc]
+    """kafka-python's own, which no batch can stop or fill the memory by.
+
+    kafka-python 3.0.12 unpacks a batch whole: 1 MB may become 30 GB. And what it cannot read (a codec that is not
+    installed, a header whose name is no UTF-8: a broker takes both) it raises for at each poll, for ever. What is not
+    read comes as one record in the place of the last, with a Withheld in it.
+    """
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[DefaultRecord]:
+        """Give the records in their order, and at last what stands for those that can't be had."""
+        offset, size = self.base_offset, self.size_in_bytes
+        try:
+            self._unpack(UNPACKED_SPARE + size)
+            while (record := next(self, None)) is not None:
+                if len(record.headers) > MOST_HEADERS:
+                    reason = f"has {len(record.headers)} headers, more than {MOST_HEADERS}"
+                    yield self._stand_in(record.offset, record.offset, size, reason)
+                else:
+                    yield record
+                offset = record.offset + 1
+        except Exception as error:  # noqa: BLE001 - whatever one batch does, it stops no other
+            said = str(error) if isinstance(error, _TooLargeError) else f"{type(error).__name__}: {error}"
+            yield self._stand_in(offset, self.last_offset, size, " ".join(said.split())[:200])
+
+    def _unpack(self, most: int) -> None:
+        kind = self.compression_type
+        if not self._decompressed and kind in (self.CODEC_GZIP, self.CODEC_ZSTD):
+            packed = io.BytesIO(memoryview(self._buffer)[self._pos :])
+            reader: Any
+            if kind == self.CODEC_GZIP:
+                reader = gzip.GzipFile(fileobj=packed)
+            else:
+                unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
+                reader = unpacker.stream_reader(packed, read_across_frames=True)
+            with reader:
+                unpacked = bytearray(reader.read(most + 1))
+            if len(unpacked) > most:
+                raise _TooLargeError(f"unpacks to more than {most} bytes")
+            self._buffer, self._pos = unpacked, 0
+            self._decompressed = True
+        # The others are not installed: it says so.
+        self._maybe_uncompress()
+
+    def _stand_in(self, first: int, last: int, size: int, reason: str) -> DefaultRecord:
+        value = Withheld()
+        value.first, value.size, value.reason = first, size, reason
+        return DefaultRecord(size, last, self.max_timestamp, self.timestamp_type, None, value, [])
+
+
+class _TooLargeError(Exception):
+    """A batch unpacks to more than it may."""
+
+
+# Where the consumer makes its batches; there is no argument for it.
+memory_records.DefaultRecordBatch = _Batch
 
 
 class _ProducerClient(KafkaNetClient):  # type: ignore[misc]
@@ -65,6 +149,43 @@ class Producer(KafkaProducer):  # type: ignore[misc]
             self.close(timeout=0)
         except kafka_errors.KafkaError as error:
             _log.debug("a producer that was given up did not close: %s", error)
+
+
+class Admin(KafkaAdminClient):  # type: ignore[misc]
+    """kafka-python's own, with quotas: 3.0.12 has their messages and no method for them."""
+
+    def quotas(self, user: str) -> dict[str, float]:
+        """Give the quotas of a user, by their names.
+
+        Raises:
+            kafka.errors.KafkaError: above all ClusterAuthorizationFailedError, or a broker that has none.
+        """
+        ours = DescribeClientQuotasRequest.ComponentData(entity_type="user", match_type=0, match=user)
+        answer = self._ask(DescribeClientQuotasRequest(components=[ours], strict=True))
+        _raise_for(answer)
+        return {value.key: value.value for entry in answer.entries or [] for value in entry.values}
+
+    def set_quotas(self, user: str, quotas: Mapping[str, float]) -> None:
+        """Set quotas of a user; others that it has stay.
+
+        Raises:
+            kafka.errors.KafkaError: above all ClusterAuthorizationFailedError.
+        """
+        entry = AlterClientQuotasRequest.EntryData
+        ours = entry(
+            entity=[entry.EntityData(entity_type="user", entity_name=user)],
+            ops=[entry.OpData(key=key, value=value, remove=False) for key, value in quotas.items()],
+        )
+        for told in self._ask(AlterClientQuotasRequest(entries=[ours], validate_only=False)).entries:
+            _raise_for(told)
+
+    def _ask(self, request: Any) -> Any:
+        return self._manager.run(self._manager.send, request)
+
+
+def _raise_for(told: Any) -> None:
+    if told.error_code:
+        raise kafka_errors.for_code(told.error_code)(told.error_message or "")
 
 
 def _client_args(kafka: Kafka) -> dict[str, Any]:

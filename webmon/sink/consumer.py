@@ -22,12 +22,12 @@ _JOIN_SECS: Final = 30.0
 _POLL_SECS: Final = 0.5
 """One call waits no longer, so that signals and the watchdog get their turn."""
 _COMMIT_SECS: Final = 3.0
-_MOST_AT_ONCE: Final = 500
-"""Messages that one call gives, so that the bound on bytes is looked at often enough."""
+_MOST_AT_ONCE: Final = 125
+"""Messages that one call gives, so that the bound on bytes is looked at often enough: each may have a megabyte."""
 _GATHER_SECS: Final = 0.2
 """A batch whose time is over when its first records come, after a long store or a silence, still takes what waits."""
 _BATCH_BYTES: Final = 16 * 1024 * 1024
-"""Values that close a batch: results have half a kilobyte, but what is no result may have megabytes."""
+"""Keys, values and headers that close a batch: a result has half a kilobyte, but what is none may have megabytes."""
 
 
 def join(kafka: Kafka, make: Callable[[], "BatchConsumer"], tick: Callable[[], None]) -> "BatchConsumer":
@@ -63,6 +63,12 @@ def join(kafka: Kafka, make: Callable[[], "BatchConsumer"], tick: Callable[[], N
 def explain(error: kafka_errors.KafkaError, kafka: Kafka) -> str:
     """Say in one line what an error of the consumer means."""
     return reach.explain(error, kafka, wanted=f"READ topic {kafka.topic} as group {kafka.group}")
+
+
+def _size(record: Record) -> int:
+    # -1 is what it has none of.
+    size: int = record.serialized_key_size + record.serialized_value_size + record.serialized_header_size
+    return size
 
 
 class BatchConsumer:
@@ -157,7 +163,7 @@ class BatchConsumer:
             self._closes_at = max(whole, self._clock() + min(_GATHER_SECS, self._sink.batch_secs))
         for partition, records in got.items():
             self._pending.extend(records)
-            self._pending_bytes += sum(len(record.value or b"") for record in records)
+            self._pending_bytes += sum(map(_size, records))
             self._next[partition] = records[-1].offset + 1
         is_full = len(self._pending) >= size or self._pending_bytes >= _BATCH_BYTES
         if not self._pending or not (is_full or self._clock() >= self._closes_at):

@@ -8,6 +8,7 @@ from kafka import errors as kafka_errors
 
 from webmon.errors import UserError
 from webmon.kafka import client, reach
+from webmon.kafka.client import Withheld
 from webmon.kafka.reach import KafkaAwayError
 from webmon.settings import Kafka
 from webmon.sink.decode import Record, Unreadable
@@ -41,6 +42,8 @@ def letter(record: Record, reason: str) -> _Letter:
         PARTITION: str(record.partition),
         OFFSET: str(record.offset),
     }
+    if isinstance(record.value, Withheld):
+        ours[CUT_FROM] = str(record.value.size)
     headers = [*record.headers, *((name, value.encode("utf-8", "backslashreplace")) for name, value in ours.items())]
     # kafka-python sends no message without both; another client of Kafka may have.
     nothing = record.key is None and record.value is None

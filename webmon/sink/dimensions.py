@@ -10,7 +10,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +19,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from webmon.check.result import CheckResult
 from webmon.sink import dimensions_sql as sql
+from webmon.sink.allowance import Allowance
 from webmon.store.counts import COUNT, MOST_CONTEXTS, Counts
 from webmon.store.postgres import DatabaseAwayError
 from webmon.store.unused import SEEN_BEHIND, SPARE
@@ -90,6 +91,27 @@ class Dimensions:
         self._counts: Counts | None = None
         self._count_at = clock()
         self._reduced = 0
+        self._allowance = Allowance(clock)
+
+    @property
+    def has_an_agent_over(self) -> bool:
+        """Whether an agent brought more new names than it may: ask over() before look_up() then."""
+        return self._allowance.has_over()
+
+    def over(self, cursor: Cursor, results: Sequence[CheckResult]) -> dict[int, str]:
+        """Tell which results bring one more name of an agent that brought enough of them: their places, and why.
+
+        Nothing is added.
+        """
+        why_strange = self._allowance.why_over(None)
+        known = self._known_agents(cursor, sorted({one.agent for one in results})) if why_strange else set()
+        reasons = {}
+        for place, one in enumerate(results):
+            why = why_strange if why_strange and one.agent not in known else self._allowance.why_over(one.agent)
+            if why:
+                reasons[place] = why
+        new = self._new(cursor, [results[place] for place in reasons])
+        return {place: why for (place, why), is_new in zip(reasons.items(), new, strict=True) if is_new}
 
     def forget(self) -> None:
         """Forget all numbers: the rows behind those that were just given may be gone."""
@@ -127,6 +149,8 @@ class Dimensions:
         yield names
         meaning = "Times that a context left out the address that answered, as there are too many"
         yield CounterMetricFamily("webmon_sink_reduced_contexts_total", meaning, value=self._reduced)
+        meaning = "Times that an agent brought more new names within an hour than it may"
+        yield CounterMetricFamily("webmon_sink_agents_over_total", meaning, value=self._allowance.times_over)
 
     def _numbers(self, cursor: Cursor, results: Sequence[CheckResult]) -> list[tuple[int, int]]:
         targets = [result.target for result in results]
@@ -142,11 +166,40 @@ class Dimensions:
         self._find_series(cursor, {pair for pair in pairs if pair not in series})
         contexts = [_context(result) for result in results]
         known = self._contexts
-        self._find_contexts(cursor, {context for context in contexts if context not in known})
+        unknown = {context: one.agent for context, one in zip(contexts, results, strict=True) if context not in known}
+        self._find_contexts(cursor, unknown)
         of_series, of_contexts = [series[pair] for pair in pairs], [known[context] for context in contexts]
         self._tell_use(cursor, sql.USE_SERIES, set(of_series), self._told_series)
         self._tell_use(cursor, sql.USE_CONTEXTS, set(of_contexts), self._told_contexts)
         return list(zip(of_series, of_contexts, strict=True))
+
+    def _known_agents(self, cursor: Cursor, names: list[str]) -> set[str]:
+        if unknown := [name for name in names if name not in self._agents]:
+            self._find_agents(cursor, unknown)
+        return {name for name in names if name in self._agents}
+
+    def _new(self, cursor: Cursor, results: Sequence[CheckResult]) -> list[bool]:
+        """Tell of each result whether the store lacks its target as it describes it, its series or its context."""
+        if not results:
+            return []
+        targets = {one.target for one in results}
+        if unknown := sorted(targets - self._targets.keys()):
+            self._find_targets(cursor, unknown)
+        self._known_agents(cursor, sorted({one.agent for one in results}))
+        pairs = {
+            (one.target, one.agent) for one in results if one.target in self._targets and one.agent in self._agents
+        }
+        if unknown_pairs := pairs - self._series.keys():
+            self._find_known_series(cursor, unknown_pairs)
+        contexts = [_context(one) for one in results]
+        if unknown_contexts := {one for one in contexts if one not in self._contexts}:
+            self._find_stored(cursor, {one: one for one in unknown_contexts})
+        return [
+            (one.target, one.agent) not in self._series
+            or context not in self._contexts
+            or (one.url, one.labels) != (self._targets[one.target].url, self._targets[one.target].labels)
+            for one, context in zip(results, contexts, strict=True)
+        ]
 
     def _begin(self, day: date) -> None:
         self._day = day
@@ -180,11 +233,20 @@ class Dimensions:
         if unknown:
             self._find_targets(cursor, unknown)
             if missing := [name for name in unknown if name not in self._targets]:
+                self._allowance.count(spans[name].newest.agent for name in missing)
                 self._execute(cursor, sql.ADD_TARGETS, self._descriptions(missing, spans))
                 self._execute(cursor, sql.SEE_TARGETS, self._descriptions(missing, spans))
                 if self._find_targets(cursor, missing) < len(missing):
                     raise _GoneError
         if told := [name for name in names if self._tells(name, spans[name])]:
+            # Agents with different lists take turns at describing a target; each description is one name.
+            self._allowance.count(
+                newest.agent
+                for newest in (
+                    spans[name].newest for name in told if _is_described_anew(self._targets[name], spans[name])
+                )
+                if self._allowance.is_first((newest.target, newest.url, *newest.labels.items()))
+            )
             self._execute(cursor, sql.SEE_TARGETS, self._descriptions(told, spans))
             if self._find_targets(cursor, told) < len(told):
                 raise _GoneError
@@ -221,6 +283,7 @@ class Dimensions:
         if unknown:
             self._find_agents(cursor, unknown)
             if missing := [name for name in unknown if name not in self._agents]:
+                self._allowance.count(None for _ in missing)
                 self._execute(cursor, sql.ADD_AGENTS, _times(missing, spans))
                 if self._find_agents(cursor, missing) < len(missing):
                     raise _GoneError
@@ -240,26 +303,30 @@ class Dimensions:
     def _find_series(self, cursor: Cursor, unknown: set[tuple[str, str]]) -> None:
         if not unknown:
             return
-        names = {(self._targets[target].id, self._agents[agent].id): (target, agent) for target, agent in unknown}
+        if missing := self._find_known_series(cursor, unknown):
+            self._allowance.count(agent for _, agent in missing)
+            targets, agents = self._numbers_of(missing)
+            self._execute(cursor, sql.ADD_SERIES, (self._until, targets, agents))
+            if self._find_known_series(cursor, missing):
+                raise _GoneError
 
-        def pairs() -> tuple[Any, ...]:
-            return self._until, [target for target, _ in names], [agent for _, agent in names]
+    def _find_known_series(self, cursor: Cursor, unknown: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Read what is known of pairs of a target and an agent; give those that are no series yet."""
+        targets, agents = self._numbers_of(unknown)
+        names = dict(zip(zip(targets, agents, strict=True), unknown, strict=True))
+        self._execute(cursor, sql.FIND_SERIES, (self._until, targets, agents))
+        for target, agent, number, is_told in cursor.fetchall():
+            self._series[names.pop((target, agent))] = number
+            if is_told:
+                self._told_series.add(number)
+        return set(names.values())
 
-        def find() -> None:
-            self._execute(cursor, sql.FIND_SERIES, pairs())
-            for target, agent, number, is_told in cursor.fetchall():
-                self._series[names.pop((target, agent))] = number
-                if is_told:
-                    self._told_series.add(number)
+    def _numbers_of(self, pairs: Iterable[tuple[str, str]]) -> tuple[list[int], list[int]]:
+        chosen = [(self._targets[target].id, self._agents[agent].id) for target, agent in pairs]
+        return [target for target, _ in chosen], [agent for _, agent in chosen]
 
-        find()
-        if names:
-            self._execute(cursor, sql.ADD_SERIES, pairs())
-            find()
-        if names:
-            raise _GoneError
-
-    def _find_contexts(self, cursor: Cursor, unknown: set[_Context]) -> None:
+    def _find_contexts(self, cursor: Cursor, unknown: Mapping[_Context, str]) -> None:
+        """Look contexts up, each with an agent that brought it, and add those that are new."""
         if not unknown:
             return
         missing = self._find_stored(cursor, {context: context for context in unknown})
@@ -268,6 +335,7 @@ class Dimensions:
             count = self._counts.contexts
             missing = self._find_stored(cursor, {context: _reduce(context, count) for context in missing})
         if missing:
+            self._allowance.count(unknown[context] for context in missing)
             new = {_fingerprint(context): context for context in missing.values()}
             columns = map(list, zip(*new.values(), strict=True))
             self._execute(cursor, sql.ADD_CONTEXTS, (self._until, list(new), *columns))

@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 STATEMENT_SECS: Final = 30
 """Bound of one statement: a server that hangs is noticed, and the watchdog is not kept waiting."""
 _CONFLICT_TRIES: Final = 5
+_HALVING_SECS: Final = 2.0
+"""How long a batch is halved to the last result. After that results of one agent that are refused together are set
+aside together: who sends thousands that do not fit must not hold up the others."""
+_BOTTOM: Final = "SELECT max(floor) FROM {floors} WHERE kind = 'rows'"
 _OF_NO_RESULT: Final = (UserError, DatabaseAwayError, OSError, MemoryError)
 """What no content of a result brings about."""
 
@@ -84,10 +88,19 @@ class Stored(NamedTuple):
 class Writer:
     """One session with the database, made when it is needed and again when it is lost."""
 
-    def __init__(self, settings: Postgres, *, tick: Callable[[], None] = lambda: None) -> None:
-        """Take the settings, and what to call before each statement; nothing is connected yet."""
+    def __init__(
+        self,
+        settings: Postgres,
+        *,
+        tick: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the settings, what to call before each statement, and a clock in seconds; nothing is connected yet."""
         self._settings = settings
         self._tick = tick
+        self._clock = clock
+        self._floor: datetime | None = None
+        """Below it nothing was taken when we looked last."""
         self._tables = Tables(settings.table)
         self._connection: Connection | None = None
         self._dimensions = Dimensions(self._execute)
@@ -111,7 +124,7 @@ class Writer:
             DatabaseAwayError: not there now, or too slow.
         """
         refused: list[tuple[int, str]] = []
-        added = self._guarded(lambda: self._add_all(list(enumerate(results)), refused))
+        added = self._guarded(lambda: self._add_what_fits(list(enumerate(results)), refused))
         return Stored(added, len(results) - len(refused) - added, sorted(refused))
 
     def metrics(self) -> Iterator[Metric]:
@@ -159,6 +172,8 @@ class Writer:
         with connection.cursor() as cursor:
             version.require(cursor, self._tables, self._settings)
             self._execute(cursor, SESSION, statement_secs=sql.SQL(str(STATEMENT_SECS)))
+            self._execute(cursor, _BOTTOM)
+            (self._floor,) = cursor.fetchone() or (None,)
         connection.commit()
         return connection
 
@@ -168,7 +183,27 @@ class Writer:
         self._tick()
         cursor.execute(self._tables.fill(statement, with_values=values is not None, **parts), values)
 
-    def _add_all(self, indexed: list[tuple[int, CheckResult]], refused: list[tuple[int, str]]) -> int:
+    def _add_what_fits(self, indexed: list[tuple[int, CheckResult]], refused: list[tuple[int, str]]) -> int:
+        """Add results, but for those that bring no row: so they bring no name of a target or a series either."""
+        connection = self._open()
+        if self._floor is not None:
+            indexed = self._refuse_old(indexed, refused, self._floor)
+        if self._dimensions.has_an_agent_over:
+            with connection.cursor() as cursor:
+                over = self._dimensions.over(cursor, [result for _, result in indexed])
+            connection.commit()
+            refused.extend((indexed[place][0], reason) for place, reason in over.items())
+            indexed = [one for place, one in enumerate(indexed) if place not in over]
+        return self._add_all(indexed, refused, self._clock() + _HALVING_SECS)
+
+    def _refuse_old(
+        self, indexed: list[tuple[int, CheckResult]], refused: list[tuple[int, str]], floor: datetime
+    ) -> list[tuple[int, CheckResult]]:
+        reason = f"older than the rows that are kept, which begin with {floor.isoformat()}"
+        refused.extend((place, reason) for place, result in indexed if result.time < floor)
+        return [(place, result) for place, result in indexed if result.time >= floor]
+
+    def _add_all(self, indexed: list[tuple[int, CheckResult]], refused: list[tuple[int, str]], until: float) -> int:
         """Add results; where one cannot be stored for what is in it, find it by halving.
 
         So it is with a bug of ours that one of them meets, too.
@@ -176,7 +211,7 @@ class Writer:
         if not indexed:
             return 0
         try:
-            added, floor = self._add([result for _, result in indexed])
+            added, self._floor = self._add([result for _, result in indexed])
         except _OF_NO_RESULT:
             raise
         except Exception as error:
@@ -184,17 +219,24 @@ class Writer:
             if isinstance(error, psycopg2.Error) and not is_content:
                 raise
             self._undo(self._open())
+            reason = " ".join(str(error).split()) if is_content else bugs.tell(error)
             if len(indexed) == 1:
-                reason = " ".join(str(error).split()) if is_content else bugs.tell(error)
                 refused.append((indexed[0][0], reason))
                 return 0
         else:
-            if floor is not None:
-                reason = f"older than the rows that are kept, which begin with {floor.isoformat()}"
-                refused.extend((place, reason) for place, result in indexed if result.time < floor)
+            if self._floor is not None:
+                self._refuse_old(indexed, refused, self._floor)
             return added
+        if self._clock() >= until:
+            agents = {result.agent for _, result in indexed}
+            if len(agents) == 1:
+                together = f"refused with others of the same agent, and not tried alone as they are too many: {reason}"
+                refused.extend((place, together) for place, _ in indexed)
+                return 0
+            # Agents apart, so that what is set aside is of one that is to blame.
+            indexed = sorted(indexed, key=lambda one: one[1].agent)
         middle = len(indexed) // 2
-        return self._add_all(indexed[:middle], refused) + self._add_all(indexed[middle:], refused)
+        return self._add_all(indexed[:middle], refused, until) + self._add_all(indexed[middle:], refused, until)
 
     def _add(self, results: Sequence[CheckResult]) -> tuple[int, datetime | None]:
         """Add results; give how many are new, and the time below which none were taken."""

@@ -9,7 +9,7 @@ from webmon.settings import Postgres
 from webmon.store import postgres
 from webmon.store.names import Tables
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 """The newest schema file (webmon/store/schema): what sink, retention and reports need to find."""
 
 

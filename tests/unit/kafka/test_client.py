@@ -2,29 +2,40 @@
 
 import asyncio
 import contextlib
+import gzip
 import hashlib
 import inspect
 import socket
+import struct
+import tracemalloc
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
+import zstandard
 from kafka import KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 from kafka.producer.sender import Sender
+from kafka.record import MemoryRecords
+from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from kafka.record.util import calc_crc32c
 
 from webmon.kafka import client
-from webmon.kafka.client import Producer
+from webmon.kafka.client import MOST_HEADERS, UNPACKED_SPARE, Producer, Withheld
 
 SOURCES: Final[dict[Callable[..., Any], str]] = {
     KafkaNetClient.__init__: "9d5a78ad19c39989",
     KafkaNetClient.connection_delay: "9eaf02d7031900c2",
     KafkaConnectionManager.connection_delay: "3ddb1f7dbe2b686c",
     KafkaConnectionManager.wait_for: "f0ea73bf014c439c",
+    DefaultRecordBatch.__init__: "8df1286ebd1e7110",
+    DefaultRecordBatch.__next__: "ff2fba2efdb152f4",
+    DefaultRecordBatch._maybe_uncompress: "35e0360528daf8bd",
+    MemoryRecords.next_batch: "1b0c89b6e3d3e940",
     Sender.run: "58a7e71ecb8bc7c0",
     Sender.run_once: "91bf02ab61c296f9",
     Sender.force_close: "7963a0d23bc94fc9",
@@ -107,3 +118,107 @@ def test_a_producer_that_is_given_up_ends_though_records_wait(silent: dict[str, 
     assert producer._sender.is_alive()
     producer.abandon(timeout=5)
     assert not producer._sender.is_alive()
+
+
+def batch(*values: bytes, first: int = 40, headers: tuple[tuple[str, bytes], ...] = ()) -> bytes:
+    """Give a batch as it is on the wire, not packed."""
+    made = DefaultRecordBatchBuilder(
+        magic=2, compression_type=0, is_transactional=False, producer_id=-1, producer_epoch=-1, base_sequence=-1,
+        batch_size=1 << 30,
+    )  # fmt: skip
+    for number, value in enumerate(values):
+        assert made.append(number, 1000, b"key", value, list(headers))
+    built = bytearray(made.build())
+    struct.pack_into(">q", built, 0, first)
+    return bytes(built)
+
+
+def packed(plain: bytes, codec: int, content: bytes) -> bytes:
+    """Give a batch with other content in it, as packed by a codec; what only a client of one's own would send."""
+    head = bytearray(plain[: DefaultRecordBatch.HEADER_STRUCT.size])
+    struct.pack_into(">h", head, DefaultRecordBatch.ATTRIBUTES_OFFSET, codec)
+    struct.pack_into(">i", head, 8, len(head) - 12 + len(content))
+    whole = head + content
+    struct.pack_into(
+        ">I", whole, DefaultRecordBatch.CRC_OFFSET, calc_crc32c(whole[DefaultRecordBatch.ATTRIBUTES_OFFSET :])
+    )
+    return bytes(whole)
+
+
+def records_of(plain: bytes) -> bytes:
+    return plain[DefaultRecordBatch.HEADER_STRUCT.size :]
+
+
+def read(*batches: bytes) -> list[tuple[int, bytes]]:
+    """Read batches as a consumer does."""
+    found = []
+    records = MemoryRecords(b"".join(batches))
+    while (one := records.next_batch()) is not None:
+        assert one.validate_crc()
+        found += [(record.offset, record.value) for record in one]
+    return found
+
+
+PACK: Final[dict[str, tuple[int, Callable[[bytes], bytes]]]] = {
+    "gzip": (1, gzip.compress),
+    "gzip in members": (
+        1,
+        lambda content: gzip.compress(content[:7]) + gzip.compress(b"") + gzip.compress(content[7:]),
+    ),
+    "zstd": (4, zstandard.compress),
+    "zstd in frames": (4, lambda content: zstandard.compress(content[:7]) + zstandard.compress(content[7:])),
+}
+
+
+@pytest.mark.parametrize("kind", PACK)
+def test_a_packed_batch_is_read_whole(kind: str) -> None:
+    codec, pack = PACK[kind]
+    plain = batch(b"one", b"x" * 900_000, b"three")
+    assert read(packed(plain, codec, pack(records_of(plain)))) == [(40, b"one"), (41, b"x" * 900_000), (42, b"three")]
+
+
+@pytest.mark.parametrize("kind", PACK)
+def test_a_batch_that_unpacks_to_forty_megabytes_costs_one_and_the_next_is_read(kind: str) -> None:
+    codec, pack = PACK[kind]
+    plain = batch(b"", bytes(40_000_000), b"")
+    bomb = packed(plain, codec, pack(records_of(plain)))
+    assert len(bomb) < 45_000
+    del plain
+    tracemalloc.start()
+    try:
+        (offset, value), after = read(bomb, batch(b"next", first=43))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 5 * UNPACKED_SPARE
+    assert (offset, value, after) == (42, b"", (43, b"next"))
+    assert isinstance(value, Withheld)
+    assert (value.first, value.size) == (40, len(bomb))
+    assert value.reason == f"unpacks to more than {UNPACKED_SPARE + len(bomb)} bytes"
+
+
+@pytest.mark.parametrize(("codec", "name"), [(2, "snappy"), (3, "lz4"), (7, "compression type")])
+def test_a_codec_that_is_not_installed_stops_no_consumer(codec: int, name: str) -> None:
+    (offset, value), after = read(packed(batch(b"one", b"two"), codec, b"anything"), batch(b"next", first=42))
+    assert isinstance(value, Withheld)
+    assert name in value.reason
+    assert (offset, value.first, after) == (41, 40, (42, b"next"))
+
+
+def test_a_header_that_is_no_utf_8_costs_its_batch_the_records_from_there_on() -> None:
+    plain = batch(b"one", b"two", headers=(("name", b"x"),))
+    place = plain.rindex(b"name")
+    broken = packed(plain, 0, records_of(plain[:place] + b"\xff" + plain[place + 1 :]))
+    first, (offset, value), after = read(broken, batch(b"next", first=42))
+    assert isinstance(value, Withheld)
+    assert "utf-8" in value.reason
+    assert (first, offset, value.first, after) == ((40, b"one"), 41, 41, (42, b"next"))
+
+
+def test_a_record_of_countless_headers_is_withheld_alone() -> None:
+    many = batch(b"many", headers=(("", b""),) * (MOST_HEADERS + 1))
+    some = batch(b"some", headers=(("", b""),) * MOST_HEADERS, first=41)
+    (offset, value), other = read(many, some)
+    assert isinstance(value, Withheld)
+    assert value.reason == f"has {MOST_HEADERS + 1} headers, more than {MOST_HEADERS}"
+    assert (offset, value.first, other) == (40, 40, (41, b"some"))

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+from webmon.kafka.client import Withheld
 from webmon.sink.dead_letters import letter
 
 
@@ -23,3 +24,11 @@ def test_a_letter_keeps_the_original_and_says_where_from_and_why() -> None:
 def test_a_message_without_key_and_value_becomes_a_letter_that_can_be_sent() -> None:
     record = SimpleNamespace(topic="results", partition=3, offset=42, key=None, value=None, headers=[])
     assert letter(record, "no value").value == b""
+
+
+def test_a_letter_of_what_was_not_read_says_that_its_bytes_were_not_kept() -> None:
+    value = Withheld()
+    value.size = 40_960
+    record = SimpleNamespace(topic="results", partition=3, offset=42, key=None, value=value, headers=[])
+    sent = letter(record, "not read")
+    assert (sent.value, sent.headers[-1]) == (b"", ("webmon-cut-from", b"40960"))

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from webmon.check.result import CheckResult, Outcome, UnreadableResultError, decode, encode
+from webmon.kafka.client import Withheld
 from webmon.sink import bugs, dimensions
 from webmon.sink.decode import read
 from webmon.sink.rows import binary
@@ -33,7 +34,15 @@ def make_result(**changes: Any) -> CheckResult:
 
 
 def make_record(value: bytes | None, *headers: tuple[str, bytes | None]) -> Any:
-    return SimpleNamespace(topic="results", partition=0, offset=0, key=b"shop", value=value, headers=list(headers))
+    return SimpleNamespace(
+        topic="results",
+        partition=0,
+        offset=0,
+        key=b"shop",
+        value=value,
+        headers=list(headers),
+        timestamp=1000 * NOW.timestamp(),
+    )
 
 
 def reason(record: Any) -> str:
@@ -52,6 +61,19 @@ def test_good_records_are_read_in_order_and_bad_ones_set_aside() -> None:
     readable, unreadable = read(records, now=NOW)
     assert [found.result for found in readable] == results
     assert [found.record for found in unreadable] == [records[1]]
+
+
+@pytest.mark.parametrize(
+    ("first", "told"),
+    [
+        (0, "the record was not read: has 101 headers"),
+        (-3, "the batch from offset -3 to 0 was not read: has 101 headers"),
+    ],
+)
+def test_what_the_client_did_not_read_is_told_with_its_place(first: int, told: str) -> None:
+    value = Withheld()
+    value.first, value.reason = first, "has 101 headers"
+    assert reason(make_record(value)) == told
 
 
 @pytest.mark.parametrize(
@@ -95,10 +117,36 @@ def test_a_time_outside_the_window_is_set_aside(field: str, shift: timedelta) ->
     assert field in reason(make_record(encode(make_result(**{field: NOW + shift}))))
 
 
-@pytest.mark.parametrize("shift", [timedelta(days=-365), timedelta(minutes=59)])
+@pytest.mark.parametrize("shift", [timedelta(days=-99), timedelta(minutes=59)])
 def test_a_late_result_and_a_clock_that_is_a_little_ahead_are_taken(shift: timedelta) -> None:
     readable, _ = read([make_record(encode(make_result(time=NOW + shift)))], now=NOW)
     assert len(readable) == 1
+
+
+@pytest.mark.parametrize("field", ["time", "scheduled_at"])
+def test_results_are_spread_over_the_past_no_further_than_they_may_wait(field: str) -> None:
+    said = reason(make_record(encode(make_result(**{field: NOW - timedelta(days=101)}))))
+    assert said.startswith(f"{field} ")
+    assert "more than 100 days before it came" in said
+
+
+def test_an_old_topic_that_is_read_again_is_as_good_as_it_was() -> None:
+    then = NOW - timedelta(days=300)
+    record = make_record(encode(make_result(time=then - timedelta(days=99), scheduled_at=then)))
+    assert "366 days" in reason(record)
+    then = NOW - timedelta(days=260)
+    record = make_record(encode(make_result(time=then - timedelta(days=99), scheduled_at=then)))
+    record.timestamp = int(1000 * then.timestamp())
+    assert len(read([record], now=NOW)[0]) == 1
+
+
+@pytest.mark.parametrize("timestamp", [-1, 2**62])
+def test_no_time_of_a_record_breaks_the_reader(timestamp: int) -> None:
+    record = make_record(encode(make_result(time=NOW - timedelta(days=101))))
+    record.timestamp = timestamp
+    readable, unreadable = read([record], now=NOW)
+    assert len(readable) + len(unreadable) == 1
+    assert all("bug" not in one.reason for one in unreadable)
 
 
 anything = st.recursive(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from webmon.check.result import CheckResult, Outcome
+from webmon.sink import allowance
 from webmon.sink import dimensions_sql as sql
 from webmon.sink.dimensions import Dimensions
 from webmon.store.counts import COUNT
@@ -118,6 +119,10 @@ class Session:
     def look_up(self, *results: CheckResult) -> list[tuple[int, int]]:
         return self._dimensions.look_up(self._cursor, results)
 
+    def over(self, *results: CheckResult) -> list[int]:
+        """Give the places of those that bring too much that is new."""
+        return list(self._dimensions.over(self._cursor, results)) if self._dimensions.has_an_agent_over else []
+
 
 @pytest.mark.parametrize("order", list(itertools.permutations([0, 1, 2])), ids=str)
 def test_a_batch_tells_the_first_and_the_newest_of_its_results_in_whatever_order_they_came(
@@ -176,3 +181,32 @@ def test_a_context_that_was_stored_goes_on_to_be_found(ends: datetime | None, fi
     tables = Tables()
     Session(tables).look_up(check(0, http_version="1.1", tls_not_after=ends))
     assert list(tables.contexts) == [fingerprint]
+
+
+def test_an_agent_that_brought_enough_brings_no_more_names_and_goes_on_with_those_that_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(allowance, "NAMES", 10)
+    tables = Tables()
+    session = Session(tables)
+    session.look_up(check(0, agent="other"))
+    session.look_up(*(check(0, target=f"t{number}") for number in range(11)))
+    again = [
+        check(1, target="t3"),
+        check(1, target="new"),
+        check(1, target="new", agent="other"),
+        check(1, target="t3", url="https://other.example/"),
+        check(1, target="t3", labels={"a": "b"}),
+    ]
+    assert session.over(*again) == [1, 3, 4]
+    # A sink that was started again counts anew.
+    assert Session(tables).over(*again) == []
+
+
+def test_agents_that_describe_a_target_differently_bring_each_description_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allowance, "NAMES", 10)
+    session = Session(Tables())
+    for minute in range(50):
+        one = check(minute, url=f"https://{minute % 2}.example/")
+        session.look_up(one)
+        assert session.over(one) == []

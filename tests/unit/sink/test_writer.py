@@ -26,8 +26,11 @@ SETTINGS = Postgres.model_validate(
 class Broken(Writer):
     """One that meets an error with some target."""
 
-    def __init__(self, error: Exception) -> None:
-        super().__init__(SETTINGS)
+    def __init__(self, error: Exception, *, secs: float = 0.0) -> None:
+        self.now = 0.0
+        self.secs = secs
+        """What each attempt takes."""
+        super().__init__(SETTINGS, clock=lambda: self.now)
         self.error = error
         self.stored: list[CheckResult] = []
         self.asked = 0
@@ -37,6 +40,7 @@ class Broken(Writer):
 
     def _add(self, results: Sequence[CheckResult]) -> tuple[int, datetime | None]:
         self.asked += 1
+        self.now += self.secs
         if any(one.target == "bad" for one in results):
             raise self.error
         self.stored += results
@@ -92,3 +96,19 @@ def test_what_no_result_is_to_blame_for_sets_none_aside(error: Exception) -> Non
     with pytest.raises((DatabaseAwayError, OSError, MemoryError)):
         writer.store([*results(0), result(1, target="bad")])
     assert writer.asked == 1
+
+
+def test_thousands_that_do_not_fit_hold_up_nobody_and_take_no_other_agents_results_with_them() -> None:
+    writer = Broken(ValueError("no"), secs=0.007)
+    batch = [result(number, agent=f"vantage{number % 3}") for number in range(2000)]
+    poison = [result(number, agent="taken", target="bad") for number in range(2000, 5000)]
+    mixed = [one for pair in zip(batch, poison, strict=False) for one in pair] + poison[2000:]
+    stored = writer.store(mixed)
+    assert writer.now < 4
+    assert stored.added == 2000
+    assert sorted(one.time for one in writer.stored) == sorted(one.time for one in batch)
+    assert [mixed[place].agent for place, _ in stored.refused] == ["taken"] * 3000
+    assert {why for _, why in stored.refused} == {
+        "no",
+        "refused with others of the same agent, and not tried alone as they are too many: no",
+    }

@@ -283,9 +283,9 @@ def test_labels_of_the_defaults_count_too(tmp_path: Path) -> None:
 
 
 def test_a_url_that_no_result_may_carry_is_refused_in_a_list_too(tmp_path: Path) -> None:
-    url = "http://a/" + "x" * 1992
+    url = "http://a/" + "x" * 7992
     (fault,) = faults(write(tmp_path, f"{url}\n", "targets.txt"))
-    assert "has 2001 characters; right would be 2000 at most" in fault
+    assert "has 8001 characters; right would be 8000 at most" in fault
 
 
 def test_the_settings_pattern_is_for_those_that_name_none(tmp_path: Path) -> None:
