@@ -50,5 +50,5 @@ def _print(*values: Any, **more: Any) -> None:
     _honest_print(*values, **more)
 
 
-x509.CertificateSigningRequestBuilder.sign = _sign  # type: ignore[method-assign]
+x509.CertificateSigningRequestBuilder.sign = _sign  # type: ignore[assignment,method-assign]
 builtins.print = _print

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from ansible.errors import AnsibleFilterError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -18,6 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from tests.unit.filters import load
 
 plugin = load("certificate")
+AnsibleFilterError: Final[type[Exception]] = plugin.AnsibleFilterError
 
 IDENTITY: Final = {
     "unit": "agent",
@@ -161,7 +161,7 @@ def test_no_client_takes_a_clients_certificate_for_a_servers(controller: Control
 def _former(controller: Controller, **other: Any) -> x509.CertificateBuilder:
     """What the controller signed when a host said itself what it is: by default all is right but `other`."""
     now = datetime.datetime.now(datetime.UTC)
-    what = {
+    what: dict[str, Any] = {
         "subject": "CN=agent1,OU=agent,O=webmon",
         "key": controller.host_key.public_key(),
         "names": [x509.DNSName("agent1")],
