@@ -121,6 +121,26 @@ def test_neither_role_can_take_all_connections(stage: Stage) -> None:
     ]
 
 
+def test_connections_are_kept_for_sinks_and_none_for_readers(shared_stage: Stage) -> None:
+    member = "SELECT pg_has_role(%s, 'pg_use_reserved_connections', 'USAGE')"
+    sink, reader = shared_stage.roles
+    assert shared_stage.sql(member, sink) == [(True,)]
+    assert shared_stage.sql(member, reader) == [(False,)]
+
+
+def test_what_an_operator_set_for_a_role_stays(stage: Stage) -> None:
+    reader = stage.roles[1]
+    with stage.database(reader, READER_PASSWORD) as cursor:
+        cursor.execute("SHOW statement_timeout")
+        assert cursor.fetchone() == ("30min",)
+    stage.sql(f"ALTER ROLE {reader} CONNECTION LIMIT 7")
+    stage.sql(f"ALTER ROLE {reader} IN DATABASE {stage.services.database} SET statement_timeout = '2h'")
+    assert f"unchanged  bounds of {reader}: 7 connections, and times of a statement" in stage.init()
+    with stage.database(reader, READER_PASSWORD) as cursor:
+        cursor.execute("SHOW statement_timeout")
+        assert cursor.fetchone() == ("2h",)
+
+
 # ---------------------------------------------------------------- a taken sink
 
 
