@@ -121,6 +121,26 @@ def test_neither_role_can_take_all_connections(stage: Stage) -> None:
     ]
 
 
+def test_connections_are_kept_for_sinks_and_none_for_readers(shared_stage: Stage) -> None:
+    member = "SELECT pg_has_role(%s, 'pg_use_reserved_connections', 'USAGE')"
+    sink, reader = shared_stage.roles
+    assert shared_stage.sql(member, sink) == [(True,)]
+    assert shared_stage.sql(member, reader) == [(False,)]
+
+
+def test_what_an_operator_set_for_a_role_stays(stage: Stage) -> None:
+    reader = stage.roles[1]
+    with stage.database(reader, READER_PASSWORD) as cursor:
+        cursor.execute("SHOW statement_timeout")
+        assert cursor.fetchone() == ("30min",)
+    stage.sql(f"ALTER ROLE {reader} CONNECTION LIMIT 7")
+    stage.sql(f"ALTER ROLE {reader} IN DATABASE {stage.services.database} SET statement_timeout = '2h'")
+    assert f"unchanged  bounds of {reader}: 7 connections, and times of a statement" in stage.init()
+    with stage.database(reader, READER_PASSWORD) as cursor:
+        cursor.execute("SHOW statement_timeout")
+        assert cursor.fetchone() == ("2h",)
+
+
 # ---------------------------------------------------------------- a taken sink
 
 
@@ -181,37 +201,24 @@ def test_a_sink_can_have_rolled_up_only_what_the_rows_say(stage: Stage) -> None:
     store.close()
     hour = by_hour(results[0].time)
     with session(stage, "sink") as cursor:
-        # Hours that are none, of agents that are none, and one that a table of its session shall stand for.
-        run(cursor, stage, "INSERT INTO {marks} SELECT %s + INTERVAL '30 minutes', id FROM {agents}", hour)
+        # Tables of its session shall stand for those that the function reads.
         for table in ("metrics", "marks", "series", "contexts", "floors"):
             run(cursor, stage, f"CREATE TEMPORARY TABLE {{{table}}} (LIKE public.{{{table}}})")
-        run(
-            cursor,
-            stage,
-            "SELECT public.{roll_up}(ARRAY[%s, %s + INTERVAL '30 minutes', NULL], ARRAY[1, 2, 3], true)",
-            hour,
-            hour,
-        )
+        # Hours that are not marked, are none, or of agents that are none.
+        asked = "SELECT public.{roll_up}(ARRAY[%s, %s - INTERVAL '30 minutes', NULL], ARRAY[9, 1, 2], true)"
+        assert run(cursor, stage, asked, hour, hour) == [(0,)]
         run(cursor, stage, "SELECT public.{roll_up}(array_agg(hour), array_agg(agent_id), true) FROM public.{marks}")
         cursor.connection.commit()
     assert stored(stage.sql, "hourly", "hour") == expected(results, by_hour)
     assert stored(stage.sql, "daily", "day") == expected(results, datetime.date)
 
 
-def test_a_mark_of_no_time_that_python_has_stops_no_worker(stage: Stage) -> None:
-    with session(stage, "sink") as cursor:
-        for moment in ("-infinity", "infinity", "4000-01-01 BC", "200000-01-01"):
-            run(cursor, stage, "INSERT INTO {marks} VALUES (%s, 1)", moment)
-        cursor.connection.commit()
-    worker = Rollups(stage.settings("sink").postgres, pass_secs=0.1)
-    worker.start()
-    store = Writer(stage.settings("sink").postgres)
-    results = [recent(number) for number in range(3)]
-    store.store(results)
-    store.close()
-    wait_until(lambda: stored(stage.sql, "hourly", "hour") == expected(results, by_hour), "the rollup", 10)
-    assert worker.is_alive()
-    worker.stop(5)
+@pytest.mark.parametrize(
+    "moment", ["2026-01-01T10:30Z", "-infinity", "infinity", "4000-01-01T00:00Z BC", "200000-01-01T00:00Z"]
+)
+def test_a_sink_marks_no_time_that_is_no_hour(shared_stage: Stage, moment: str) -> None:
+    with session(shared_stage, "sink") as cursor, pytest.raises(psycopg2.errors.CheckViolation):
+        run(cursor, shared_stage, "INSERT INTO {marks} VALUES (%s, 1)", moment)
 
 
 def test_sinks_of_the_release_before_go_on_until_the_next_init(bare_stage: Stage) -> None:

@@ -35,11 +35,9 @@ class BucketError(Exception):
         self.bucket = bucket
 
 
-# What no Python can hold, and no sink writes, is left where it is.
 _CHOOSE: Final = """
 SELECT DISTINCT hour, agent_id FROM {marks}
-WHERE hour < %s AND hour > '1900-01-01'
-    AND (hour, agent_id) NOT IN (SELECT * FROM unnest(%s::timestamptz[], %s::integer[]))
+WHERE hour < %s AND (hour, agent_id) NOT IN (SELECT * FROM unnest(%s::timestamptz[], %s::integer[]))
 ORDER BY hour, agent_id LIMIT %s
 """
 _ROLL_UP: Final = "SELECT {roll_up}(%s::timestamptz[], %s::integer[], %s)"

@@ -4,6 +4,12 @@
 --
 -- Sinks of the release before go on with the rights that they have; `webmon init` takes those away the next time.
 
+-- A mark of half an hour would have its rows counted twice in its day; one of no year that programs know would stop them.
+-- Not of the marks that are there: this takes the table for a moment only.
+ALTER TABLE {marks} ADD CHECK (
+    hour = date_trunc('hour', hour, 'UTC') AND hour BETWEEN '1970-01-01T00:00Z' AND '9999-12-31T00:00Z'
+) NOT VALID;
+
 -- Gives how many hours of an agent were rolled up: of those that it was asked for, the ones that were marked. Null where
 -- another is at it. The lock is one that needs a right, so no reader can take it, and it stands in the way of the INSERT
 -- of a sink of the release before, which then sees what was rolled up meanwhile. Each statement has a snapshot of its
@@ -33,8 +39,7 @@ BEGIN
         RETURNING k.hour, k.agent_id
     )
     SELECT array_agg(t.hour), array_agg(t.agent_id) INTO its_hours, its_agents
-    FROM (SELECT DISTINCT hour, agent_id FROM taken) AS t
-    WHERE t.hour = date_trunc('hour', t.hour, 'UTC');
+    FROM (SELECT DISTINCT hour, agent_id FROM taken) AS t;
     FOR part IN
         SELECT t.hour, array_agg(t.agent_id) AS agents
         FROM unnest(its_hours, its_agents) AS t (hour, agent_id) GROUP BY 1 ORDER BY 1
