@@ -1,4 +1,4 @@
-"""What an agent that was taken may use up: nothing of the others. Each is tried on a real broker and a real database."""
+"""What an agent that was taken may use up: nothing of the others. Tried on a real broker and a real database."""
 
 import contextlib
 import re
@@ -119,7 +119,10 @@ def test_an_agent_brings_so_many_new_names_an_hour_and_others_and_what_is_known_
     store.store([recent(number, target="shop", agent="good") for number in range(5)])
     for turn in range(5):
         flood = [recent(number, target=f"t{turn}.{number}", agent="taken") for number in range(200)]
-        known = [recent(100 + turn, target="shop", agent="good"), recent(100 + turn, target="t0.1", agent="taken")]
+        known = [
+            recent(100 + turn, target="shop", agent="good"),
+            recent(100 + turn, target="t0.1", agent="taken", url="https://site1.example/"),
+        ]
         told = store.store([*flood, *known, recent(turn, target=f"new{turn}", agent="good")])
         if turn:
             assert (told.added, len(told.refused)) == (3, 200)
