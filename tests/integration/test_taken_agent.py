@@ -26,7 +26,7 @@ class NoText(str):
 
     __slots__ = ()
 
-    def encode(self, *_: Any) -> bytes:  # type: ignore[override]
+    def encode(self, *_: Any) -> bytes:
         """Give what is no UTF-8."""
         return b"\xff\xfe"
 

@@ -51,7 +51,10 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]
     read comes as one record in the place of the last, with a Withheld in it.
     """
 
-    __slots__ = ()
+    # mypy takes those of kafka-python, which it does not see, for ours.
+    _buffer: Any
+    _decompressed: Any
+    _pos: Any
 
     def __iter__(self) -> Iterator[DefaultRecord]:
         """Give the records in their order, and at last what stands for those that can't be had."""
