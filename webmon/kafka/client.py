@@ -30,7 +30,9 @@ UNPACKED_SPARE: Final = 1024 * 1024
 _WINDOW: Final = 8 * 1024 * 1024
 """Bytes that unpacking may look back: what RFC 8878 (3.1.1.1.2) wants every decoder to have, and no more."""
 MOST_HEADERS: Final = 100
-"""Headers that a record may have: an empty one takes 2 bytes of a batch and a hundred of our memory."""
+"""Headers that a record of a large batch may have: an empty one takes 2 bytes of it and a hundred of our memory."""
+_SMALL: Final = 64 * 1024
+"""Bytes of a batch, unpacked, that are not looked into: an agent's has 16 kB."""
 
 
 class Withheld(bytes):
@@ -51,20 +53,29 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]
     read comes as one record in the place of the last, with a Withheld in it.
     """
 
-    __slots__ = ()
+    # mypy takes those of kafka-python, which it does not see, for ours.
+    _buffer: Any
+    _decompressed: Any
+    _pos: Any
 
     def __iter__(self) -> Iterator[DefaultRecord]:
         """Give the records in their order, and at last what stands for those that can't be had."""
         offset, size = self.base_offset, self.size_in_bytes
         try:
             self._unpack(UNPACKED_SPARE + size)
-            while (record := next(self, None)) is not None:
-                if len(record.headers) > MOST_HEADERS:
-                    reason = f"has {len(record.headers)} headers, more than {MOST_HEADERS}"
-                    yield self._stand_in(record.offset, record.offset, size, reason)
-                else:
+            if len(self._buffer) <= _SMALL:
+                for _ in range(self._num_records):
+                    record = self._read_msg()
                     yield record
-                offset = record.offset + 1
+                    offset = record.offset + 1
+            else:
+                for _ in range(self._num_records):
+                    record = self._read_msg()
+                    if (count := len(record.headers)) > MOST_HEADERS:
+                        reason = f"has {count} headers, more than {MOST_HEADERS}"
+                        record = self._stand_in(record.offset, record.offset, size, reason)
+                    yield record
+                    offset = record.offset + 1
         except Exception as error:  # noqa: BLE001 - whatever one batch does, it stops no other
             said = str(error) if isinstance(error, _TooLargeError) else f"{type(error).__name__}: {error}"
             yield self._stand_in(offset, self.last_offset, size, " ".join(said.split())[:200])

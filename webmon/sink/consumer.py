@@ -65,10 +65,9 @@ def explain(error: kafka_errors.KafkaError, kafka: Kafka) -> str:
     return reach.explain(error, kafka, wanted=f"READ topic {kafka.topic} as group {kafka.group}")
 
 
-def _size(record: Record) -> int:
-    # -1 is what it has none of.
-    size: int = record.serialized_key_size + record.serialized_value_size + record.serialized_header_size
-    return size
+def _size(records: list[Record]) -> int:
+    # -1 is what one has none of.
+    return sum(one.serialized_key_size + one.serialized_value_size + one.serialized_header_size for one in records)
 
 
 class BatchConsumer:
@@ -163,7 +162,7 @@ class BatchConsumer:
             self._closes_at = max(whole, self._clock() + min(_GATHER_SECS, self._sink.batch_secs))
         for partition, records in got.items():
             self._pending.extend(records)
-            self._pending_bytes += sum(map(_size, records))
+            self._pending_bytes += _size(records)
             self._next[partition] = records[-1].offset + 1
         is_full = len(self._pending) >= size or self._pending_bytes >= _BATCH_BYTES
         if not self._pending or not (is_full or self._clock() >= self._closes_at):

@@ -42,12 +42,16 @@ def letter(record: Record, reason: str) -> _Letter:
         PARTITION: str(record.partition),
         OFFSET: str(record.offset),
     }
-    if isinstance(record.value, Withheld):
-        ours[CUT_FROM] = str(record.value.size)
-    headers = [*record.headers, *((name, value.encode("utf-8", "backslashreplace")) for name, value in ours.items())]
+    value = record.value
+    if isinstance(value, Withheld):
+        ours[CUT_FROM] = str(value.size)
+        value = b""
+    # kafka-python sends no header without a value; another client has some.
+    theirs = ((name, content or b"") for name, content in record.headers)
+    headers = [*theirs, *((name, value.encode("utf-8", "backslashreplace")) for name, value in ours.items())]
     # kafka-python sends no message without both; another client of Kafka may have.
-    nothing = record.key is None and record.value is None
-    return _Letter(record.key, b"" if nothing else record.value, headers)
+    nothing = record.key is None and value is None
+    return _Letter(record.key, b"" if nothing else value, headers)
 
 
 def _cut(one: _Letter) -> _Letter:

@@ -20,7 +20,8 @@ from webmon.kafka import reach
 from webmon.kafka.reach import KafkaAwayError
 from webmon.settings import Kafka
 from webmon.sink.consumer import BatchConsumer, explain
-from webmon.sink.decode import Record, Unreadable, read
+from webmon.sink.decode import Read, Record, Unreadable, read
+from webmon.sink.in_hand import InHand
 from webmon.sink.state import State
 from webmon.sink.writer import Stored
 from webmon.store.postgres import DatabaseAwayError
@@ -70,6 +71,7 @@ class Loop:
         rows: Rows,
         letters: Letters,
         stop: threading.Event,
+        in_hand: InHand | None = None,
         look: Callable[..., None] = reach.check_reachable,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -82,6 +84,7 @@ class Loop:
             rows: takes the results.
             letters: takes what is none.
             stop: set when the loop is to end.
+            in_hand: is told what is in hand, for the next process.
             look: raises UserError or KafkaAwayError where no broker can be reached; webmon.kafka.reach.
             clock: gives seconds that only grow.
         """
@@ -91,6 +94,7 @@ class Loop:
         self._rows = rows
         self._letters = letters
         self._stop = stop
+        self._in_hand = in_hand or InHand()
         self._look = look
         self._clock = clock
         self._consumer: BatchConsumer | None = None
@@ -123,9 +127,16 @@ class Loop:
         """Wait for records, half a second at most; see a batch that they close to its end."""
         assert self._consumer is not None
         self._state.tick()
-        if batch := self._read(self._consumer):
-            self._put_away(batch)
-            self._commit(self._consumer, batch)
+        for piece in self._in_hand.pieces(self._read(self._consumer)):
+            if piece:
+                self._in_hand.take(piece)
+                try:
+                    self._put_away(piece)
+                except StoppedError:
+                    self._in_hand.lay_down()
+                    raise
+                self._in_hand.lay_down()
+                self._commit(self._consumer, piece)
 
     def close(self) -> None:
         """Leave the group."""
@@ -154,7 +165,10 @@ class Loop:
     def _put_away(self, batch: list[Record]) -> None:
         """Store a batch, and send what is no result to the dead letters; it ends when all is in its place."""
         began = self._clock()
-        readable, unreadable = read(batch, now=datetime.now(UTC))
+        unreadable = self._in_hand.what_ended_us(batch)
+        readable: list[Read] = []
+        if not unreadable:
+            readable, unreadable = read(batch, now=datetime.now(UTC))
         results = [result for _, result in readable]
         stored = self._wait_for(self._state.database, lambda: self._rows.store(results))
         committed = datetime.now(UTC)

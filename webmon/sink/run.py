@@ -18,6 +18,7 @@ from webmon.settings import SinkSettings
 from webmon.sink import consumer
 from webmon.sink.consumer import BatchConsumer
 from webmon.sink.dead_letters import DeadLetters
+from webmon.sink.in_hand import InHand, directory
 from webmon.sink.loop import Loop, StoppedError
 from webmon.sink.rollups import Rollups
 from webmon.sink.state import State
@@ -44,14 +45,15 @@ def run(settings: SinkSettings) -> int:
     # What is loaded stays, and is not looked through again and again.
     gc.freeze()
     gc.set_threshold(_UNCOLLECTED)
-    stop = Signals(at_stop=_end_by_force).stop
+    in_hand = InHand(directory())
+    stop = Signals(at_stop=functools.partial(_end_by_force, in_hand)).stop
     kafka = settings.kafka
     rollups = Rollups(settings.postgres)
     state = State(lambda: itertools.chain(rollups.metrics(), writer.metrics()))
     writer = Writer(settings.postgres, tick=state.tick)
     letters = DeadLetters(kafka)
     join = functools.partial(consumer.join, kafka, lambda: BatchConsumer(kafka, settings.sink))
-    loop = Loop(kafka, state, join=join, rows=writer, letters=letters, stop=stop)
+    loop = Loop(kafka, state, join=join, rows=writer, letters=letters, stop=stop, in_hand=in_hand)
     threads.Thread("database", lambda: watch_database(writer, state, stop)).start()
     address = settings.sink.metrics_address
     listener = listen(address, "SINK_METRICS_ADDRESS", state.metrics, state.is_alive, state.waits_for)
@@ -80,11 +82,12 @@ def watch_database(writer: Writer, state: State, stop: threading.Event) -> None:
             writer.interrupt()
 
 
-def _end_by_force() -> None:
+def _end_by_force(in_hand: InHand) -> None:
     """End a process that does not see in time that it is to stop.
 
     Nothing is lost by that: the server undoes the statement, and the offsets were not committed.
     """
     time.sleep(STOP_SECS)
     _log.warning("the batch in hand did not end within %.0f s; another sink will read it again", STOP_SECS)
+    in_hand.lay_down()
     os._exit(threads.exit_status())

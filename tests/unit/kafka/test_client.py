@@ -34,6 +34,7 @@ SOURCES: Final[dict[Callable[..., Any], str]] = {
     KafkaConnectionManager.wait_for: "f0ea73bf014c439c",
     DefaultRecordBatch.__init__: "8df1286ebd1e7110",
     DefaultRecordBatch.__next__: "ff2fba2efdb152f4",
+    DefaultRecordBatch._read_msg: "b203a6ee5e4f423b",
     DefaultRecordBatch._maybe_uncompress: "35e0360528daf8bd",
     MemoryRecords.next_batch: "1b0c89b6e3d3e940",
     Sender.run: "58a7e71ecb8bc7c0",
@@ -216,9 +217,10 @@ def test_a_header_that_is_no_utf_8_costs_its_batch_the_records_from_there_on() -
 
 
 def test_a_record_of_countless_headers_is_withheld_alone() -> None:
-    many = batch(b"many", headers=(("", b""),) * (MOST_HEADERS + 1))
-    some = batch(b"some", headers=(("", b""),) * MOST_HEADERS, first=41)
+    room = bytes(65_536)
+    many = batch(room, headers=(("", b""),) * (MOST_HEADERS + 1))
+    some = batch(room, headers=(("", b""),) * MOST_HEADERS, first=41)
     (offset, value), other = read(many, some)
     assert isinstance(value, Withheld)
     assert value.reason == f"has {MOST_HEADERS + 1} headers, more than {MOST_HEADERS}"
-    assert (offset, value.first, other) == (40, 40, (41, b"some"))
+    assert (offset, value.first, other) == (40, 40, (41, room))

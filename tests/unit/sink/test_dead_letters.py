@@ -26,9 +26,16 @@ def test_a_message_without_key_and_value_becomes_a_letter_that_can_be_sent() -> 
     assert letter(record, "no value").value == b""
 
 
+def test_a_header_without_a_value_stops_no_letter() -> None:
+    record = SimpleNamespace(topic="results", partition=3, offset=42, key=None, value=b"x", headers=[("x", None)])
+    assert letter(record, "no").headers[0] == ("x", b"")
+
+
 def test_a_letter_of_what_was_not_read_says_that_its_bytes_were_not_kept() -> None:
     value = Withheld()
     value.size = 40_960
     record = SimpleNamespace(topic="results", partition=3, offset=42, key=None, value=value, headers=[])
     sent = letter(record, "not read")
     assert (sent.value, sent.headers[-1]) == (b"", ("webmon-cut-from", b"40960"))
+    # kafka-python sends nothing else.
+    assert type(sent.value) is bytes
