@@ -1,6 +1,7 @@
 """The sink's neighbours in memory, on a clock that only goes on where somebody waits."""
 
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -70,7 +71,14 @@ class Topic:
         records = self.records[partition]
         records.append(
             SimpleNamespace(
-                topic=KAFKA.topic, partition=partition, offset=len(records), key=key, value=value, headers=headers()
+                topic=KAFKA.topic,
+                partition=partition,
+                offset=len(records),
+                key=key,
+                value=value,
+                headers=headers(),
+                timestamp=int(time.time() * 1000),
+                timestamp_type=1,
             )
         )
 

@@ -1,22 +1,30 @@
-"""From a record of the topic to a CheckResult, or to the reason why it can't be one."""
+"""From a record of the topic to a CheckResult, or to the reason why it can't be one: what it is, whose, and of when."""
 
+import functools
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from webmon.check.result import CheckResult, UnreadableResultError, decode, headers, schema_of
+from webmon.kafka import mac
 from webmon.sink import bugs
+from webmon.sink.agents import Agents
 
 Record = Any
-"""kafka-python's ConsumerRecord, which comes without types: topic, partition, offset, key, value, headers."""
+"""kafka-python's ConsumerRecord, which comes without types: topic, partition, offset, key, value, headers, timestamp
+(milliseconds since the epoch) and timestamp_type."""
 
 OLDEST: Final = timedelta(days=366)
 """No agent keeps results as long as this: an older one has a wrong clock, and would make a chunk of its own."""
-AHEAD: Final = timedelta(hours=1)
-"""How far a clock may be ahead; Kafka's own brokers take no more (message.timestamp.after.max.ms)."""
+AHEAD: Final = timedelta(seconds=30)
+"""How far a result may be ahead of the moment when Kafka got it. A host without NTP goes wrong by a second or two a
+day, which playbooks/verify.yml tells from two seconds on; what is further ahead would hide what is present."""
+_BY_BROKER: Final = 1
+"""A record's timestamp_type where the broker wrote the timestamp (LogAppendTime). A producer can't claim that."""
 
 _OURS: Final = headers()
-"""What nearly every record has: those of an agent of this release."""
+"""What nearly every record has: those of an agent of this release, and a MAC behind them where it has a key."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Read(NamedTuple):
@@ -33,15 +41,25 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-def read(records: Iterable[Record], *, now: datetime) -> tuple[list[Read], list[Unreadable]]:
-    """Tell the readable records from the others, each in the order of the topic."""
+def read(
+    records: Iterable[Record], *, now: datetime, agents: Agents | None = None
+) -> tuple[list[Read], list[Unreadable]]:
+    """Tell the readable records from the others, each in the order of the topic.
+
+    Args:
+        records: of the topic.
+        now: the moment, by our clock.
+        agents: whom we believe; None for anybody who may write the topic.
+    """
     readable: list[Read] = []
     unreadable: list[Unreadable] = []
-    oldest, newest = now - OLDEST, now + AHEAD
+    oldest = now - OLDEST
     for record in records:
         try:
-            result = _result(record)
-            _see_times(result, oldest, newest)
+            result, signed = _result(record)
+            if agents is not None:
+                agents.see_origin(result.agent, record.key, record.value, signed, received=record.timestamp)
+            _see_times(result, oldest, _newest(record, now))
         except UnreadableResultError as error:
             unreadable.append(Unreadable(record, str(error)))
         except Exception as error:  # noqa: BLE001 - whatever one message does, it stops no other
@@ -51,14 +69,29 @@ def read(records: Iterable[Record], *, now: datetime) -> tuple[list[Read], list[
     return readable, unreadable
 
 
-def _result(record: Record) -> CheckResult:
+def _result(record: Record) -> tuple[CheckResult, bytes | None]:
+    """Give what a record says, and its MAC where it has one."""
     if record.value is None:
         raise UnreadableResultError("the message has no value")
-    if record.headers == _OURS:
-        return decode(record.value)
+    said = record.headers
+    if said[:1] == _OURS:
+        if len(said) == 1:
+            return decode(record.value), None
+        if len(said) == 2 and said[1][0] == mac.HEADER:
+            return decode(record.value), said[1][1]
     # A header may stand twice or hold no value; the last one that says something counts.
-    said = {name: value for name, value in record.headers if value is not None}
-    return decode(record.value, schema=schema_of(said))
+    by_name = {name: value for name, value in said if value is not None}
+    return decode(record.value, schema=schema_of(by_name)), by_name.get(mac.HEADER)
+
+
+def _newest(record: Record, now: datetime) -> datetime:
+    """Give what no time of a result may be after: by the broker's clock, or ours where an agent wrote the timestamp."""
+    return _after(record.timestamp) if record.timestamp_type == _BY_BROKER else now + AHEAD
+
+
+@functools.lru_cache(maxsize=16)  # the records of a producer's batch have one
+def _after(timestamp: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=timestamp) + AHEAD
 
 
 def _see_times(result: CheckResult, oldest: datetime, newest: datetime) -> None:
@@ -66,5 +99,6 @@ def _see_times(result: CheckResult, oldest: datetime, newest: datetime) -> None:
         return
     name, moment = ("scheduled_at", result.scheduled_at) if oldest <= result.time <= newest else ("time", result.time)
     raise UnreadableResultError(
-        f"{name} {moment.isoformat()} is not between {OLDEST.days} days ago and {AHEAD.seconds // 3600} h ahead"
+        f"{name} {moment.isoformat()} is not between {OLDEST.days} days ago and {AHEAD.seconds} s after Kafka got it "
+        f"({newest - AHEAD:%Y-%m-%d %H:%M:%S} UTC): is the agent's clock right?"
     )

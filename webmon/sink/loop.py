@@ -19,6 +19,7 @@ from webmon.errors import UserError
 from webmon.kafka import reach
 from webmon.kafka.reach import KafkaAwayError
 from webmon.settings import Kafka
+from webmon.sink.agents import Agents
 from webmon.sink.consumer import BatchConsumer, explain
 from webmon.sink.decode import Record, Unreadable, read
 from webmon.sink.state import State
@@ -70,6 +71,7 @@ class Loop:
         rows: Rows,
         letters: Letters,
         stop: threading.Event,
+        agents: Agents | None = None,
         look: Callable[..., None] = reach.check_reachable,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -82,6 +84,7 @@ class Loop:
             rows: takes the results.
             letters: takes what is none.
             stop: set when the loop is to end.
+            agents: whom we believe; None for anybody who may write the topic.
             look: raises UserError or KafkaAwayError where no broker can be reached; webmon.kafka.reach.
             clock: gives seconds that only grow.
         """
@@ -91,6 +94,7 @@ class Loop:
         self._rows = rows
         self._letters = letters
         self._stop = stop
+        self._agents = agents
         self._look = look
         self._clock = clock
         self._consumer: BatchConsumer | None = None
@@ -154,7 +158,7 @@ class Loop:
     def _put_away(self, batch: list[Record]) -> None:
         """Store a batch, and send what is no result to the dead letters; it ends when all is in its place."""
         began = self._clock()
-        readable, unreadable = read(batch, now=datetime.now(UTC))
+        readable, unreadable = read(batch, now=datetime.now(UTC), agents=self._agents)
         results = [result for _, result in readable]
         stored = self._wait_for(self._state.database, lambda: self._rows.store(results))
         committed = datetime.now(UTC)
