@@ -128,9 +128,8 @@ def stepped(run: Run) -> None:
             seen = lab.newest(run.prefix)[agent] - datetime.now(UTC)
             run.note(f"the clock at {step:+d} s: the newest row of {agent} is of {seen.total_seconds():+.0f} s")
             run.expect(run.count() > before, f"no rows at {step:+d} s")
+            run.expect(seen < timedelta(seconds=60), "what is ahead was stored")
             run.expect(run.is_fresh(other), f"rows of the other agent are not fresh at {step:+d} s")
-            if step > 0:
-                run.expect(abs(seen - timedelta(seconds=step)) < timedelta(seconds=15), "the step did not show")
     finally:
         lab.on(agent, f"rm -f {_DROP_IN} {_CLOCK} && systemctl daemon-reload && systemctl restart webmon-agent")
 
