@@ -82,7 +82,7 @@ class Services:
         }
 
     def issue(self, directory: Path, unit: str, *, days: float = 1) -> tuple[Path, Path]:
-        """Make a key and a certificate of the lab's authority; its OU, and its CN for an agent, say who that is to Kafka.
+        """Make a key and a certificate of the lab's authority; its OU, and an agent's CN, say who that is to Kafka.
 
         With days below 0 it has expired.
         """

@@ -42,7 +42,7 @@ READER_PASSWORD = "reader ü 密"
 
 
 def principals(unit: str) -> list[str]:
-    """Give who a certificate of that unit is to Kafka: an agent's is its own, but where the brokers' rules are older."""
+    """Give who a certificate of that unit is to Kafka: an agent's is its own, unless their rules are older."""
     whole = f"User:webmon-{unit}"
     return [whole, f"{whole}-{COMMON_NAME}"] if unit == "agent" else [whole]
 
