@@ -113,7 +113,7 @@ def networks(text: str) -> list[Network]:
 
 def is_agents_key(text: str) -> bool:
     """Tell whether a text can be the key that an agent signs with: AN_AGENTS_KEY says what can be."""
-    return re.fullmatch(r"[!-~]{32,100}", text) is not None
+    return re.fullmatch(r"[!-~]{32,64}", text) is not None
 
 
 def _agents_key(value: object) -> object:
@@ -136,7 +136,7 @@ Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "FATAL"], BeforeV
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
 _A_NAME = "a name"
-AN_AGENTS_KEY = "32 to 100 letters, digits and signs of ASCII, without a blank"
+AN_AGENTS_KEY = "32 to 64 letters, digits and signs of ASCII, without a blank"
 _A_FILE = "the path of a readable PEM file"
 _HOST_PORT = "host:port (an IPv6 address in brackets)"
 NETWORKS = "networks such as 10.0.0.0/8 or fd00::/8, several with commas, or off"

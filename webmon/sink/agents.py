@@ -50,7 +50,7 @@ class Agents:
         """Give those of whom results without a MAC are taken for good."""
         return sorted(name for name, agent in self._agents.items() if agent.unsigned_before == math.inf)
 
-    def see_origin(self, name: str, key: bytes | None, value: bytes, signed: bytes | None, *, received: float) -> None:
+    def see_origin(self, name: str, key: bytes | None, value: bytes, signed: bytes | None, received: float) -> None:
         """See that a message is of the agent that it names.
 
         Args:
@@ -69,13 +69,16 @@ class Agents:
                 f"agent {_shown(name)} is not in SINK_AGENTS_PATH: it was taken out, or is not known here yet"
             )
         if signed is None:
-            if received >= agent.unsigned_before:
-                raise UnreadableResultError(f"the message has no MAC, but agent {_shown(name)}, which it names, signs")
-        elif not any(signer.fits(signed, key, value) for signer in agent.signers):
-            raise UnreadableResultError(
-                f"the MAC does not fit agent {_shown(name)}, which the message names: another wrote it, or it was "
-                "signed with a key that is no longer right, or is not known here yet"
-            )
+            if received < agent.unsigned_before:
+                return
+            raise UnreadableResultError(f"the message has no MAC, but agent {_shown(name)}, which it names, signs")
+        for signer in agent.signers:
+            if signer.fits(signed, key, value):
+                return
+        raise UnreadableResultError(
+            f"the MAC does not fit agent {_shown(name)}, which the message names: another wrote it, or it was signed "
+            "with a key that is no longer right, or is not known here yet"
+        )
 
     def _of_several(self, name: str) -> _Agent | None:
         numbered = _NUMBERED.fullmatch(name)

@@ -22,8 +22,9 @@ day, which playbooks/verify.yml tells from two seconds on; what is further ahead
 _BY_BROKER: Final = 1
 """A record's timestamp_type where the broker wrote the timestamp (LogAppendTime). A producer can't claim that."""
 
-_OURS: Final = headers()
-"""What nearly every record has: those of an agent of this release, and a MAC behind them where it has a key."""
+_OURS: Final = headers()[0]
+"""What nearly every record has: that of an agent of this release, and a MAC behind it where it has a key."""
+_MAC: Final = mac.HEADER
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -58,7 +59,7 @@ def read(
         try:
             result, signed = _result(record)
             if agents is not None:
-                agents.see_origin(result.agent, record.key, record.value, signed, received=record.timestamp)
+                agents.see_origin(result.agent, record.key, record.value, signed, record.timestamp)
             _see_times(result, oldest, _newest(record, now))
         except UnreadableResultError as error:
             unreadable.append(Unreadable(record, str(error)))
@@ -74,14 +75,14 @@ def _result(record: Record) -> tuple[CheckResult, bytes | None]:
     if record.value is None:
         raise UnreadableResultError("the message has no value")
     said = record.headers
-    if said[:1] == _OURS:
+    if said and said[0] == _OURS:
         if len(said) == 1:
             return decode(record.value), None
-        if len(said) == 2 and said[1][0] == mac.HEADER:
+        if len(said) == 2 and said[1][0] == _MAC:
             return decode(record.value), said[1][1]
     # A header may stand twice or hold no value; the last one that says something counts.
     by_name = {name: value for name, value in said if value is not None}
-    return decode(record.value, schema=schema_of(by_name)), by_name.get(mac.HEADER)
+    return decode(record.value, schema=schema_of(by_name)), by_name.get(_MAC)
 
 
 def _newest(record: Record, now: datetime) -> datetime:

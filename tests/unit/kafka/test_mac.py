@@ -8,9 +8,10 @@ KEY = "0123456789abcdef0123456789abcdef"
 
 
 def test_a_mac_is_hmac_sha256_over_the_length_of_the_key_the_key_and_the_value() -> None:
-    expected = hmac.digest(KEY.encode(), b"\x00\x00\x00\x04shop" + b'{"a":1}', "sha256")
-    assert Signer(KEY).sign(b"shop", b'{"a":1}') == expected
-    assert len(expected) == 32
+    for key in (KEY, KEY + KEY):
+        expected = hmac.digest(key.encode(), b"\x00\x00\x00\x04shop" + b'{"a":1}', "sha256")
+        assert Signer(key).sign(b"shop", b'{"a":1}') == expected
+        assert len(expected) == 32
 
 
 def test_a_mac_fits_its_record_alone() -> None:

@@ -140,7 +140,7 @@ def test_every_fault_of_the_file_is_told_with_its_line_and_no_key(file: Path) ->
     moment = "right would be a moment in UTC such as 2026-06-01T12:00:00Z, or always"
     assert raised.value.lines == (
         f"{place}:2: has 1 words; right would be NAME KEY, or NAME KEY UNSIGNED",
-        f"{place}:3: the key of 'vantage3' is not right; right would be 32 to 100 letters, digits and signs of ASCII, "
+        f"{place}:3: the key of 'vantage3' is not right; right would be 32 to 64 letters, digits and signs of ASCII, "
         "without a blank",
         f"{place}:4: the third word is 'yesterday'; {moment}",
         f"{place}:5: the third word is '2026-06-01T12:00:00'; {moment}",
