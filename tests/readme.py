@@ -73,6 +73,10 @@ IN_A_TEST: Final = {
         "tests/unit/once/test_once.py::test_a_command_that_is_listed_is_run_and_its_answer_shown"
     ),
     "webmon init": "tests/integration/test_real_init.py::test_a_second_run_finds_everything_unchanged_line_by_line",
+    "webmon revoke PRINCIPAL": (
+        "tests/integration/test_real_agents.py::"
+        "test_a_revoked_principal_writes_no_more_the_others_do_and_a_right_that_comes_ends_the_wait"
+    ),
     "webmon retention": (
         "tests/integration/test_real_retention.py::test_what_is_older_than_its_age_goes_and_a_dry_run_only_tells"
     ),

@@ -111,6 +111,17 @@ def networks(text: str) -> list[Network]:
     return [] if text == "off" else [ipaddress.ip_network(part.strip()) for part in text.split(",")]
 
 
+def is_agents_key(text: str) -> bool:
+    """Tell whether a text can be the key that an agent signs with: AN_AGENTS_KEY says what can be."""
+    return re.fullmatch(r"[!-~]{32,64}", text) is not None
+
+
+def _agents_key(value: object) -> object:
+    if isinstance(value, str) and not is_agents_key(value):
+        raise ValueError
+    return value
+
+
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
@@ -126,6 +137,7 @@ SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-
 ChannelBinding = Literal["disable", "prefer", "require"]
 
 _A_NAME = "a name"
+AN_AGENTS_KEY = "32 to 64 letters, digits and signs of ASCII, without a blank"
 _A_FILE = "the path of a readable PEM file"
 _HOST_PORT = "host:port (an IPv6 address in brackets)"
 NETWORKS = "networks such as 10.0.0.0/8 or fd00::/8, several with commas, or off"
@@ -273,6 +285,12 @@ class Monitoring(_Group):
         "the path of a readable file",
         None,
     )
+    mac_key: Annotated[SecretStr | None, BeforeValidator(_agents_key)] = _var(
+        "MONITORING_MAC_KEY",
+        "Key that this agent signs its results with, as SINK_AGENTS_PATH of the sinks has it",
+        AN_AGENTS_KEY,
+        None,
+    )
     canaries: Annotated[list[HostPort], PlainValidator(_host_ports), Field(min_length=1)] | None = _var(
         "MONITORING_CANARIES",
         "host:port list: one accepts a connection while this vantage is connected (default: the brokers)",
@@ -385,7 +403,11 @@ class Postgres(_Group):
 
 
 class Sink(_Group):
-    """How the sink cuts its batches, and where it tells of itself."""
+    """How the sink cuts its batches, whom it believes, and where it tells of itself."""
+
+    readable = ("agents_path",)
+    private = ("agents_path",)
+    lists = ("agents_path",)
 
     # Measured: a row costs the database 10.1 us of CPU in batches of 1000, 8.6 of 2000, 6.9 of 5000, 6.0 of 10000 and
     # 5.9 of 20000; the sink's memory behind a backlog peaks at 110 MB with 5000 and at 150 MB with 10000.
@@ -399,6 +421,12 @@ class Sink(_Group):
         "Seconds from one batch to the next, where it is not full before",
         "a number of seconds above 0, at most 60",
         1.0,
+    )
+    agents_path: WorkspacePath | None = _var(
+        "SINK_AGENTS_PATH",
+        "Agents and their keys, mode 0600: no result is taken of another, or that its agent did not sign",
+        "the path of a readable file",
+        None,
     )
     metrics_address: Address = _var(
         "SINK_METRICS_ADDRESS",

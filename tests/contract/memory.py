@@ -1,6 +1,7 @@
 """The sink's neighbours in memory, on a clock that only goes on where somebody waits."""
 
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -79,6 +80,8 @@ class Topic:
                 serialized_key_size=len(key),
                 serialized_value_size=len(value),
                 serialized_header_size=7,
+                timestamp=int(time.time() * 1000),
+                timestamp_type=1,
             )
         )
 

@@ -106,7 +106,8 @@ def install(lab: Lab, directory: Path) -> More:
     planted = {name: f"planted{secrets.token_hex(12)}" for name in ("TOKEN", "PASSWORD", "HEADER", "BODY", "PROXY")}
     inventory = directory / "more.yml"
     inventory.write_text(yaml.safe_dump(_inventory(lab, planted)))
-    of_lab = {path.name: path.read_text().split()[0] for path in (lab.directory / "secrets").iterdir()}
+    files = [path for path in (lab.directory / "secrets").rglob("*") if path.is_file() and path.suffix != ".since"]
+    of_lab = {path.name: path.read_text().split()[0] for path in files}
     more = More(lab, inventory, planted | of_lab, [target["name"] for target in _targets()])
     more.installed = more.play("playbooks/site.yml", "--limit", f"{HOST},{DOWN}", "-vvv", "--diff")
     return more

@@ -55,6 +55,9 @@ def test_a_host_that_does_not_answer_is_kept_unless_it_is_said_to_be_gone(more: 
     status, out = more.play(PLAYBOOK, "--limit", DOWN, "--extra-vars", "remove_anyway=true")
     assert status == 0, out
     assert f"take {DOWN} out of the inventory" in out
+    assert f"User:webmon-agent-{DOWN}" not in more.lab.on("db1", "cat /etc/webmon/init/.env")
+    assert DOWN not in more.lab.on("sink1", "cut -d' ' -f1 /etc/webmon/sink/agents").split()
+    assert not list((more.lab.directory / "secrets/agents").glob(f"{DOWN}*"))
 
 
 def test_it_goes_with_all_that_was_installed_and_what_it_measured_is_stored(more: More) -> None:
@@ -72,6 +75,10 @@ def test_it_goes_with_all_that_was_installed_and_what_it_measured_is_stored(more
     assert f"take {HOST} out of the inventory" in out
     assert left(lab) == ""
     assert not list(issued.glob(f"{HOST}-*"))
+    assert f"User:webmon-agent-{HOST}" not in lab.on("db1", "cat /etc/webmon/init/.env")
+    revoked = lab.on("db1", f"runuser -u webmon-init -- webmon revoke User:webmon-agent-{HOST}")
+    assert revoked == f"unchanged  ACLs of User:webmon-agent-{HOST} are taken away: it has none\n"
+    assert HOST not in lab.on("sink1", "cut -d' ' -f1 /etc/webmon/sink/agents").split()
     # The other sink has the group to itself at once, and stores what was sent last.
     stopped = lab.on(HOST, "journalctl -u webmon-agent -o short-unix -n 1 --no-pager | cut -d. -f1").strip()
     newest = f"SELECT max(time) > to_timestamp({stopped}) - interval '6 s' FROM web_health_metrics_view"  # noqa: S608

@@ -352,6 +352,10 @@ class _Product(Stage):
         self.roles = ["webmon_sink", "webmon_reader"]
         self.group = "webmon-sink"
 
+    def producer(self, unit: str = "init") -> Any:
+        """Give a producer that is let write the product's topic; no inventory has an agent for it."""
+        return super().producer(unit)
+
     @contextlib.contextmanager
     def _consumer(self) -> Iterator[Any]:
         consumer = KafkaConsumer(**(client.consumer_args(self.kafka_settings("init")) | {"group_id": None}))

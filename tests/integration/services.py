@@ -26,6 +26,8 @@ ROOT = Path(__file__).parents[2]
 _LAB_NETS = {"demo": "10.77.0", "test": "10.78.0", "faults": "10.76.0"}
 _LAB_HARD = "$ ${HOME} '\"\\ #%"
 """What inventory/lab puts behind the database's passwords, so that each stands for the worst."""
+COMMON_NAME = "integration"
+"""Of every certificate that is made here."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Services:
         days: float = 1,
         usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.CLIENT_AUTH,
     ) -> tuple[Path, Path]:
-        """Make a key and a certificate of the lab's authority; its OU makes it the principal User:webmon-<unit>.
+        """Make a key and a certificate of the lab's authority; its OU, and an agent's CN, say who that is to Kafka.
 
         With days below 0 it has expired.
         """
@@ -100,7 +102,7 @@ class Services:
         attributes = [
             (NameOID.ORGANIZATION_NAME, "webmon"),
             (NameOID.ORGANIZATIONAL_UNIT_NAME, unit),
-            (NameOID.COMMON_NAME, "integration"),
+            (NameOID.COMMON_NAME, COMMON_NAME),
         ]
         certificate = (
             x509.CertificateBuilder()

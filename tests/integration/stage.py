@@ -31,7 +31,7 @@ from kafka.admin import (
 )
 from psycopg2 import sql
 
-from tests.integration.services import Services
+from tests.integration.services import COMMON_NAME, Services
 from webmon.check.result import CheckResult, Outcome, encode, headers
 from webmon.kafka import client
 from webmon.settings import InitSettings, Kafka, ReportSettings, SinkSettings, load
@@ -39,6 +39,12 @@ from webmon.store.names import TABLES, Tables
 
 SINK_PASSWORD = "sink $ ${HOME} '\"\\ #%"
 READER_PASSWORD = "reader ü 密"
+
+
+def principals(unit: str) -> list[str]:
+    """Give who a certificate of that unit is to Kafka: an agent's is its own, unless their rules are older."""
+    whole = f"User:webmon-{unit}"
+    return [whole, f"{whole}-{COMMON_NAME}"] if unit == "agent" else [whole]
 
 
 def recent(number: int = 0, /, **changes: object) -> CheckResult:
@@ -103,7 +109,7 @@ class Stage:
         self._others: contextlib.ExitStack = contextlib.ExitStack()
 
     def certificate(self, unit: str) -> tuple[Path, Path]:
-        """Give a certificate for the principal User:webmon-<unit>, and its key."""
+        """Give a certificate of a unit, and its key; `principals` says who that is to Kafka."""
         if unit not in self._certificates:
             self._certificates[unit] = self.services.issue(self.directory, unit)
         return self._certificates[unit]
@@ -144,7 +150,7 @@ class Stage:
             "SINK_METRICS_ADDRESS": "off",
             "KAFKA_TOPIC_PARTITIONS": "3",
             "KAFKA_TOPIC_REPLICATION": "1",
-            "KAFKA_AGENT_PRINCIPALS": "User:webmon-agent",
+            "KAFKA_AGENT_PRINCIPALS": ",".join(principals("agent")),
             "KAFKA_SINK_PRINCIPALS": "User:webmon-sink",
             "POSTGRES_SINK_USER": self.roles[0],
             "POSTGRES_SINK_PASSWORD": SINK_PASSWORD,
@@ -159,7 +165,7 @@ class Stage:
 
     def run(self, command: str, *arguments: str, **changes: str | None) -> "subprocess.CompletedProcess[str]":
         """Run `webmon COMMAND` to its end."""
-        component = {"status": "report", "retention": "init"}.get(command, command)
+        component = {"status": "report", "retention": "init", "revoke": "init"}.get(command, command)
         return self._run([command, "--env-file", str(self.env_file(component, **changes)), *arguments])
 
     def _run(self, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
@@ -258,7 +264,7 @@ class Stage:
         return int(self.sql("SELECT count(*) FROM {t}")[0][0])
 
     def kafka_settings(self, unit: str) -> Kafka:
-        """Give settings with a certificate whose principal is User:webmon-<unit>."""
+        """Give settings with a certificate of a unit."""
         certificate, key = self.certificate(unit)
         loaded: InitSettings = self.settings(
             "init", KAFKA_ACCESS_CERTIFICATE=str(certificate), KAFKA_ACCESS_KEY=str(key)
@@ -310,14 +316,14 @@ class Stage:
         return found
 
     def let_write(self, unit: str, allowed: bool) -> None:
-        """Give User:webmon-<unit> the right to write the topic, or take it away."""
+        """Give a unit's principals the right to write the topic, or take it away."""
         pattern = ResourcePattern(ResourceType.TOPIC, self.topic, ACLResourcePatternType.LITERAL)
-        right = ACL(f"User:webmon-{unit}", "*", ACLOperation.WRITE, ACLPermissionType.ALLOW, pattern)
+        rights = [ACL(who, "*", ACLOperation.WRITE, ACLPermissionType.ALLOW, pattern) for who in principals(unit)]
         with self.admin() as admin:
             if allowed:
-                assert admin.create_acls([right])["failed"] == []
+                assert admin.create_acls(rights)["failed"] == []
             else:
-                admin.delete_acls([right])
+                admin.delete_acls(rights)
 
     @contextlib.contextmanager
     def admin(self) -> Iterator[Any]:

@@ -26,13 +26,25 @@ def test_a_sink_that_is_well_is_ok_in_every_line(stage: Stage) -> None:
     stage.publish([recent(time=now, scheduled_at=now)])
     wait_until(lambda: stage.count() == 1, "the row")
     sink.stop()
-    status, lines = doctor(stage, "sink")
+    keys = stage.directory / "agents"
+    keys.touch(0o600)
+    keys.write_text(f"vantage0 {'k' * 32}\n")
+    status, lines = doctor(stage, "sink", SINK_AGENTS_PATH=str(keys))
     assert status == 0, "\n".join(lines)
     # Other tests have topics on this broker, and the tests' certificates last a day.
     expected = ("which we do not need", "renew it", "SINK_METRICS_ADDRESS is off")
     assert all(any(text in line for text in expected) for line in lines if not line.startswith("ok"))
     text = "\n".join(lines)
-    for subject in ("settings", "certificate", "broker", "database TLS", "schema", "hypertable", "newest result"):
+    for subject in (
+        "settings",
+        "certificate",
+        "broker",
+        "database TLS",
+        "schema",
+        "hypertable",
+        "newest result",
+        "agents",
+    ):
         assert f"{subject}: " in text
     assert lines_of(lines, "rights on Kafka") == [
         f"ok       rights on Kafka: we may READ topic {stage.topic}, and no more",

@@ -539,3 +539,28 @@ def test_rollups_must_be_kept_as_long_as_what_they_are_made_from(workspace: Path
         f"{file}:5: POSTGRES_KEEP_DAILY_DAYS: is 365, less than POSTGRES_KEEP_HOURLY_DAYS (730); "
         "right would be at least that",
     ]
+
+
+@pytest.mark.parametrize("key", ["short-key", "k" * 65, "k" * 31 + "é", "k" * 20 + " " + "k" * 20])
+def test_a_key_that_is_none_is_refused_and_not_shown(workspace: Path, key: str) -> None:
+    file = write(workspace, AGENT + f"MONITORING_MAC_KEY='{key}'\n")
+    (told,) = faults(AgentSettings, file)
+    assert told == (
+        f"{file}:7: MONITORING_MAC_KEY is not right; right would be 32 to 64 letters, digits and signs of ASCII, "
+        "without a blank"
+    )
+
+
+def test_a_key_is_read_and_stands_in_no_message(workspace: Path) -> None:
+    loaded = load(AgentSettings, write(workspace, AGENT + f"MONITORING_MAC_KEY={'k' * 32}\n"))
+    assert loaded.monitoring.mac_key is not None
+    assert loaded.monitoring.mac_key.get_secret_value() == "k" * 32
+    assert "kkkk" not in repr(loaded)
+    assert load(AgentSettings, write(workspace, AGENT)).monitoring.mac_key is None
+
+
+def test_a_file_of_keys_that_others_may_read_is_refused(workspace: Path) -> None:
+    (workspace / "agents").write_text(f"vantage1 {'k' * 32}\n")
+    (workspace / "agents").chmod(0o640)
+    (told,) = faults(SinkSettings, write(workspace, KAFKA + POSTGRES + "SINK_AGENTS_PATH=agents\n"))
+    assert "SINK_AGENTS_PATH: others may read" in told

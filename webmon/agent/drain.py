@@ -31,7 +31,7 @@ def run(settings: AgentSettings, path: Path | None, seconds: float) -> int:
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; right would be the outbox of an agent that does not run")
     outbox = Outbox(path, settings.monitoring.outbox_bytes)
-    publisher = Publisher(settings.kafka, outbox)
+    publisher = Publisher(settings.kafka, outbox, mac_key=settings.monitoring.mac_key)
     try:
         found = len(outbox)
         left = _empty(outbox, publisher, seconds)

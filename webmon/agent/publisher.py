@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from kafka import errors as kafka_errors
+from pydantic import SecretStr
 
 from webmon.agent.outbox import Outbox
 from webmon.agent.spool import Row
@@ -21,7 +22,7 @@ from webmon.check.result import headers
 from webmon.daemon import threads
 from webmon.daemon.outage import Outage
 from webmon.errors import UserError
-from webmon.kafka import client, reach
+from webmon.kafka import client, mac, reach
 from webmon.settings import Kafka
 
 _log = logging.getLogger(__name__)
@@ -111,10 +112,11 @@ class Publisher:
         settings: Kafka,
         outbox: Outbox,
         *,
+        mac_key: SecretStr | None = None,
         stall_secs: float = STALL_SECS,
         make_producer: Callable[..., Any] = client.Producer,
     ) -> None:
-        """Take the way to Kafka and the outbox to empty."""
+        """Take the way to Kafka, the outbox to empty, and the key to sign with, where there is one."""
         self.refused = 0
         """Records that Kafka will never take, dropped since the start."""
         self.acknowledged = 0
@@ -124,6 +126,7 @@ class Publisher:
         """On the monotonic clock; None before the first."""
         self._settings = settings
         self._outbox = outbox
+        self._signer = mac.Signer(mac_key.get_secret_value()) if mac_key else None
         self._stall_secs = stall_secs
         self._make_producer = make_producer
         self._turned = time.monotonic()
@@ -231,12 +234,17 @@ class Publisher:
         self._turned = time.monotonic()
         session.sending(row)
         try:
-            future = producer.send(self._settings.topic, key=row.key, value=row.value, headers=headers())
+            future = producer.send(self._settings.topic, key=row.key, value=row.value, headers=self._headers(row))
         except _REFUSED_FOR_EVER as error:
             session.fail(row, error)
             return
         future.add_callback(functools.partial(session.acknowledge, row))
         future.add_errback(functools.partial(session.fail, row))
+
+    def _headers(self, row: Row) -> list[tuple[str, bytes]]:
+        # Signed when it is sent: what an outbox holds may be older than the key.
+        signed = [(mac.HEADER, self._signer.sign(row.key, row.value))] if self._signer else []
+        return headers() + signed
 
     def _wait(self, session: _Session, *, all_sent: bool) -> None:
         if all_sent:

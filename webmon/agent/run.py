@@ -86,7 +86,7 @@ class Agent:
         """
         monitoring = settings.monitoring
         self._outbox = Outbox(monitoring.outbox_path, monitoring.outbox_bytes)
-        self._publisher = Publisher(settings.kafka, self._outbox)
+        self._publisher = Publisher(settings.kafka, self._outbox, mac_key=monitoring.mac_key)
         resolver = Resolver(self._lookup)
         canaries = monitoring.canaries or settings.kafka.brokers
         self._vantage = Vantage(canaries, resolver, resolver.is_silent)

@@ -12,6 +12,15 @@ def add_to(commands: Any) -> None:
     add(commands, "agent", _agent, "Check the targets on schedule and publish every result to Kafka.", reads="agent")
     add(commands, "sink", _sink, "Store the results from Kafka in TimescaleDB, each one once.", reads="sink")
     add(commands, "init", _init, "Create topics, tables, roles and rights; a second run changes nothing.", reads="init")
+    revoke = add(
+        commands,
+        "revoke",
+        _revoke,
+        "Take from principals of Kafka the rights that init gave them, as of an agent that is gone.",
+        reads="init",
+        more="Exit status: 0, or 1 where Kafka does not let us.",
+    )
+    revoke.add_argument("principals", nargs="+", metavar="PRINCIPAL", help="as init has it: User:webmon-agent-NAME")
     retention = add(
         commands,
         "retention",
@@ -56,6 +65,13 @@ def _init(arguments: argparse.Namespace) -> int:
     from webmon.settings import InitSettings
 
     return run(load(InitSettings, arguments))
+
+
+def _revoke(arguments: argparse.Namespace) -> int:
+    from webmon.init.run import revoke
+    from webmon.settings import InitSettings
+
+    return revoke(load(InitSettings, arguments), arguments.principals)
 
 
 def _retention(arguments: argparse.Namespace) -> int:

@@ -44,6 +44,13 @@ def examine(monitoring: Monitoring, secrets: Mapping[str, str]) -> Iterator[Find
         yield ok("targets", f"{monitoring.targets_path} holds {len(targets)}, without a fault")
         if any(target.kind == "icmp" for target in targets):
             yield _icmp()
+    if monitoring.mac_key is None:
+        yield warning(
+            "key",
+            "MONITORING_MAC_KEY is not set, so results are not signed, and any agent can speak for this one",
+        )
+    else:
+        yield ok("key", "results are signed")
     yield _outbox(monitoring)
     told, metrics = service.ask(monitoring.metrics_address, "MONITORING_METRICS_ADDRESS", "webmon-agent")
     yield told

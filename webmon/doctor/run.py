@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from webmon import settings
-from webmon.doctor import agent, broker, certificates, clock, database, host, libraries, service
+from webmon.doctor import agent, agents, broker, certificates, clock, database, host, libraries, service
 from webmon.doctor.finding import Finding, Level, failed, ok
 from webmon.env_file import environment
 from webmon.errors import UserError
@@ -82,6 +82,7 @@ def _of_component(component: Component, env_file: Path | None) -> Iterator[Findi
         rights = {of_sink.kafka.topic: "READ", of_sink.kafka.dead_letter_topic: "WRITE"}
         yield from broker.examine(of_sink.kafka, rights)
         yield from database.examine(of_sink.postgres, SINK_RIGHTS, wants_results=True)
+        yield from agents.examine(of_sink.sink.agents_path)
         yield service.ask(of_sink.sink.metrics_address, "SINK_METRICS_ADDRESS", "webmon-sink")[0]
     elif component == "init":
         of_init = settings.load(InitSettings, env_file)

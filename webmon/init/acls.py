@@ -1,6 +1,11 @@
-"""The rights on topics and group, by principal: an agent writes results, a sink reads them and writes dead letters."""
+"""The rights on topics and group, by principal: an agent writes results, a sink reads them and writes dead letters.
+
+What is given is only taken again by name (`revoke`): a principal that init is not told of may be somebody's who gave it
+rights himself.
+"""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
@@ -20,6 +25,8 @@ from webmon.init.step import Step
 from webmon.settings import Init, Kafka
 
 Right = tuple[ResourceType, str, ACLOperation]
+
+_NOT_OURS: Final = "this cluster does not let our certificate change ACLs"
 
 # READ and WRITE each imply DESCRIBE, and since Kafka 2.8 WRITE on a topic is enough for an idempotent producer.
 
@@ -71,12 +78,62 @@ def _ensure(admin: KafkaAdminClient, principal: str, rights: Sequence[Right], sa
     except kafka_errors.ClusterAuthorizationFailedError:
         return Step(
             "not set",
-            f"{what}: this cluster does not let our certificate change ACLs; where a service manages them, give "
-            "these rights there",
+            f"{what}: {_NOT_OURS}; where a service manages them, give these rights there",
         )
     if failed:
         raise UserError(f"{variable}: Kafka does not take {what}: {failed[0].__name__}")
     return Step("created" if len(missing) == len(rights) else "changed", what)
+
+
+def revoke(admin: KafkaAdminClient, kafka: Kafka, init: Init, principals: Sequence[str]) -> Iterator[Step]:
+    """Take from principals every right that was given to them on our topics and group.
+
+    Raises:
+        UserError: one is no principal, or stands in the variables, so that the next init gives it its rights again.
+        kafka.errors.KafkaError: the cluster could not be asked.
+    """
+    named = {
+        "KAFKA_AGENT_PRINCIPALS": init.agent_principals or (),
+        "KAFKA_SINK_PRINCIPALS": init.sink_principals or (),
+    }
+    faults = [f"{one!r} is no principal; right would be User:name" for one in principals if one[:5] != "User:"]
+    faults += [
+        f"{one} stands in {variable}, so that the next init would give it its rights again: take it out there first"
+        for one in principals
+        for variable, ours in named.items()
+        if one in ours
+    ]
+    if faults:
+        raise UserError(*faults)
+    topics = [(ResourceType.TOPIC, kafka.topic), (ResourceType.TOPIC, kafka.dead_letter_topic)]
+    for principal in principals:
+        yield _revoke(admin, principal, [*topics, (ResourceType.GROUP, kafka.group)])
+
+
+def _revoke(admin: KafkaAdminClient, principal: str, resources: Sequence[tuple[ResourceType, str]]) -> Step:
+    what = f"ACLs of {principal} are taken away"
+    filters = [
+        ACLFilter(
+            principal=principal,
+            host=None,
+            operation=ACLOperation.ANY,
+            permission_type=ACLPermissionType.ALLOW,
+            resource_pattern=ResourcePatternFilter(kind, name, ACLResourcePatternType.LITERAL),
+        )
+        for kind, name in resources
+    ]
+    try:
+        answers = admin.delete_acls(filters)
+    except kafka_errors.SecurityDisabledError:
+        return Step("not set", f"{what}: this cluster has no authorizer, so everyone has every right")
+    gone: set[str] = set()
+    for _, acls, error in answers:
+        if error is kafka_errors.ClusterAuthorizationFailedError:
+            return Step("not set", f"{what}: {_NOT_OURS}; take them away there")
+        if error is not kafka_errors.NoError:
+            raise error(f"taking rights from {principal}")
+        gone |= {f"{acl.operation.name} {acl.resource_pattern.resource_name}" for acl in acls}
+    return Step("changed" if gone else "unchanged", f"{what}: {', '.join(sorted(gone)) or 'it has none'}")
 
 
 def _has(admin: KafkaAdminClient, principal: str, right: Right) -> bool:

@@ -1,20 +1,23 @@
-"""`webmon init`: all that an environment needs once; nothing is changed before both sides are known to be there."""
+"""`webmon init`: all that an environment needs once; nothing is changed before both sides are known to be there.
+
+`webmon revoke`: what init gave a principal on Kafka, taken away.
+"""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from kafka import errors as kafka_errors
 
 from webmon.daemon import log
 from webmon.errors import UserError
-from webmon.init.acls import ensure_acls
+from webmon.init import acls
 from webmon.init.database import ensure_database
 from webmon.init.quotas import ensure_quotas
 from webmon.init.step import Step
 from webmon.init.topics import ensure_topics
 from webmon.kafka import client, reach
 from webmon.kafka.reach import KafkaAwayError
-from webmon.settings import InitSettings
+from webmon.settings import InitSettings, Kafka
 from webmon.store import postgres
 
 
@@ -28,6 +31,24 @@ def run(settings: InitSettings) -> int:
     for step in _steps(settings):
         print(step, flush=True)
     return 0
+
+
+def revoke(settings: InitSettings, principals: Sequence[str]) -> int:
+    """Take their rights on the topics from principals, a line for each; give 0, or 1 where the cluster does not let us.
+
+    Raises:
+        UserError: a line for each thing that only the user can mend.
+    """
+    log.configure(settings.common.log_level)
+    try:
+        reach.check_reachable(settings.kafka)
+        with _administrator(settings.kafka) as admin:
+            steps = list(acls.revoke(admin, settings.kafka, settings.init, principals))
+    except KafkaAwayError as error:
+        raise UserError(str(error)) from error
+    for step in steps:
+        print(step)
+    return 1 if any(step.state == "not set" for step in steps) else 0
 
 
 def _steps(settings: InitSettings) -> Iterator[Step]:
@@ -49,13 +70,19 @@ def _steps(settings: InitSettings) -> Iterator[Step]:
 
 
 def _kafka_steps(settings: InitSettings) -> Iterator[Step]:
+    with _administrator(settings.kafka) as admin:
+        yield from ensure_topics(admin, settings.kafka, settings.init)
+        yield from acls.ensure_acls(admin, settings.kafka, settings.init)
+        yield from ensure_quotas(admin, settings.init)
+
+
+@contextlib.contextmanager
+def _administrator(kafka: Kafka) -> Iterator[KafkaAdminClient]:
     try:
-        admin = client.Admin(**client.admin_args(settings.kafka))
+        admin = client.Admin(**client.admin_args(kafka))
         try:
-            yield from ensure_topics(admin, settings.kafka, settings.init)
-            yield from ensure_acls(admin, settings.kafka, settings.init)
-            yield from ensure_quotas(admin, settings.init)
+            yield admin
         finally:
             admin.close()
     except kafka_errors.KafkaError as error:
-        raise UserError(reach.explain(error, settings.kafka, wanted="administer topics and ACLs")) from error
+        raise UserError(reach.explain(error, kafka, wanted="administer topics and ACLs")) from error

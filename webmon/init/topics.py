@@ -1,7 +1,7 @@
 """The topics: created where they are missing, grown where they are too small, never shrunk."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from kafka import KafkaAdminClient
@@ -36,7 +36,14 @@ def ensure_topics(admin: KafkaAdminClient, kafka: Kafka, init: Init) -> Iterator
         kafka.errors.KafkaError: it could not be asked.
     """
     retention = init.retention_hours * _HOUR_MS
-    yield from _ensure(admin, kafka.topic, init.partitions, init.replication, {"retention.ms": retention})
+    yield from _ensure(
+        admin,
+        kafka.topic,
+        init.partitions,
+        init.replication,
+        # The broker's timestamps: a sink judges by them what an agent claims of the time.
+        {"retention.ms": retention, "message.timestamp.type": "LogAppendTime"},
+    )
     yield from _ensure(
         admin,
         kafka.dead_letter_topic,
@@ -56,7 +63,7 @@ def ensure_topics(admin: KafkaAdminClient, kafka: Kafka, init: Init) -> Iterator
 
 
 def _ensure(
-    admin: KafkaAdminClient, name: str, partitions: int, replication: int | None, configs: dict[str, int]
+    admin: KafkaAdminClient, name: str, partitions: int, replication: int | None, configs: Mapping[str, int | str]
 ) -> Iterator[Step]:
     found = _describe(admin, name)
     if found is None and _create(admin, name, partitions, replication, configs):
@@ -101,7 +108,7 @@ def _described(admin: KafkaAdminClient, name: str) -> dict[str, Any]:
 
 
 def _create(
-    admin: KafkaAdminClient, name: str, partitions: int, replication: int | None, configs: dict[str, int]
+    admin: KafkaAdminClient, name: str, partitions: int, replication: int | None, configs: Mapping[str, int | str]
 ) -> bool:
     """Create a topic; False where it is there already."""
     answer = admin.create_topics(
@@ -144,7 +151,7 @@ def _other_replication(topic: dict[str, Any], wanted: int | None) -> str:
     return f"; KAFKA_TOPIC_REPLICATION is {wanted}: only Kafka's kafka-reassign-partitions changes that"
 
 
-def _ensure_configs(admin: KafkaAdminClient, name: str, wanted: dict[str, int]) -> Iterator[Step]:
+def _ensure_configs(admin: KafkaAdminClient, name: str, wanted: Mapping[str, int | str]) -> Iterator[Step]:
     what = f"settings of topic {name}"
     found = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)], config_filter="all")
     values = {key: config["value"] for key, config in found["topic"][name].items()}

@@ -16,6 +16,7 @@ STALE_INTERVALS: Final = 2.5
 """Intervals without a result after which a vantage counts as silent: one may be missed, and one may be on its way."""
 
 _SHORTEST: Final = timedelta(days=1)
+_MOMENT: Final = timedelta(microseconds=1)
 _GONE_INTERVALS: Final = 10
 """Intervals, and an hour at least, that a vantage may be behind another's newest result; then it is one no more."""
 
@@ -176,8 +177,8 @@ def _newest(session: Session, now: datetime, targets: Sequence[int]) -> dict[int
     reach = max(_SHORTEST, timedelta(seconds=_GONE_INTERVALS * _possible(longest)))
     since = min(now - reach, oldest_mark or now)
     found: dict[int, list[Vantage]] = {}
-    # Clocks differ: a result may have a time that has not come yet.
-    _read(session, found, now, {"since": since, "until": now + _SHORTEST, "targets": None})
+    # A result may have a time that has not come yet, as clocks differ: it hides no present one, and is seen then.
+    _read(session, found, now, {"since": since, "until": now + _MOMENT, "targets": None})
     silent = [target_id for target_id in targets if target_id not in found]
     for day, ours in session.rows(_LAST_DAYS, {"targets": silent}):
         end = datetime.combine(day, time(), UTC) + timedelta(days=1)

@@ -19,6 +19,7 @@ from webmon.errors import UserError
 from webmon.kafka import reach
 from webmon.kafka.reach import KafkaAwayError
 from webmon.settings import Kafka
+from webmon.sink.agents import Agents
 from webmon.sink.consumer import BatchConsumer, explain
 from webmon.sink.decode import Read, Record, Unreadable, read
 from webmon.sink.in_hand import InHand
@@ -72,6 +73,7 @@ class Loop:
         letters: Letters,
         stop: threading.Event,
         in_hand: InHand | None = None,
+        agents: Agents | None = None,
         look: Callable[..., None] = reach.check_reachable,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -85,6 +87,7 @@ class Loop:
             letters: takes what is none.
             stop: set when the loop is to end.
             in_hand: is told what is in hand, for the next process.
+            agents: whom we believe; None for anybody who may write the topic.
             look: raises UserError or KafkaAwayError where no broker can be reached; webmon.kafka.reach.
             clock: gives seconds that only grow.
         """
@@ -95,6 +98,7 @@ class Loop:
         self._letters = letters
         self._stop = stop
         self._in_hand = in_hand or InHand()
+        self._agents = agents
         self._look = look
         self._clock = clock
         self._consumer: BatchConsumer | None = None
@@ -168,7 +172,7 @@ class Loop:
         unreadable = self._in_hand.what_ended_us(batch)
         readable: list[Read] = []
         if not unreadable:
-            readable, unreadable = read(batch, now=datetime.now(UTC))
+            readable, unreadable = read(batch, now=datetime.now(UTC), agents=self._agents)
         results = [result for _, result in readable]
         stored = self._wait_for(self._state.database, lambda: self._rows.store(results))
         committed = datetime.now(UTC)

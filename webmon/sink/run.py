@@ -15,7 +15,7 @@ from webmon.daemon.listener import listen
 from webmon.daemon.signals import Signals
 from webmon.daemon.systemd import notify
 from webmon.settings import SinkSettings
-from webmon.sink import consumer
+from webmon.sink import agents, consumer
 from webmon.sink.consumer import BatchConsumer
 from webmon.sink.dead_letters import DeadLetters
 from webmon.sink.in_hand import InHand, directory
@@ -42,6 +42,8 @@ def run(settings: SinkSettings) -> int:
         UserError: something that waiting will not mend, found at start.
     """
     log.configure(settings.common.log_level)
+    path = settings.sink.agents_path
+    believed = agents.read(path) if path else None
     # What is loaded stays, and is not looked through again and again.
     gc.freeze()
     gc.set_threshold(_UNCOLLECTED)
@@ -53,7 +55,7 @@ def run(settings: SinkSettings) -> int:
     writer = Writer(settings.postgres, tick=state.tick)
     letters = DeadLetters(kafka)
     join = functools.partial(consumer.join, kafka, lambda: BatchConsumer(kafka, settings.sink))
-    loop = Loop(kafka, state, join=join, rows=writer, letters=letters, stop=stop, in_hand=in_hand)
+    loop = Loop(kafka, state, join=join, rows=writer, letters=letters, stop=stop, in_hand=in_hand, agents=believed)
     threads.Thread("database", lambda: watch_database(writer, state, stop)).start()
     address = settings.sink.metrics_address
     listener = listen(address, "SINK_METRICS_ADDRESS", state.metrics, state.is_alive, state.waits_for)

@@ -1,5 +1,6 @@
 """The publisher against a producer that the test owns; tests/integration has the real broker."""
 
+import hmac
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from kafka import errors as kafka_errors
 from kafka.future import Future
+from pydantic import SecretStr
 
 from tests.waiting import wait_until
 from webmon.agent import publisher as publisher_module
@@ -32,12 +34,14 @@ class Producer:
     def __init__(self, broker: "Broker") -> None:
         self.sent: list[tuple[bytes, bytes]] = []
         self.futures: list[Future] = []
+        self.headers: list[tuple[str, bytes]] = []
+        """Of the last record."""
         self.abandoned = False
         self._broker = broker
 
     def send(self, topic: str, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> Future:
         assert topic == "results"
-        assert headers == [("schema", b"2")]
+        self.headers = headers
         future = Future()
         self.sent.append((key, value))
         self.futures.append(future)
@@ -309,3 +313,16 @@ def test_what_is_in_flight_is_not_sent_again_when_the_outbox_is_read_anew(outbox
         future.success(None)
     wait_until(lambda: len(outbox) == 0)
     publisher.stop(5)
+
+
+@pytest.mark.parametrize("mac_key", [None, SecretStr("k" * 32)])
+def test_each_record_says_its_schema_and_with_a_key_its_mac(
+    outbox: Outbox, broker: Broker, mac_key: SecretStr | None
+) -> None:
+    put(outbox, 1)  # it may be older than the key: what waits is signed when it is sent
+    publisher = Publisher(SETTINGS, outbox, mac_key=mac_key, make_producer=broker.make)
+    publisher.start()
+    wait_until(lambda: len(outbox) == 0, "it is sent")
+    publisher.stop(5)
+    signed = [("mac", hmac.digest(b"k" * 32, b"\0\0\0\x04key11", "sha256"))] if mac_key else []
+    assert broker.producers[0].headers == [("schema", b"2"), *signed]

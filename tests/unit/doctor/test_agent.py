@@ -39,16 +39,20 @@ def service() -> Iterator[Service]:
     made.listener.close()
 
 
-def examine(directory: Path, service: Service, targets: str = "https://www.example.org/\n", **more: str) -> list[str]:
+def examine(
+    directory: Path, service: Service, targets: str = "https://www.example.org/\n", **more: str | None
+) -> list[str]:
     (directory / "targets.txt").write_text(targets)
     values = {
         "MONITORING_TARGETS_PATH": "targets.txt",
         "MONITORING_OUTBOX_PATH": "state/outbox.sqlite",
         "MONITORING_OUTBOX_BYTES": str(1 << 20),
         "MONITORING_METRICS_ADDRESS": f"127.0.0.1:{service.listener.port}",
+        "MONITORING_MAC_KEY": "k" * 32,
         **more,
     }
     (directory / "state").mkdir(exist_ok=True)
+    values = {name: value for name, value in values.items() if value is not None}
     monitoring = Monitoring.model_validate(values, context={"workspace": directory})
     return [str(finding) for finding in agent.examine(monitoring, {})]
 
@@ -56,6 +60,7 @@ def examine(directory: Path, service: Service, targets: str = "https://www.examp
 def test_an_agent_that_is_well_is_ok_in_every_line(tmp_path: Path, service: Service) -> None:
     assert examine(tmp_path, service) == [
         f"ok       targets: {tmp_path}/targets.txt holds 1, without a fault",
+        "ok       key: results are signed",
         f"ok       outbox: {tmp_path}/state/outbox.sqlite can be written, with room for all that it may hold",
         "ok       service: webmon-agent says that it is well",
         "ok       newest result: Kafka acknowledged one 3 s ago; 7 wait in the outbox",
@@ -121,7 +126,13 @@ def test_results_that_were_dropped_and_an_outbox_that_was_set_aside_are_warned_o
         "warning  outbox: 12 results were dropped since the start, because the outbox was full"
     )
     (tmp_path / "state/outbox.sqlite.corrupt-20260101T000000Z").touch()
-    assert "was set aside as corrupt" in examine(tmp_path, service)[1]
+    assert "was set aside as corrupt" in examine(tmp_path, service)[2]
+
+
+def test_an_agent_without_a_key_is_warned_of(tmp_path: Path, service: Service) -> None:
+    assert examine(tmp_path, service, MONITORING_MAC_KEY=None)[1] == (
+        "warning  key: MONITORING_MAC_KEY is not set, so results are not signed, and any agent can speak for this one"
+    )
 
 
 def test_an_outbox_that_may_grow_beyond_the_disk_is_warned_of(tmp_path: Path, service: Service) -> None:

@@ -1,0 +1,36 @@
+"""Whom a sink believes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from webmon.doctor.finding import Finding, failed, ok, warning
+from webmon.errors import UserError
+from webmon.sink import agents
+
+_SHOWN: Final = 5
+
+
+def examine(path: Path | None) -> Iterator[Finding]:
+    """Look at the keys of the agents."""
+    if path is None:
+        yield warning(
+            "agents",
+            "SINK_AGENTS_PATH is not set, so any agent can speak for any other; right would be a file with their keys",
+        )
+        return
+    try:
+        listed = agents.read(path)
+    except UserError as error:
+        for line in error.lines:
+            yield failed("agents", line)
+        return
+    if without := listed.without_key():
+        names = ", ".join(without[:_SHOWN]) + (f" and {len(without) - _SHOWN} more" if len(without) > _SHOWN else "")
+        yield warning(
+            "agents",
+            f"{path} takes results without a MAC of {names}, so any agent can speak for those: give them their keys "
+            "(playbooks/agents.yml)",
+        )
+    else:
+        yield ok("agents", f"{path} lists {len(listed)}, and takes no result that its agent did not sign")
