@@ -77,7 +77,7 @@ def _kafka_steps(settings: InitSettings) -> Iterator[Step]:
 
 
 @contextlib.contextmanager
-def _administrator(kafka: Kafka) -> Iterator[KafkaAdminClient]:
+def _administrator(kafka: Kafka) -> Iterator[client.Admin]:
     try:
         admin = client.Admin(**client.admin_args(kafka))
         try:
