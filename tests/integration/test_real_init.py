@@ -267,6 +267,11 @@ def test_a_role_that_may_not_create_roles_is_told_what_to_do(bare_stage: Stage) 
     bare_stage.sql(f"CREATE ROLE {bare_stage.roles[0]} LOGIN PASSWORD %s", SINK_PASSWORD)
     existing = bare_stage.init(**as_plain, POSTGRES_READER_USER=None)
     assert f"unchanged  role {bare_stage.roles[0]}" in existing
+    grant = f'GRANT TEMPORARY ON DATABASE "{bare_stage.services.database}" TO "{bare_stage.roles[0]}"'
+    assert any(line.startswith("not set  rights of") and line.endswith(grant) for line in existing), existing
+    bare_stage.sql(grant)
+    again = bare_stage.init(**as_plain, POSTGRES_READER_USER=None)
+    assert any(line.startswith("unchanged  rights of") for line in again)
     store = Writer(bare_stage.settings("sink").postgres)
     assert store.store([recent()]).added == 1
     store.close()

@@ -305,14 +305,19 @@ def _rights(cursor: Cursor, settings: Postgres, tables: Tables, kind: Literal["S
     database = postgres.database(settings)
     # TEMPORARY: a sink copies its batch into a table of its session first.
     wanted = ("CONNECT", "TEMPORARY") if kind == "SINK" else ("CONNECT",)
+    ungiven = []
     for right in wanted:
         if not _has_on_database(cursor, user, database, right):
             missing.append((database, right))
-            cursor.execute(
-                sql.SQL("GRANT {} ON DATABASE {} TO {}").format(
-                    sql.SQL(right), sql.Identifier(database), sql.Identifier(user)
-                )
+            statement = sql.SQL("GRANT {} ON DATABASE {} TO {}").format(
+                sql.SQL(right), sql.Identifier(database), sql.Identifier(user)
             )
+            with _attempt(cursor):
+                cursor.execute(statement)
+            # Who may not give it is told so by a warning alone.
+            cursor.execute("SELECT has_database_privilege(%s, %s, %s)", (user, database, right))
+            if not _yes(cursor):
+                ungiven.append(statement.as_string(cursor))
     cursor.execute("SELECT has_schema_privilege(%s, current_schema(), 'USAGE')", (user,))
     if not _yes(cursor):
         missing.append(("schema", "USAGE"))
@@ -323,6 +328,8 @@ def _rights(cursor: Cursor, settings: Postgres, tables: Tables, kind: Literal["S
                 sql.Identifier(schema[0] if schema else "public"), sql.Identifier(user)
             )
         )
+    if ungiven:
+        return Step("not set", f"rights of {user}: the owner of the database must run {'; '.join(ungiven)}")
     what = f"rights of {user}: {'add and read' if kind == 'SINK' else 'read'} {tables.metrics} and its tables"
     if not missing:
         return Step("unchanged", what)
