@@ -60,8 +60,8 @@ MUTATIONS: Final = (
     Mutation(
         "offsets are committed before the batch is stored",
         "webmon/sink/loop.py",
-        "            self._put_away(batch)\n            self._commit(self._consumer, batch)\n",
-        "            self._commit(self._consumer, batch)\n            self._put_away(batch)\n",
+        "                self._in_hand.take(piece)\n",
+        "                self._in_hand.take(piece)\n                self._commit(self._consumer, piece)\n",
         _CONTRACT,
     ),
     Mutation(
