@@ -100,6 +100,16 @@ def test_batches_that_unpack_to_gigabytes_or_cannot_be_read_stop_no_sink(
     assert f"0 sent back to {stage.topic}, {len(told)} not" in listed.stdout
 
 
+def test_messages_as_large_as_they_may_be_fill_no_sink(stage: Stage) -> None:
+    with producer(stage, "zstd") as made:
+        futures = [made.send(stage.topic, value=bytes(380_000), partition=0) for _ in range(700)]
+        for future in futures:
+            future.get(timeout=30)
+    sink = stage.start_sink()
+    wait_until(lambda: stage.committed() == len(futures), "all are dead letters", 60)
+    assert peak_of(sink) < 480, "MB, of the 512 that the role gives it"
+
+
 def test_thousands_that_the_database_refuses_hold_up_nobody(stage: Stage) -> None:
     stage.sql("ALTER TABLE {t} ADD CONSTRAINT no_such_status CHECK (http_status <> 299)")
     batch = [recent(number, agent="taken", http_status=299) for number in range(3000)]

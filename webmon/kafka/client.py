@@ -24,9 +24,9 @@ _DAY_MS: Final = 86_400_000
 _PATIENCE_MS: Final = 25.0
 """How often the clients below look again where kafka-python would without a pause."""
 
-UNPACKED_SPARE: Final = 512 * 1024
+UNPACKED_SPARE: Final = 384 * 1024
 """Bytes that a packed batch may have more when it is unpacked; the broker bounds the packed one (max.message.bytes).
-Agents pack 16 kB at once, and the largest result that there is has 310 kB."""
+Agents pack 16 kB at once, and the largest result that there is has 310 kB; a sink holds 500 such at most."""
 _WINDOW: Final = 8 * 1024 * 1024
 """Bytes that unpacking may look back: what RFC 8878 (3.1.1.1.2) wants every decoder to have, and no more."""
 MOST_HEADERS: Final = 100
