@@ -24,15 +24,13 @@ _DAY_MS: Final = 86_400_000
 _PATIENCE_MS: Final = 25.0
 """How often the clients below look again where kafka-python would without a pause."""
 
-UNPACKED_SPARE: Final = 1024 * 1024
-"""Bytes that a packed batch may have more when it is unpacked: as many as one that is not packed may have at all
-(max.message.bytes, which the broker holds against the packed batch only). Agents pack 16 kB."""
+UNPACKED_SPARE: Final = 384 * 1024
+"""Bytes that a packed batch may have more when it is unpacked; the broker bounds the packed one (max.message.bytes).
+Agents pack 16 kB at once, and the largest result that there is has 310 kB; a sink holds 500 such at most."""
 _WINDOW: Final = 8 * 1024 * 1024
 """Bytes that unpacking may look back: what RFC 8878 (3.1.1.1.2) wants every decoder to have, and no more."""
 MOST_HEADERS: Final = 100
-"""Headers that a record of a large batch may have: an empty one takes 2 bytes of it and a hundred of our memory."""
-_SMALL: Final = 64 * 1024
-"""Bytes of a batch, unpacked, that are not looked into: an agent's has 16 kB."""
+"""Headers that a record may have: an empty one takes 2 bytes of a batch and a hundred of our memory."""
 
 
 class Withheld(bytes):
@@ -60,25 +58,19 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]
 
     def __iter__(self) -> Iterator[DefaultRecord]:
         """Give the records in their order, and at last what stands for those that can't be had."""
-        offset, size = self.base_offset, self.size_in_bytes
+        read, size = 0, self.size_in_bytes
         try:
             self._unpack(UNPACKED_SPARE + size)
-            if len(self._buffer) <= _SMALL:
-                for _ in range(self._num_records):
-                    record = self._read_msg()
-                    yield record
-                    offset = record.offset + 1
-            else:
-                for _ in range(self._num_records):
-                    record = self._read_msg()
-                    if (count := len(record.headers)) > MOST_HEADERS:
-                        reason = f"has {count} headers, more than {MOST_HEADERS}"
-                        record = self._stand_in(record.offset, record.offset, size, reason)
-                    yield record
-                    offset = record.offset + 1
+            for _ in range(self._num_records):
+                record = self._read_msg()
+                read += 1
+                if (count := len(record.headers)) > MOST_HEADERS:
+                    reason = f"has {count} headers, more than {MOST_HEADERS}"
+                    record = self._stand_in(record.offset, record.offset, size, reason)
+                yield record
         except Exception as error:  # noqa: BLE001 - whatever one batch does, it stops no other
             said = str(error) if isinstance(error, _TooLargeError) else f"{type(error).__name__}: {error}"
-            yield self._stand_in(offset, self.last_offset, size, " ".join(said.split())[:200])
+            yield self._stand_in(self.base_offset + read, self.last_offset, size, " ".join(said.split())[:200])
 
     def _unpack(self, most: int) -> None:
         kind = self.compression_type

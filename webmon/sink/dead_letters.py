@@ -16,6 +16,8 @@ from webmon.sink.decode import Record, Unreadable
 ACKNOWLEDGE_SECS: Final = 10.0
 LARGEST: Final = 64 * 1024 * 1024
 """Bytes that a producer lets pass: what is too large is the topic's to say (max.message.bytes)."""
+_AT_ONCE: Final = 8 * 1024 * 1024
+"""Bytes that are given to the producer before their acknowledgements are waited for: it copies them."""
 _CUT: Final = 100_000
 """Bytes that are kept of a message which the dead-letter topic finds too large."""
 
@@ -25,6 +27,11 @@ PARTITION: Final = "webmon-partition"
 OFFSET: Final = "webmon-offset"
 CUT_FROM: Final = "webmon-cut-from"
 """Our headers, behind those of the message: why it is here, where it stood, how many bytes it had before it was cut."""
+
+
+def _wait(waiting: Sequence[Any]) -> None:
+    for future in waiting:
+        future.get(timeout=ACKNOWLEDGE_SECS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,10 +113,15 @@ class DeadLetters:
             reach.check_reachable(self._settings)
             self._producer = client.Producer(**client.producer_args(self._settings), max_request_size=LARGEST)
         topic = self._settings.dead_letter_topic
-        for future in [
-            self._producer.send(topic, key=one.key, value=one.value, headers=one.headers) for one in letters
-        ]:
-            future.get(timeout=ACKNOWLEDGE_SECS)
+        waiting: list[Any] = []
+        size = 0
+        for one in letters:
+            waiting.append(self._producer.send(topic, key=one.key, value=one.value, headers=one.headers))
+            size += len(one.value or b"") + len(one.key or b"")
+            if size >= _AT_ONCE:
+                _wait(waiting)
+                waiting, size = [], 0
+        _wait(waiting)
 
     def close(self) -> None:
         """End the producer; a letter that it still holds was never said to be sent."""

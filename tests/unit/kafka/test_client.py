@@ -174,8 +174,8 @@ PACK: Final[dict[str, tuple[int, Callable[[bytes], bytes]]]] = {
 @pytest.mark.parametrize("kind", PACK)
 def test_a_packed_batch_is_read_whole(kind: str) -> None:
     codec, pack = PACK[kind]
-    plain = batch(b"one", b"x" * 900_000, b"three")
-    assert read(packed(plain, codec, pack(records_of(plain)))) == [(40, b"one"), (41, b"x" * 900_000), (42, b"three")]
+    plain = batch(b"one", b"x" * 300_000, b"three")
+    assert read(packed(plain, codec, pack(records_of(plain)))) == [(40, b"one"), (41, b"x" * 300_000), (42, b"three")]
 
 
 @pytest.mark.parametrize("kind", PACK)
@@ -217,10 +217,9 @@ def test_a_header_that_is_no_utf_8_costs_its_batch_the_records_from_there_on() -
 
 
 def test_a_record_of_countless_headers_is_withheld_alone() -> None:
-    room = bytes(65_536)
-    many = batch(room, headers=(("", b""),) * (MOST_HEADERS + 1))
-    some = batch(room, headers=(("", b""),) * MOST_HEADERS, first=41)
+    many = batch(b"many", headers=(("", b""),) * (MOST_HEADERS + 1))
+    some = batch(b"some", headers=(("", b""),) * MOST_HEADERS, first=41)
     (offset, value), other = read(many, some)
     assert isinstance(value, Withheld)
     assert value.reason == f"has {MOST_HEADERS + 1} headers, more than {MOST_HEADERS}"
-    assert (offset, value.first, other) == (40, 40, (41, room))
+    assert (offset, value.first, other) == (40, 40, (41, b"some"))
