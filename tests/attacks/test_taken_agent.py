@@ -26,6 +26,7 @@ from tests.integration.stage import Stage, recent
 from tests.waiting import wait_until
 from webmon.check.result import CheckResult, encode
 from webmon.kafka import client
+from webmon.sink.writer import Writer
 
 LAST = datetime.max.replace(tzinfo=UTC)
 
@@ -83,6 +84,17 @@ def test_names_and_texts_of_a_message_can_not_steer_a_terminal_or_forge_a_line(s
     assert "owned" in text
     assert not {"\x1b", "\x07", "\x9b", "\r", "\u202e"} & set(text)
     assert not any(line.startswith("DOWN  forged") for line in text.splitlines())
+
+
+@TAKEN_AGENT
+def test_two_results_of_one_moment_are_not_mixed_into_one(stage: Stage) -> None:
+    store = Writer(stage.settings("sink").postgres)
+    pairs = [(recent(number, answer=f"first {number}"), recent(number, error="second")) for number in range(40)]
+    stored = store.store([result for pair in pairs for result in pair])
+    store.close()
+    assert (stored.added, stored.repeats) == (40, 40)
+    texts = stage.sql("SELECT answer, error FROM {t_view} ORDER BY time")
+    assert texts == [(first.answer, None) for first, _ in pairs]
 
 
 @LONG

@@ -176,12 +176,12 @@ class World:
             self._find(f"rows that are missing or more: {rows.keys() ^ self._candidates.keys()!r:.2000}")
         stored = []
         for key in rows.keys() & self._candidates.keys():
-            # Of several with one key it is the first that came; within a batch it may be any.
-            ours = [result for result in self._candidates[key] if model.is_row(rows[key], result)]
-            if ours:
-                stored.append(ours[0])
+            # Of several with one key it is the first that came.
+            first = self._candidates[key][0]
+            if model.is_row(rows[key], first):
+                stored.append(first)
             else:
-                self._find(f"the row {rows[key]!r} is none of {self._candidates[key]!r:.3000}")
+                self._find(f"the row {rows[key]!r} is not {first!r}")
         return stored
 
     def _see_rollups(self, stored: Sequence[CheckResult]) -> None:
