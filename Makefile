@@ -14,7 +14,8 @@ export ANSIBLE_HOST_PATTERN_MISMATCH := error
 # With LC_ALL=C Ansible refuses to start; C.UTF-8 is there on every Debian.
 export LC_ALL := C.UTF-8
 
-.PHONY: help demo demo-down test check controller bootstrap molecule integration e2e mutations bench faults fuzz faults-down
+.PHONY: help demo demo-down test check controller bootstrap molecule integration attacks e2e mutations bench faults fuzz
+.PHONY: fuzz-store faults-down
 .PHONY: test-down format lock clean
 
 help:  ## this list
@@ -42,6 +43,9 @@ molecule: bootstrap  ## the roles' own tests; ROLE=NAME for one
 integration: bootstrap  ## tests/integration and tests/peers on the test lab, which stays up for the next time
 	@$(BIN)/python -m tests.everything integration
 
+attacks: bootstrap  ## all of tests/attacks on the test lab, which stays up for the next time
+	@$(BIN)/python -m tests.everything attacks
+
 e2e: bootstrap  ## tests/e2e on the test lab, which stays up for the next time
 	@$(BIN)/python -m tests.everything e2e
 
@@ -56,6 +60,9 @@ faults: bootstrap  ## faults on real hosts, and what they cost: CASE=n for one, 
 
 fuzz: controller  ## valid and nearly valid HTTP and TLS against the checks: SECS=600, RATE=200 a second, SEED=s
 	@$(BIN)/python -m tests.fuzz --secs $(or $(SECS),600) $(if $(RATE),--rate $(RATE)) $(if $(SEED),--seed $(SEED))
+
+fuzz-store: bootstrap  ## valid and nearly valid messages through the store, on the test lab's database: SECS=600, SEED=s
+	@$(BIN)/python -m tests.everything fuzz-store $(or $(SECS),600) $(SEED)
 
 faults-down:  ## remove the lab that `make faults` left up
 	@LAB_NAME=$${LAB_NAME:-faults} tests/lab/lab destroy

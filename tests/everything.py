@@ -1,8 +1,9 @@
 """What `make test` runs, and CI: lint and unit tests, the roles, the demo on a lab of its own, tests and faults on it.
 
 `python -m tests.everything` runs it all and leaves nothing behind. With a name it runs that part alone: check,
-molecule [ROLE], integration, e2e; the last two keep their lab up for the next time (`make test-down`). So does bench
-[NAME], which is in no test: what it measures depends on the machine.
+molecule [ROLE], integration, attacks, e2e; all but the first two keep their lab up for the next time (`make
+test-down`). So do two that are in no test: bench [NAME], as what it measures depends on the machine, and fuzz-store
+[SECS [SEED]].
 """
 
 import argparse
@@ -80,9 +81,21 @@ def integration(steps: Steps) -> None:
     """Run what needs a real Kafka and TimescaleDB, or a package of Debian's to compare with."""
     steps.run(
         "Integration tests, on the test lab's Kafka and TimescaleDB and beside blackbox_exporter",
-        Job("integration", [*PYTEST, "tests/integration"], TEST_LAB, show=True),
+        # What has no mark is of tests/integration: attacks that take long are for `make attacks`.
+        Job("integration", [*PYTEST, "-m", "not long", "tests/integration", "tests/attacks"], TEST_LAB, show=True),
         Job("peers", [*PYTEST, "tests/peers"]),
     )
+
+
+def attacks(steps: Steps) -> None:
+    """Run all attacks; the short ones are part of the integration tests."""
+    steps.run("Attacks, on the test lab", Job("attacks", [*PYTEST, "tests/attacks"], TEST_LAB, show=True))
+
+
+def fuzz_store(steps: Steps, arguments: Sequence[str]) -> None:
+    """Take messages, valid and nearly valid, through the store to the reports."""
+    command = [str(BIN / "python"), "-m", "tests.fuzz_store", *arguments]
+    steps.run("Fuzz of the store, on the test lab's database", Job("fuzz-store", command, TEST_LAB, show=True))
 
 
 def e2e(steps: Steps) -> None:
@@ -151,6 +164,12 @@ def one_part(steps: Steps, part: str, names: Sequence[str], *, full: bool) -> No
         case "integration":
             provision(steps)
             integration(steps)
+        case "attacks":
+            provision(steps)
+            attacks(steps)
+        case "fuzz-store":
+            provision(steps)
+            fuzz_store(steps, names)
         case "e2e":
             provision(steps)
             e2e(steps)
@@ -171,8 +190,10 @@ def alone() -> Iterator[None]:
 def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     """Read what the Makefile gives."""
     parser = argparse.ArgumentParser(prog="make test", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=["check", "molecule", "integration", "e2e", "bench"])
-    parser.add_argument("name", nargs="*", help="roles or benches")
+    parser.add_argument(
+        "part", nargs="?", choices=["check", "molecule", "integration", "attacks", "fuzz-store", "e2e", "bench"]
+    )
+    parser.add_argument("name", nargs="*", help="roles or benches; for fuzz-store seconds and seed")
     parser.add_argument("--full", action="store_true", help="benches at full size")
     # An option may stand between the names.
     return parser.parse_intermixed_args(arguments)

@@ -5,7 +5,7 @@ network byte order; a null is the length -1.
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -60,6 +60,22 @@ def binary(results: Iterable[tuple[CheckResult, tuple[int, int]]]) -> bytes:
         raise ValueError(f"a number is too large for its column: {error}") from error
     parts.append(_END)
     return b"".join(parts)
+
+
+def first_of_each(
+    results: Sequence[CheckResult], ids: Sequence[tuple[int, int]]
+) -> Iterable[tuple[CheckResult, tuple[int, int]]]:
+    """Give results with their numbers of series and context, but of those of one series and time the first alone.
+
+    The statement that adds them joins rows and texts by that key: of two, one's row would have the other's text.
+    """
+    pairs = list(zip(results, ids, strict=True))
+    keys = {(series, result.time) for result, (series, _) in pairs}
+    if len(keys) == len(pairs):
+        return pairs
+    # The last one that is put in for a key stays.
+    firsts = {(series, result.time): (result, (series, context)) for result, (series, context) in reversed(pairs)}
+    return list(reversed(firsts.values()))
 
 
 def _add(parts: list[bytes], result: CheckResult, ids: tuple[int, int]) -> None:

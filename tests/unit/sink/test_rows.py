@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from webmon.check.result import CheckResult, Outcome, Phases
-from webmon.sink.rows import COLUMNS, binary
+from webmon.sink.rows import COLUMNS, binary, first_of_each
 
 MOMENT = datetime(2026, 11, 24, 12, 30, 0, 123456, tzinfo=UTC)
 TEXTS = ("answer", "error")
@@ -101,3 +101,12 @@ def test_an_answer_and_an_error_are_not_taken_for_each_other() -> None:
 def test_a_number_that_has_no_place_in_its_column_is_refused_by_a_reason(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="too large"):
         binary([(check(**changes), (1, 1))])
+
+
+def test_of_results_with_one_series_and_time_the_first_is_kept() -> None:
+    later = MOMENT + timedelta(microseconds=1)
+    results = [check(), check(answer="second"), check(time=later), check(answer="of another series")]
+    ids = [(1, 7), (1, 8), (1, 7), (2, 7)]
+    kept = [(results[0], (1, 7)), (results[2], (1, 7)), (results[3], (2, 7))]
+    assert sorted(first_of_each(results, ids), key=lambda pair: results.index(pair[0])) == kept
+    assert first_of_each(results[2:], ids[2:]) == kept[1:]
