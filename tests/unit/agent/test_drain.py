@@ -20,7 +20,8 @@ class Acknowledging:
     away_cause = ""
     refused = 0
 
-    def __init__(self, _: Kafka, outbox: Outbox) -> None:
+    def __init__(self, _: Kafka, outbox: Outbox, *, mac_key: bytes | None) -> None:
+        assert mac_key is None
         self._outbox = outbox
 
     def start(self) -> None:
