@@ -13,7 +13,7 @@ def test_a_host_that_is_down_is_named_at_the_end_and_the_others_are_installed_al
     status, out = more.installed
     assert status != 0
     found = recap(out)
-    assert found.keys() - {"localhost"} == {HOST, DOWN}
+    assert found.keys() - {"localhost"} == {HOST, DOWN, "db1"}
     assert found[HOST][0] > 0
     assert found[DOWN][1] == 1, "unreachable"
     assert f"{DOWN}: FAILED: not looked over, see above why" in out
