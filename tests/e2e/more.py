@@ -14,6 +14,8 @@ import yaml
 from tests.e2e.lab import Lab
 
 HOST: Final = "more1"
+ADDRESS: Final = ".42"
+"""Its end of the lab's network."""
 DOWN: Final = "down1"
 """A host of the same inventory; nothing answers at its address."""
 _SAMPLE_SECS: Final = 0.5
