@@ -79,6 +79,16 @@ class Blackbox:
         return text
 
 
+def module_of_page(pattern: str, authority: Path) -> Mapping[str, Any]:
+    """Give the module of a page that has a pattern, from a server whose authority a PEM file has."""
+    http = {
+        "preferred_ip_protocol": "ip4",
+        "fail_if_body_not_matches_regexp": [pattern],
+        "tls_config": {"ca_file": str(authority)},
+    }
+    return {"prober": "http", "http": http}
+
+
 def version() -> str:
     """Give the version as Debian counts it."""
     return debian.version(PACKAGE)

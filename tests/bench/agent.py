@@ -174,14 +174,8 @@ def _beside_blackbox(workspace: Path, site: Site) -> Iterator[Figure]:
     loop: list[float] = []
     paced: list[float] = []
     other: list[float] = []
-    http = {
-        "preferred_ip_protocol": "ip4",
-        "fail_if_body_not_matches_regexp": [PATTERN],
-        "tls_config": {"ca_file": str(site.authority)},
-    }
-    module = {"prober": "http", "http": http}
     with (
-        blackbox.Blackbox(workspace, {"page": module}) as compared,
+        blackbox.Blackbox(workspace, {"page": blackbox.module_of_page(PATTERN, site.authority)}) as compared,
         Loop(workspace / "loop", site) as in_loop,
         Running(workspace / "paced", site, urls, interval=1, timeout=1) as running,
     ):

@@ -22,9 +22,10 @@ from tests import blackbox, debian
 from tests.bench import nginx, telegraf
 from tests.bench.agent import Running
 from tests.bench.figures import Bench, Figure
+from tests.bench.overload import LATE_SECS, Seen, said
 from tests.bench.process import cpu_secs
+from tests.bench.sink import a_stage
 from tests.bench.site import PATTERN
-from tests.integration.services import find
 from tests.integration.stage import Stage
 from webmon.check.result import decode
 from webmon.kafka import client
@@ -33,7 +34,6 @@ RATES: Final = (100, 400)
 PAIRS: Final = 7
 TURN_SECS: Final = 5.0
 PROBES: Final = 300
-LATE_SECS: Final = 0.1
 STEPS: Final[Mapping[str, tuple[int, ...]]] = {
     "https": (400, 500, 600, 700, 800, 900),
     "http": (800, 1000, 1200, 1400, 1600, 1800),
@@ -83,7 +83,7 @@ def figures() -> Iterator[Figure]:
     with (
         tempfile.TemporaryDirectory(prefix="webmon-bench-") as name,
         nginx.Nginx(Path(name)) as site,
-        _stage(Path(name)) as stage,
+        a_stage(partitions=3) as stage,
     ):
         yield from _blackbox(Path(name), site)
         for scheme in ("https", "http"):
@@ -93,25 +93,8 @@ def figures() -> Iterator[Figure]:
             yield _most(Path(name), site, stage, scheme, rates)
 
 
-@contextlib.contextmanager
-def _stage(directory: Path) -> Iterator[Stage]:
-    place = directory / "stage"
-    place.mkdir()
-    stage = Stage(find(), place)
-    try:
-        stage.init()
-        yield stage
-    finally:
-        stage.remove()
-
-
 def _blackbox(workspace: Path, site: nginx.Nginx) -> Iterator[Figure]:
-    http = {
-        "preferred_ip_protocol": "ip4",
-        "fail_if_body_not_matches_regexp": [PATTERN],
-        "tls_config": {"ca_file": str(site.authority)},
-    }
-    with blackbox.Blackbox(workspace, {"page": {"prober": "http", "http": http}}) as compared:
+    with blackbox.Blackbox(workspace, {"page": blackbox.module_of_page(PATTERN, site.authority)}) as compared:
         for url in (site.https, site.http):
             cpu = cpu_secs(compared.pid)
             for _ in range(PROBES):
@@ -186,11 +169,9 @@ def _most(workspace: Path, site: nginx.Nginx, stage: Stage, scheme: str, rates: 
                 for result in (decode(record.value) for record in topic.after(before))
                 if began <= result.scheduled_at.timestamp() < ended
             ]
-            late = sorted((result.time - result.scheduled_at).total_seconds() for result in results)
-            at = late[int(0.99 * (len(late) - 1))] if late else float("inf")
-            bad = sum(not result.outcome.is_up for result in results)
-            if missed or bad or at > LATE_SECS or len(results) < 0.97 * rate * STEP_SECS:
-                stopped = f"at {rate:,}: {missed:.0f} slots missed, {bad} not up, lateness p99 {at * 1e3:.0f} ms"
+            seen = Seen(results, missed, ended - began)
+            if not seen.is_borne or len(results) < 0.97 * rate * STEP_SECS:
+                stopped = f"at {rate:,}: {said(seen) or f'{len(results)} results'}"
                 break
             borne = rate
     return Figure(

@@ -109,12 +109,12 @@ def checks(
 
 
 @contextlib.contextmanager
-def a_stage() -> Iterator[Stage]:
+def a_stage(partitions: int = 6) -> Iterator[Stage]:
     """Give topic, tables and roles of our own, removed afterwards."""
     with tempfile.TemporaryDirectory() as directory:
         stage = Stage(find(), Path(directory))
         try:
-            stage.init(KAFKA_TOPIC_PARTITIONS="6")
+            stage.init(KAFKA_TOPIC_PARTITIONS=str(partitions))
             yield stage
         finally:
             stage.remove()
