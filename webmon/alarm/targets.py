@@ -87,8 +87,9 @@ class Targets:
             times.append(silent.opened + WEEK)
         else:
             times.append(max(newest, self.seeing_since) + _ms(conditions.no_data_after))
-        if site.part_at and Condition.PARTIAL not in site.open:
-            times.append(site.part_at + _ms(conditions.partial_after))
+        partial = site.part_at + _ms(conditions.partial_after)
+        if site.part_at and partial > moment:
+            times.append(partial)
         if Condition.FLAPPING in site.open:
             times.append(_calm_since(site) + _ms(conditions.flap_quiet))
         return max(min(times), moment + 1)

@@ -29,7 +29,7 @@ class OneWindow:
     def covers(self, target_name: str, labels: Mapping[str, str], moment: datetime) -> bool:
         return as_moment(self.begins) <= moment < as_moment(self.until) and matches(self.match, target_name, labels)
 
-    def ends_after(self, moment: datetime) -> datetime:
+    def ends_after(self, moment: datetime) -> datetime:  # noqa: ARG002 - the rules' own need it
         return as_moment(self.until)
 
 
@@ -43,7 +43,7 @@ class PlainRules:
     routes: Callable[[Mapping[str, str], str, str], tuple[Step, ...]] | None = None
     maintenance: tuple[Window, ...] = ()
 
-    def for_target(self, name: str, url: str, labels: Mapping[str, str]) -> Conditions:
+    def for_target(self, name: str, url: str, labels: Mapping[str, str]) -> Conditions:  # noqa: ARG002
         return self.named.get(name, self.conditions)
 
     def routes_for(self, labels: Mapping[str, str], severity: str, condition: str) -> tuple[Step, ...]:
@@ -89,6 +89,8 @@ class World:
         """Channel, and `event subject condition` of each thing told in one message."""
         self.away: set[str] = set()
         self.offset = 0
+        self.results: list[tuple[CheckResult, int, int]] = []
+        """With arrival and offset."""
         self.lag = 0
         self.judge = Judge(self.rules, now=now)
         self.tick()
@@ -112,6 +114,11 @@ class World:
         """Let a check end now, which began now or at `at`."""
         self.offset += 1
         one = result(target, vantage, outcome, at=self.now if at is None else at, **g)
+        self.publish(one)
+
+    def publish(self, one: CheckResult) -> None:
+        """Let a result arrive now."""
+        self.results.append((one, self.now, self.offset))
         self.take(self.judge.result(one, self.now, partition=0, offset=self.offset))
         self.deliver()
 
@@ -182,8 +189,17 @@ class World:
                 self.check(target, vantage, outcome, interval=interval, **given)
                 self.wait(interval * SECOND // len(outcomes))
 
-    def restart(self) -> None:
-        """Let another judge take over what the log has, without the results."""
+    def restart(self, *, position: int | None = None, seen: bool = True) -> None:
+        """Let another judge take over.
+
+        Args:
+            position: the offset up to which the log says that was judged; None: all.
+            seen: whether it reads the results before that once more.
+        """
         self.judge = Judge(self.rules, now=self.now)
-        self.judge.restore(self.log.items())
+        self.judge.restore(list(self.log.items()))
+        for one, arrived, offset in self.results:
+            again = position is None or offset <= position
+            if seen or not again:
+                self.take(self.judge.result(one, arrived, partition=0, offset=offset, again=again))
         self.tick()
