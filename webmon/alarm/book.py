@@ -46,14 +46,18 @@ class Book:
                 self._add(record)
             else:
                 self.orders[record.key] = record
+        for notice in list(self.notices.values()):
+            if notice.episode not in self.episodes:
+                self._remove(notice)
+                self.of_episode.pop(notice.episode, None)
 
     def take(self) -> list[Change]:
         """Give what changed since the last time, each record once."""
         if not self._changed:
             return []
-        changes = [
-            Change(key, None if record is None else encode(record)) for key, record in sorted(self._changed.items())
-        ]
+        # A judge may die between any two of them: what replaces a notice is there before that one waits no more.
+        order = sorted(self._changed.items(), key=lambda item: (_is_settled(item[1]), item[0]))
+        changes = [Change(key, None if record is None else encode(record)) for key, record in order]
         self._changed.clear()
         return changes
 
@@ -118,15 +122,23 @@ class Book:
             self._changed[episode.key] = None
             self.of_episode.pop(episode.id, None)
             for notice in notices:
-                self.notices.pop(notice.id, None)
-                self._changed[notice.key] = None
+                self._remove(notice)
         for key, order in list(self.orders.items()):
             if order.until is not None and now - order.until > keep:
                 del self.orders[key]
                 self._changed[key] = None
+
+    def _remove(self, notice: Notice) -> None:
+        self.notices.pop(notice.id, None)
+        self.waiting.pop(notice.id, None)
+        self._changed[notice.key] = None
 
     def _add(self, notice: Notice) -> None:
         self.notices[notice.id] = notice
         self.of_episode.setdefault(notice.episode, {})[notice.id] = notice
         if notice.state == "waiting":
             self.waiting[notice.id] = notice
+
+
+def _is_settled(record: Record | None) -> bool:
+    return isinstance(record, Notice) and record.state != "waiting"

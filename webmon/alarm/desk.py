@@ -75,6 +75,12 @@ class Desk:
         for episode in self._book.episodes.values():
             if episode.held or (episode.is_open and episode.id not in self._told):
                 self._held[episode.id] = episode
+        # A judge may have died between the records of one change: what is missing is made up for.
+        for episode in list(self._book.episodes.values()):
+            if episode.is_open and episode.id in self._told and not episode.held:
+                self._tell_the_rest(episode)
+            elif not episode.is_open and not episode.held:
+                self.closed(episode, episode.closed or 0)
 
     # What happens to an episode
 
@@ -114,7 +120,10 @@ class Desk:
         for channel in dict.fromkeys(notice.channel for notice in self._book.of(episode)):
             waiting = self._waiting(episode, channel)
             told = self._last_told(episode, channel)
-            if told is not None:
+            if self._is_ended(episode, channel):
+                if waiting is not None and waiting.event in _OPENINGS:
+                    self._book.settle(waiting, "dropped", now)
+            elif told is not None:
                 if waiting is not None:
                     self._book.settle(waiting, "dropped", now)
                 self.tell(episode, channel, "ended", now, to=told.to)
@@ -330,12 +339,11 @@ class Desk:
     def _end_of_what_was_told_after_all(self, episode: Episode, opening: Notice) -> None:
         """A receiver took an opening that was given up meanwhile: what it needs is the ending alone."""
         waiting = self._waiting(episode, opening.channel)
-        ended = [n for n in self._book.of(episode) if n.channel == opening.channel and n.event in ("ended", "over")]
         if waiting is not None and waiting.event == "over":
             place = Place(waiting.due, "", 0)
             self._book.settle(waiting, "dropped", opening.at)
             self.tell(episode, opening.channel, "ended", waiting.made, to=opening.to, place=place)
-        elif not ended:
+        elif not self._is_ended(episode, opening.channel):
             self.tell(episode, opening.channel, "ended", max(self.now, opening.at or 0), to=opening.to)
 
     def _escalate(self, episode: Episode, now: int) -> None:
@@ -381,6 +389,19 @@ class Desk:
             if notice.channel == channel and notice.state == "sent" and notice.event in _OPENINGS:
                 told = notice
         return told
+
+    def _tell_the_rest(self, episode: Episode) -> None:
+        told = {notice.channel for notice in self._book.of(episode)}
+        for step, (_, channels) in enumerate(episode.steps[: episode.next_step]):
+            for channel in channels:
+                if channel not in told:
+                    told.add(channel)
+                    self.tell(episode, channel, "opened", self.now, step=step)
+
+    def _is_ended(self, episode: Episode, channel: str) -> bool:
+        """Tell whether a channel is or was told the ending."""
+        notices = self._book.of_episode.get(episode.id, {}).values()
+        return any(n.channel == channel and n.event not in _OPENINGS and n.state != "dropped" for n in notices)
 
     def _known(self, ids: Iterable[str]) -> list[Notice]:
         return [notice for number in ids if (notice := self._book.notices.get(number)) is not None]

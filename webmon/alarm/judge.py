@@ -66,6 +66,8 @@ class Judge:
         self._vantages: dict[str, Vantage] = {}
         self._of_vantages = Vantages(self._book, self._desk, self._vantages, self._look_once_more)
         self._listed: frozenset[str] | None = None
+        self._logged = 0
+        """The newest moment in the restored log: up to there a judge before judged."""
         self._past: dict[str, list[Episode]] = {}
         """Restored episodes of targets that were not seen yet."""
         self._queue: list[tuple[int, int, Site]] = []
@@ -86,6 +88,7 @@ class Judge:
         """
         self._book.restore(read(pairs))
         for episode in self._book.episodes.values():
+            self._logged = max(self._logged, episode.opened, episode.closed or 0)
             if episode.condition.is_of_a_target:
                 self._past.setdefault(episode.subject, []).append(episode)
         for episode in list(self._book.open.values()):
@@ -274,7 +277,7 @@ class Judge:
             site = self._enter(result.target, result.url, result.labels, known=arrived)
         elif site.labels != result.labels or site.url != result.url:
             self._describe(site, result)
-        again = again or (partition == site.partition and offset <= site.offset)
+        again = again or arrived <= self._logged or (partition == site.partition and offset <= site.offset)
         if site.due < arrived:
             # What time alone changes is seen before it, also where no tick came between: the same log, the same rows.
             self._targets.look(site, Look(arrived - 1, arrived - 1), quiet=again)
@@ -288,6 +291,8 @@ class Judge:
         look = Look(arrived, begun, slot, vote, partition, offset)
         self._targets.look(site, look, quiet=again)
         self._plan(site, arrived)
+        if again:
+            self._queue_up(site, arrived)  # whatever should follow from it and did not, the next tick finds
 
     def _note_vantage(self, vantage: Vantage, raw: int, arrived: int, *, again: bool) -> None:
         vantage.last = max(vantage.last, arrived)
@@ -380,6 +385,8 @@ class Judge:
     def _forget_vantage(self, name: str) -> None:
         for site in list(self._vantages[name].slots):
             forget(site, name)
+            if not site.slots:
+                self._leave(site, self._seen)
         del self._vantages[name]
 
     def _plan(self, site: Site, moment: int) -> None:

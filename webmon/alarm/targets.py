@@ -111,8 +111,8 @@ class Targets:
             if site.ups == 0:
                 site.up_since = look.begun
             site.ups += 1
-            if site.ups >= site.conditions.recover and not quiet:
-                self._end(site, episode, look, site.up_since)
+        if episode is not None and site.ups >= site.conditions.recover and not quiet:
+            self._end(site, episode, look, site.up_since)
 
     def _fails(self, site: Site, votes: Votes, look: Look, quiet: bool) -> None:
         site.ups = 0

@@ -124,6 +124,31 @@ def test_a_fault_of_a_vantage_goes_on_through_a_restart() -> None:
     assert world.said() == ["opened a vantage_at_fault"]
 
 
+@pytest.mark.parametrize("receiver", ["there", "away"])
+@pytest.mark.parametrize("written", range(5))
+def test_a_judge_that_dies_between_the_records_of_a_change_loses_no_message(receiver: str, written: int) -> None:
+    for event in ("opened", "ended"):
+        world = World(PlainRules(ONE, steps=(Step(0, ("mail", "chat")),)))
+        if event == "ended":
+            if receiver == "away":
+                world.away = {"mail", "chat"}
+            world.fail()
+            world.wait(MINUTE)
+        outcome = Outcome.TIMEOUT if event == "opened" else Outcome.UP
+        world.offset += 1
+        one = result(outcome=outcome, at=world.now)
+        world.results.append((one, world.now, world.offset))
+        world.take(world.judge.result(one, world.now, partition=0, offset=world.offset)[:written])
+        world.away = set()
+        world.restart(position=world.offset - 1)
+        world.wait(MINUTE)
+        if event == "opened" or receiver == "there":
+            expected = ["opened shop down", "ended shop down"]
+            assert world.said("mail") == world.said("chat") == expected[: 1 if event == "opened" else 2]
+        else:
+            assert world.said("mail") == world.said("chat") == ["over shop down"]
+
+
 # While nobody judged
 
 
