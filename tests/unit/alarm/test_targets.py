@@ -33,6 +33,20 @@ def test_three_vantages_confirm_by_themselves_within_an_interval() -> None:
     assert episode.voters == 3
 
 
+def test_three_vantages_tell_within_a_minute_and_50_seconds_on_average() -> None:
+    delays = []
+    for outage in range(0, 60, 3):
+        world = World(agree=2, confirm=3)
+        begun = world.now + outage * SECOND + 1
+        for second in range(0, 180, 20):
+            world.now = START + second * SECOND
+            vantage = "abc"[second // 20 % 3]
+            world.check(vantage=vantage, outcome=Outcome.UP if world.now < begun else Outcome.CONNECT_ERROR)
+        delays.append(world.told[0][0] - begun)
+    assert max(delays) <= 60 * SECOND
+    assert sum(delays) / len(delays) <= 52 * SECOND
+
+
 def test_a_vantage_that_always_failed_and_a_blip_of_another_open_nothing() -> None:
     world = World(confirm=3, partial_after=10**9)
     world.rounds(200, "fuu")
