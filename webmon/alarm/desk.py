@@ -15,6 +15,8 @@ from webmon.alarm.windows import Place, Windows
 LATE: Final = 60_000
 """Milliseconds between what was judged and its telling, from which on it is told late."""
 _OPENINGS: Final = frozenset({"opened", "changed", "reminder"})
+_UNTAKEN: Final = 300_000
+"""Milliseconds after which the next step waits no longer for receivers that take nothing: they may be what is down."""
 _NO_REMINDER: Final = frozenset({Condition.CERTIFICATE, Condition.FLAPPING})
 """Both say of themselves when there is more to tell."""
 
@@ -216,9 +218,10 @@ class Desk:
             if episode.id in self._held and not self._hangs(episode):
                 self._look_again(episode, now)
         for episode in list(self._told.values()):
-            if episode.ack is None and episode.first_taken is not None:
+            if episode.ack is None:
                 self._escalate(episode, now)
-                self._remind(episode, now)
+                if episode.first_taken is not None:
+                    self._remind(episode, now)
 
     def due(self, now: int) -> list[Message]:
         """Give what is to be sent, the oldest first."""
@@ -347,10 +350,12 @@ class Desk:
             self.tell(episode, opening.channel, "ended", max(self.now, opening.at or 0), to=opening.to)
 
     def _escalate(self, episode: Episode, now: int) -> None:
-        assert episode.first_taken is not None
         while episode.next_step < len(episode.steps):
             after, channels = episode.steps[episode.next_step]
-            if now < episode.first_taken + after or self._hold_back(episode, now):
+            since = episode.first_taken
+            if since is None:
+                since = min((notice.due for notice in self._book.of(episode)), default=now) + _UNTAKEN
+            if now < since + after or self._hold_back(episode, now):
                 return
             for channel in channels:
                 if self._waiting(episode, channel) is None and self._last_told(episode, channel) is None:

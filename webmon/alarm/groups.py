@@ -48,7 +48,7 @@ class Groups:
 
     def leave(self, labels: Mapping[str, str]) -> None:
         """Count a target no more."""
-        self._sizes.subtract(_keys(labels))
+        _take_out(self._sizes, _keys(labels))
 
     def gather(self, episode: Episode, now: int, *, many: int, desk: Desk) -> str:
         """Take an opening that would be told now; give the id of the group's episode that it hangs under, or ""."""
@@ -92,7 +92,7 @@ class Groups:
 
     def _forget(self, episode: Episode) -> None:
         if self._recent.pop(episode.id, None) is not None:
-            self._counts.subtract(_keys(episode.labels))
+            _take_out(self._counts, _keys(episode.labels))
 
     def _open(self, key: str, threshold: int, last: Episode, now: int, desk: Desk) -> str:
         members = [episode for episode in self._recent.values() if key in _keys(episode.labels)]
@@ -152,3 +152,10 @@ class Groups:
 
 def _keys(labels: Mapping[str, str]) -> list[str]:
     return [ALL, *(f"{key}={value}" for key, value in labels.items())]
+
+
+def _take_out(counts: Counter[str], keys: list[str]) -> None:
+    for key in keys:
+        counts[key] -= 1
+        if not counts[key]:
+            del counts[key]

@@ -61,10 +61,21 @@ def test_steps_run_from_when_a_receiver_took_the_first_message() -> None:
     world = World(PlainRules(ONE, steps=(Step(0, ("mail",)), Step(60, ("pager",)))))
     world.away = {"mail"}
     world.fail(interval=86400)
-    world.wait(10 * MINUTE)
+    world.wait(5 * MINUTE)
     assert world.said("pager") == []
     world.away = set()
-    world.wait(MINUTE)
+    world.tick()
+    world.wait(59 * SECOND)
+    assert world.said("pager") == []
+    world.wait(SECOND)
+    assert world.said("pager") == ["opened shop down"]
+
+
+def test_steps_wait_no_longer_than_5_minutes_for_receivers_that_take_nothing() -> None:
+    world = World(PlainRules(ONE, steps=(Step(0, ("mail",)), Step(60, ("pager",)))))
+    world.away = {"mail"}  # it may be what is down
+    world.fail(interval=86400)
+    world.wait(6 * MINUTE - SECOND)
     assert world.said("pager") == []
     world.wait(SECOND)
     assert world.said("pager") == ["opened shop down"]
