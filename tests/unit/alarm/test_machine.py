@@ -336,6 +336,7 @@ BOUNDS: Final = settings(
     max_examples=30,
     stateful_step_count=20,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to make it small takes minutes, as a step may be an hour
+    derandomize=True,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
