@@ -15,7 +15,7 @@ TOP: Final = Path(inspect.getfile(webmon)).parent
 ORDER: Final = (
     {"cli"},
     {"doctor"},
-    {"agent", "sink", "init", "report", "once"},
+    {"agent", "sink", "init", "report", "once", "alarm"},
     {"store", "kafka", "daemon", "targets"},
     {"check"},
     {"settings", "render"},
