@@ -23,6 +23,8 @@ _SHOWN_NUMBER: Final = 40
 _SHOWN: Final = 200
 """Characters of a value in a message."""
 _MOST_CIRCLES: Final = 20
+_ALTERNATIVES: Final = 4
+"""What a value may be at most, in the place of one: pydantic says of each that it is not that."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -107,7 +109,9 @@ class Faults:
         """Tell of a fault on a line."""
         # A URL with a password in it is a fault itself; the message must not carry the password on.
         text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in without_password(message))
-        self.told.append((line, f"{self._path}:{line}: {text}"))
+        told = (line, f"{self._path}:{line}: {text}")
+        if told not in self.told[-_ALTERNATIVES:]:
+            self.told.append(told)
 
     def end(self) -> None:
         """Tell all, by their lines.

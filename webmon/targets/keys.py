@@ -31,9 +31,12 @@ def length(value: object, units: str = "ms|s|m|h") -> object:
     Args:
         value: what stands in the file.
         units: what may follow a number.
+
+    Raises:
+        ValueError: it is true or false, which would count as 1 or 0.
     """
     if isinstance(value, bool):
-        return None
+        raise ValueError  # noqa: TRY004 (pydantic tells of no other)
     if isinstance(value, str) and (match := re.fullmatch(rf"([0-9]+(?:\.[0-9]+)?)({units})?", value)):
         return float(match[1]) * _LENGTHS[match[2] or "s"]
     return value
