@@ -34,6 +34,7 @@ ONLY: Final = "alarm"
 """The channel that the settings name, where there is no file."""
 _CLOSED: Final = ("webhook", "apprise")
 """Keys whose values may be secrets, and are never shown."""
+_SIGNING_KEY: Final = r"(?!whsec_).*|whsec_(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 _WAYS: Final = ("mail", "webhook", "alertmanager", "apprise")
 
 M = TypeVar("M", bound=BaseModel)
@@ -267,6 +268,12 @@ class _Reader:
             secret = model.webhook.secret
             if secret is not None:
                 secret = self._filled(secret, (*path, "webhook", "secret"), f"{who}: webhook.secret")
+                if "${" not in secret and not re.fullmatch(_SIGNING_KEY, secret):
+                    self._faults.at(
+                        (*path, "webhook", "secret"),
+                        f"{who}: webhook.secret begins with whsec_, and no base64 follows; right would be that, or any "
+                        "other text",
+                    )
             return Webhook(url, secret)
         if model.alertmanager is not None:
             return Alertmanager(

@@ -1,12 +1,12 @@
-"""`webmon alarm`: a look at the rules."""
+"""`webmon alarm`: a look at the rules, and a message by one of their channels."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from webmon.cli.options import count, group
+from webmon.cli.options import add, count, group, load
 
-OK = 0
+OK, FAILED = 0, 1
 
 
 def add_to(commands: Any) -> None:
@@ -22,6 +22,15 @@ def add_to(commands: Any) -> None:
         "--vantages", type=count, metavar="N", help="how many vantages check a target: more can't agree"
     )
     checked.set_defaults(run=_check)
+    tested = add(
+        alarm,
+        "test",
+        _test,
+        "Send one message by a channel, and say what the receiver answered.",
+        reads="alarm",
+        more="Exit status: 0 if it was taken, 2 for a mistake in settings or rules, 1 for anything else.",
+    )
+    tested.add_argument("channel", metavar="CHANNEL", help="its name in the rules file; `alarm` where there is none")
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -31,3 +40,13 @@ def _check(arguments: argparse.Namespace) -> int:
     counts = f"{len(rules.rules)} rules, {len(rules.routes)} routes, {len(rules.channels)} channels"
     print(f"{arguments.file}: {counts}, {len(rules.maintenance)} times of maintenance, no fault")
     return OK
+
+
+def _test(arguments: argparse.Namespace) -> int:
+    from webmon.alarm.trial import run
+    from webmon.cli.options import env_file_of
+    from webmon.env_file import environment
+    from webmon.settings import AlarmSettings
+
+    settings = load(AlarmSettings, arguments)
+    return OK if run(settings.alarm, arguments.channel, environment(env_file_of(arguments))) else FAILED
