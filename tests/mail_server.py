@@ -66,7 +66,7 @@ class MailServer:
     async def _listen(self) -> asyncio.Server:
         return await self._loop.create_server(self._session, "127.0.0.1", 0, ssl=self._tls)
 
-    def _session(self) -> SMTP:
+    def _session(self) -> Any:
         self._sessions.append(SMTP(self, loop=self._loop, **self._options))
         return self._sessions[-1]
 

@@ -147,7 +147,7 @@ def test_one_deadline_holds_over_a_server_that_sends_a_byte_now_and_then(authori
 
 
 def test_what_a_server_took_stands_though_it_never_says_goodbye(authority: Path, notice: Notice) -> None:
-    way = {"smtp_tls": "off", "smtp_user": None, "smtp_password": None, "deadline": 3.0}
+    way: dict[str, Any] = {"smtp_tls": "off", "smtp_user": None, "smtp_password": None, "deadline": 3.0}
     with _takes_and_hangs() as port:
         assert sender(port, authority, **way).send(notice).state == "taken"
 
