@@ -1,6 +1,8 @@
 """The rules file: what it may say, how each fault is told, and what counts without one."""
 
+import dataclasses
 import json
+import re
 import textwrap
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
+from tests.readme import PAGES, block
 from webmon import cli
 from webmon.alarm import model as alarm_model
 from webmon.alarm.channels import Alertmanager, Apprise, Channel, Mail, Webhook
@@ -313,3 +316,27 @@ def test_alarm_check_says_what_there_is_or_every_fault(tmp_path: Path, capsys: p
         f"webmon: {path}:1: route 1: to names 'b', which is no channel; right would be one of a",
         f"webmon: {path}:3: defaults: agree is 3; right would be 2 at most, as many as check a target",
     ]
+
+
+def test_the_example_of_a_rules_file_has_no_fault(tmp_path: Path) -> None:
+    rules = load(write(tmp_path, block("docs/alarms.md", "yaml")), secrets=SECRETS, vantages=3)
+    assert (len(rules.rules), len(rules.routes), len(rules.channels), len(rules.maintenance)) == (2, 2, 5, 2)
+
+
+def test_the_defaults_of_the_page_are_those_of_the_code(tmp_path: Path) -> None:
+    rows = re.findall(r"^\| (`[a-z_`, ]+) \| ([^|]+) \|", PAGES["docs/alarms.md"], re.MULTILINE)
+    said = {
+        key: value
+        for keys, values in rows
+        if not keys.startswith(("`mail", "`webhook", "`alertm", "`apprise"))
+        for key, value in _said(keys, values)
+    }
+    text = TAIL + "defaults: {" + ", ".join(f"{key}: {value}" for key, value in said.items()) + "}\n"
+    assert set(said) == {field.name for field in dataclasses.fields(Conditions)} - {"depends_on"}
+    assert load(write(tmp_path, text)).defaults == Conditions()
+
+
+def _said(keys: str, values: str) -> list[tuple[str, str]]:
+    names = re.findall(r"`([a-z_]+)`", keys)
+    given = [values.strip("` ")] if "[" in values else [value.strip("` ") for value in values.split(", ")]
+    return list(zip(names, given * len(names) if len(given) == 1 else given, strict=False))
