@@ -1,4 +1,4 @@
-"""Alarms: the rules file, what is told to whom, and the ways to a person: mail, webhook, Alertmanager, Apprise.
+"""Alarms: what was seen becomes episodes, and what a person is to be told of them.
 
-Called by `webmon alarm`. It never makes a check, and never asks an agent or a sink: it judges what they published.
+Called by the command line. It asks `check` for the message alone, and never touches a target.
 """

@@ -13,13 +13,15 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from webmon.alarm.conditions import Match
+from webmon.alarm.match import Match
 
 WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 EVERY: Final = (
     r"^(?:(?:(Mon|Tue|Wed|Thu|Fri|Sat|Sun|daily)|day ([1-9]|[12][0-9]|3[01])) )?([01][0-9]|2[0-3]):([0-5][0-9])$"
 )
 _DAY: Final = timedelta(days=1)
+_MOST_APART: Final = 64
+"""Days from one window to the next at most: from December 31st to January 31st, or over a month without the day."""
 _SPARE: Final = timedelta(hours=2)
 """No two windows of a rule meet, however clocks are changed."""
 
@@ -88,9 +90,13 @@ class Maintenance:
         return self._now(moment) is not None and self.match.fits(target_name, labels)
 
     def ends_after(self, moment: datetime) -> datetime:
-        """Give when what holds at a moment ends, in UTC; the moment itself where nothing does."""
-        now = self._now(moment)
-        return now[1] if now else moment
+        """Give when what holds at a moment ends, else the next one, in UTC; the moment itself where none comes."""
+        day = moment.astimezone(UTC).date()
+        for ahead in range(_MOST_APART):
+            for _, end in _near(self.when, day + ahead * _DAY):
+                if moment < end:
+                    return end
+        return moment
 
     def _now(self, moment: datetime) -> tuple[datetime, datetime] | None:
         near = _near(self.when, moment.astimezone(UTC).date())

@@ -6,7 +6,7 @@ checked in as webmon/alarm.schema.json.
 
 import json
 from datetime import datetime
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictStr, WithJsonSchema
@@ -88,8 +88,8 @@ class RouteMatchModel(Model):
     model_config = ConfigDict(title="RouteMatch")
 
     labels: Labels | None = right(_A_LABELS)
-    severity: Severity | None = right(" or ".join(get_args(Severity)))
-    condition: Condition | None = right(", ".join(get_args(Condition)))
+    severity: Severity | None = right(" or ".join(Severity))
+    condition: Condition | None = right(", ".join(Condition))
 
 
 class ThenModel(Model):

@@ -5,10 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from webmon.alarm.conditions import Severity
-
-Event = Literal["opened", "changed", "ended", "reminder", "late", "test"]
-"""`late`: began and ended before it could be told; one message with both times."""
+Event = Literal["opened", "changed", "ended", "reminder", "over", "test"]
+"""`over`: it ended before it could be told; one message with both times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,7 @@ class Notice:
     """What it is about: the same from the opening to the ending."""
     event: Event
     condition: str
-    severity: Severity
+    severity: str
     target: str
     """A target's name; for a vantage or the monitor itself, its name."""
     since: datetime
@@ -52,6 +50,8 @@ class Notice:
     """Its page."""
     acknowledge: str | None = None
     """How it is acknowledged: a command, or a page."""
+    late: bool = False
+    """Whether it is told late, as nobody judged meanwhile."""
     thread: str | None = None
     """The key of the message that this one follows; None: it is the first."""
     others: tuple["Notice", ...] = ()

@@ -17,9 +17,11 @@ from pydantic import BaseModel
 
 from webmon import files
 from webmon.alarm.channels import Alertmanager, Apprise, Channel, Mail, Webhook
-from webmon.alarm.conditions import Conditions, Match, Route, Rule, Rules, Step
+from webmon.alarm.conditions import Conditions, Step
 from webmon.alarm.maintenance import Every, Maintenance, Once, every
+from webmon.alarm.match import Match
 from webmon.alarm.model import ChannelModel, MatchModel, RouteModel, RuleModel, RulesFile, WindowModel
+from webmon.alarm.ruleset import DEFAULTS, Route, Rule, Ruleset
 from webmon.errors import UserError
 from webmon.render import as_duration
 from webmon.settings import HTTP_URL, Alarm
@@ -47,7 +49,7 @@ def load(
     targets: Path | None = None,
     vantages: int | None = None,
     named: bool = False,
-) -> Rules:
+) -> Ruleset:
     """Read a rules file.
 
     Args:
@@ -68,7 +70,7 @@ def load(
         raise UserError(f"{path}: not UTF-8 at byte {error.start}; right would be UTF-8 text") from error
     reader = _Reader(path, secrets, vantages)
     told: list[str] = []
-    rules, said = Rules(), dict[str, dict[str, Any]]()
+    rules, said = Ruleset(), dict[str, dict[str, Any]]()
     try:
         rules = reader.read(text)
     except UserError as error:
@@ -82,7 +84,7 @@ def load(
     return replace(rules, targets=said)
 
 
-def of_settings(settings: Alarm, secrets: Mapping[str, str]) -> Rules:
+def of_settings(settings: Alarm, secrets: Mapping[str, str]) -> Ruleset:
     """Give the rules that settings name: those of their file, or the defaults and one channel.
 
     Raises:
@@ -98,7 +100,7 @@ def of_settings(settings: Alarm, secrets: Mapping[str, str]) -> Rules:
     names = [ONLY] if len(ways) == 1 else ["mail", "webhook"]
     channels = {name: Channel(name, way) for name, way in zip(names, ways, strict=True)}
     route = Route((Step(0.0, tuple(channels)),))
-    return Rules(routes=(route,), channels=channels, targets=_of_targets(settings.targets_path, None))
+    return Ruleset(routes=(route,), channels=channels, targets=_of_targets(settings.targets_path, None))
 
 
 def _of_targets(path: Path | None, vantages: int | None) -> dict[str, dict[str, Any]]:
@@ -123,7 +125,7 @@ class _Reader:
         self._secrets = secrets
         self._vantages = vantages
 
-    def read(self, text: str) -> Rules:
+    def read(self, text: str) -> Ruleset:
         """Give what it says.
 
         Raises:
@@ -142,7 +144,7 @@ class _Reader:
             if key not in value:
                 self._faults.add(1, f"{key} is missing; right would be {fields_of(RulesFile)[key].description}")
         channels = self._channels(self._inside(value, "channels", dict))
-        rules = Rules(
+        rules = Ruleset(
             defaults=self._defaults(self._inside(value, "defaults", dict)),
             rules=tuple(self._rules(self._inside(value, "rules", list))),
             routes=tuple(self._routes(self._inside(value, "routes", list), channels)),
@@ -165,9 +167,9 @@ class _Reader:
     def _defaults(self, given: dict[str, Any]) -> Conditions:
         model, _ = self._faults.validate(AlarmModel, given, ("defaults",), "defaults")
         if not isinstance(model, AlarmModel):
-            return Conditions()
+            return DEFAULTS
         self._agree(model, ("defaults",), "defaults")
-        return replace(Conditions(), **model.changes())
+        return replace(DEFAULTS, **model.changes())
 
     def _rules(self, given: list[Any]) -> Iterator[Rule]:
         for place, model in self._models(RuleModel, given, "rules", "rule"):

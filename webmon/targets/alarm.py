@@ -37,7 +37,7 @@ Span = Annotated[
 ]
 """Seconds above 0; 10m, 4h and 30d are read so."""
 SpanOrNone = Annotated[
-    float, BeforeValidator(_span), Field(ge=0, le=3600, allow_inf_nan=False, strict=True), _schema({"minimum": 0})
+    float, BeforeValidator(_span), Field(ge=0, le=_LONGEST, allow_inf_nan=False, strict=True), _schema({"minimum": 0})
 ]
 Checks = Annotated[StrictInt, Field(ge=1, le=100)]
 Days = Annotated[
@@ -64,8 +64,8 @@ class AlarmModel(Model):
     flap_count: Annotated[StrictInt, Field(ge=2, le=1000)] | None = right("a whole number from 2 to 1000")
     flap_within: Span | None = right(SPAN)
     flap_quiet: Span | None = right(SPAN)
-    remind: Span | None = right(SPAN)
-    group_secs: SpanOrNone | None = right("seconds from 0 to 3600, or 30s, 2m")
+    remind: SpanOrNone | None = right("seconds, or 30m, 4h; 0 for never")
+    group_secs: SpanOrNone | None = right("seconds, or 30s, 2m; 0 for each by itself")
     many: Annotated[StrictInt, Field(ge=2, le=1_000_000)] | None = right("a whole number from 2 to 1000000")
 
     def changes(self) -> dict[str, Any]:

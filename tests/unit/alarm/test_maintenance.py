@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webmon.alarm.conditions import Match
 from webmon.alarm.maintenance import Maintenance, Once, every
+from webmon.alarm.match import Match
 
 HELSINKI = ZoneInfo("Europe/Helsinki")
 
@@ -33,7 +33,8 @@ def test_a_window_holds_from_its_begin_to_its_end_in_the_time_of_its_place() -> 
     assert not holds(backups, "2026-11-29 02:00")
     assert not holds(backups, "2026-11-30 00:00")
     assert backups.ends_after(at("2026-11-29 01:00")) == at("2026-11-29 02:00")
-    assert backups.ends_after(at("2026-11-29 03:00")) == at("2026-11-29 03:00")
+    # Where none holds, it is the next one's.
+    assert backups.ends_after(at("2026-11-29 03:00")) == at("2026-12-06 02:00")
 
 
 def test_a_time_that_the_clocks_skip_takes_the_offset_before_the_gap() -> None:
@@ -98,6 +99,8 @@ def test_a_window_that_comes_once_is_between_its_times() -> None:
     assert not once.covers("db-1", {"tier": "gold"}, at("2026-12-01 02:00"))
     assert not once.covers("my-db-1", {"tier": "gold"}, at("2026-12-01 00:00"))
     assert not once.covers("db-1", {}, at("2026-12-01 00:00"))
+    assert once.ends_after(at("2026-11-01 00:00")) == at("2026-12-01 02:00")
+    assert once.ends_after(at("2026-12-01 02:00")) == at("2026-12-01 02:00")
 
 
 @given(
@@ -113,4 +116,6 @@ def test_what_holds_ends_and_no_later_than_it_lasts(moment: datetime, text: str,
         assert moment < end <= moment + timedelta(hours=hours)
         assert not night.covers("a", {}, end)
     else:
-        assert end == moment
+        assert moment < end <= moment + timedelta(days=63)
+        assert night.covers("a", {}, end - timedelta(microseconds=1))
+        assert night.ends_after(end - timedelta(microseconds=1)) == end

@@ -56,9 +56,13 @@ def test_the_subject_says_what_it_is(changes: dict[str, object], subject: str, n
 
 
 def test_what_was_over_before_it_could_be_told_has_both_times(notice: Notice) -> None:
-    late = replace(notice, event="late", until=notice.since + timedelta(minutes=5))
+    late = replace(notice, event="over", late=True, until=notice.since + timedelta(minutes=5))
     assert message.subject(late) == "WAS DOWN shop: for 5 min, timeout (3 of 3 vantages)"
-    assert "since         2026-11-28 14:00:03 UTC\nuntil         2026-11-28 14:05:03 UTC" in message.text(late)
+    assert (
+        "since         2026-11-28 14:00:03 UTC\nuntil         2026-11-28 14:05:03 UTC, after 5 min\n"
+        in message.text(late)
+    )
+    assert "told late: nobody judged meanwhile" in message.text(late)
 
 
 def test_a_group_names_all_of_it(notice: Notice) -> None:

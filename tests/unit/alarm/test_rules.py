@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import textwrap
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tests.readme import PAGES, block
 from webmon import cli
 from webmon.alarm import model as alarm_model
 from webmon.alarm.channels import Alertmanager, Apprise, Channel, Mail, Webhook
-from webmon.alarm.conditions import Conditions, Step
+from webmon.alarm.conditions import Conditions, Rules, Step
 from webmon.alarm.rules import load, of_settings
 from webmon.errors import UserError
 from webmon.settings import Alarm
@@ -148,9 +149,10 @@ def test_all_faults_of_rules_and_targets_are_told_at_once(tmp_path: Path) -> Non
         load(path, secrets={}, targets=targets, vantages=3)
     told = [line.removeprefix(f"{path}:") for line in caught.value.lines]
     span = "seconds above 0, or 90s, 10m, 4h, 30d"
+    never = "seconds, or 30m, 4h; 0 for never"
     assert told == [
         "1: defaults: confirm is 0; right would be a whole number from 1 to 100",
-        f"1: defaults: remind is True (YAML reads yes, no, on and off so); right would be {span}",
+        f"1: defaults: remind is True (YAML reads yes, no, on and off so); right would be {never}",
         "3: rule 1: agree is 4; right would be 3 at most, as many as check a target",
         "3: rule 1: match says nothing; right would be names or labels",
         "4: rule 2: match is missing; right would be a mapping with names or labels",
@@ -340,3 +342,11 @@ def _said(keys: str, values: str) -> list[tuple[str, str]]:
     names = re.findall(r"`([a-z_]+)`", keys)
     given = [values.strip("` ")] if "[" in values else [value.strip("` ") for value in values.split(", ")]
     return list(zip(names, given * len(names) if len(given) == 1 else given, strict=False))
+
+
+def test_the_judge_takes_what_was_read(tmp_path: Path) -> None:
+    rules: Rules = load(write(tmp_path, WHOLE))
+    assert [window.covers("db-1", {}, datetime(2026, 11, 29, 1, tzinfo=UTC)) for window in rules.maintenance] == [
+        True,
+        False,
+    ]

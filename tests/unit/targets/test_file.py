@@ -813,7 +813,7 @@ def test_what_an_alarm_may_not_be_is_told(tmp_path: Path) -> None:
     )
     assert faults(path) == [
         "4: target 'http://a/': alarm.confirm is 0; right would be a whole number from 1 to 100",
-        "5: target 'http://a/': alarm.remind is 'soon'; right would be seconds above 0, or 90s, 10m, 4h, 30d",
+        "5: target 'http://a/': alarm.remind is 'soon'; right would be seconds, or 30m, 4h; 0 for never",
         "6: target 'http://a/': alarm.certificate_days is []; right would be a list of days, such as [21, 7, 3, 1]",
         "7: target 'http://a/': alarm.agre is not known; right would be agree",
     ]

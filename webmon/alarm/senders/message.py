@@ -58,7 +58,7 @@ def subject(notice: Notice) -> str:
             told = f"TEST {name}: {cause or 'no alarm'}"
         case "ended":
             told = f"{words.ends} {name}: was {words.was} for {lasted}"
-        case "late":
+        case "over":
             told = f"WAS {words.begins} {name}: for {lasted}{_joined(', ', cause)}{_share(notice)}"
         case event:
             still = "STILL " if event == "reminder" else ""
@@ -103,6 +103,8 @@ def _rows(notice: Notice) -> Iterator[_Row]:
     yield "since", moment(notice.since), None
     if notice.until is not None:
         yield "until", f"{moment(notice.until)}, after {as_duration(notice.duration)}", None
+    if notice.late:
+        yield "", "told late: nobody judged meanwhile", None
     yield from _listed("seen", [_as_seen(seen) for seen in notice.seen])
     if notice.vantages:
         yield "vantages", f"{notice.failing} of {notice.vantages}", None

@@ -76,7 +76,20 @@ def payload(notice: Notice) -> dict[str, Any]:
         "before": notice.before,
         "link": notice.link,
         "acknowledge": notice.acknowledge,
-        "others": [payload(other) for other in notice.others],
+        "late": notice.late,
+        "others": [_brief(other) for other in notice.others],
+    }
+
+
+def _brief(notice: Notice) -> dict[str, Any]:
+    """Give what is told beside another: there may be thousands."""
+    return {
+        "episode": notice.episode,
+        "condition": notice.condition,
+        "target": notice.target,
+        "url": notice.url,
+        "since": _utc(notice.since),
+        "until": _utc(notice.until),
     }
 
 
