@@ -197,9 +197,11 @@ def _dripping(octets: bytes) -> Iterator[int]:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        yield listener.getsockname()[1]
-        over.set()
-        thread.join()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            over.set()
+            thread.join()
 
 
 @contextmanager
@@ -228,6 +230,8 @@ def _takes_and_hangs() -> Iterator[int]:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        yield listener.getsockname()[1]
-        over.set()
-        thread.join()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            over.set()
+            thread.join()
