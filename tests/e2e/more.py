@@ -14,6 +14,8 @@ import yaml
 from tests.e2e.lab import Lab
 
 HOST: Final = "more1"
+ADDRESS: Final = ".42"
+"""Its end of the lab's network."""
 DOWN: Final = "down1"
 """A host of the same inventory; nothing answers at its address."""
 _SAMPLE_SECS: Final = 0.5
@@ -95,7 +97,10 @@ class More:
 
 
 def install(lab: Lab, directory: Path) -> More:
-    """Boot the host, and run site.yml for it and for one that is down, with all that Ansible can say."""
+    """Boot the host, and run site.yml for it and for one that is down, with all that Ansible can say.
+
+    The database's host is in it, as it lets in the sinks and readers of the inventory alone.
+    """
     lab.do("up", f"{HOST}=42:trixie")
     # As on a machine that is no container: there systemd lets a service that dies leave a core file.
     lab.on(
@@ -109,7 +114,7 @@ def install(lab: Lab, directory: Path) -> More:
     files = [path for path in (lab.directory / "secrets").rglob("*") if path.is_file() and path.suffix != ".since"]
     of_lab = {path.name: path.read_text().split()[0] for path in files}
     more = More(lab, inventory, planted | of_lab, [target["name"] for target in _targets()])
-    more.installed = more.play("playbooks/site.yml", "--limit", f"{HOST},{DOWN}", "-vvv", "--diff")
+    more.installed = more.play("playbooks/site.yml", "--limit", f"{HOST},{DOWN},db1", "-vvv", "--diff")
     return more
 
 

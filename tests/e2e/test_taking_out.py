@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.e2e.lab import Lab
-from tests.e2e.more import DOWN, HOST, More
+from tests.e2e.more import ADDRESS, DOWN, HOST, More
 from tests.lab.demo import recap
 from tests.waiting import wait_until
 
@@ -87,3 +87,15 @@ def test_it_goes_with_all_that_was_installed_and_what_it_measured_is_stored(more
     status, out = more.play(PLAYBOOK, "--limit", HOST)
     assert status == 0, out
     assert recap(out)[HOST] == (0, 0, 0)
+
+
+def test_who_is_out_of_the_inventory_is_known_to_nobody_any_more(more: More) -> None:
+    lab = more.lab
+    believed = "cut -d' ' -f1 /etc/webmon/sink/agents"
+    let_in = "cat /etc/postgresql/*/main/pg_hba.conf"
+    assert DOWN in lab.on("sink1", believed).split(), "as long as the inventory has it"
+    assert f"{ADDRESS}/32" in lab.on("db1", let_in)
+    lab.play("playbooks/site.yml", "--limit", "db1,sink1")
+    assert not {HOST, DOWN} & set(lab.on("sink1", believed).split())
+    assert f"{ADDRESS}/32" not in lab.on("db1", let_in)
+    assert DOWN not in lab.on("db1", "cat /etc/webmon/init/.env")

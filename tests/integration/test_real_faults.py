@@ -83,7 +83,7 @@ def test_a_certificate_without_any_right_is_told_which_right_is_missing(shared_s
         ({"POSTGRES_DATABASE": "no_such_db"}, "database 'no_such_db' (POSTGRES_DATABASE"),
         ({"POSTGRES_HOST": "no-such-host.invalid"}, "no host of that name"),
         ({"POSTGRES_PORT": "1"}, "connection refused"),
-        ({"POSTGRES_SSL": "disable"}, "POSTGRES_SSL is disable"),
+        ({"POSTGRES_SSL": "disable", "POSTGRES_CHANNEL_BINDING": None}, "POSTGRES_SSL is disable"),
     ],
 )
 def test_a_database_that_refuses_us_is_told_with_the_variable(

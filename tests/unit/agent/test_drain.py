@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from tests.agent_process import AgentProcess
 from webmon import cli
@@ -20,7 +21,8 @@ class Acknowledging:
     away_cause = ""
     refused = 0
 
-    def __init__(self, _: Kafka, outbox: Outbox) -> None:
+    def __init__(self, _: Kafka, outbox: Outbox, *, mac_key: SecretStr | None) -> None:
+        assert mac_key is None
         self._outbox = outbox
 
     def start(self) -> None:
