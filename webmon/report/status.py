@@ -1,9 +1,10 @@
 """`webmon status`: a line for each target, from the last result of each vantage."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
+from math import inf
 from typing import Any, Final
 
 from webmon.check.kind import kind_of
@@ -18,7 +19,8 @@ STALE_INTERVALS: Final = 2.5
 _SHORTEST: Final = timedelta(days=1)
 _MOMENT: Final = timedelta(microseconds=1)
 _GONE_INTERVALS: Final = 10
-"""Intervals, and an hour at least, that a vantage may be behind another's newest result; then it is one no more."""
+_GONE_SECS: Final = 3600
+"""Intervals, and seconds at least, that a vantage may be behind another's newest result; then it is one no more."""
 
 _TARGETS: Final = "SELECT id, target, url, labels FROM {targets}"
 # What is marked may be missing in the rollups by day, which tell where older results are.
@@ -174,16 +176,24 @@ def read(settings: ReportSettings) -> list[TargetStatus]:
 def _newest(session: Session, now: datetime, targets: Sequence[int]) -> dict[int, list[Vantage]]:
     """Give the newest results of each target's vantages: the older ones of a target that has none of the last days."""
     ((oldest_mark, longest),) = session.rows(_BOUNDS)
-    reach = max(_SHORTEST, timedelta(seconds=_GONE_INTERVALS * _possible(longest)))
-    since = min(now - reach, oldest_mark or now)
+    behind = timedelta(seconds=max(_GONE_INTERVALS * _possible(longest), _GONE_SECS))
+    reach = max(_SHORTEST, behind)
+    since = min(now - reach - behind, oldest_mark or now)
     found: dict[int, list[Vantage]] = {}
     # A result may have a time that has not come yet, as clocks differ: it hides no present one, and is seen then.
     _read(session, found, now, {"since": since, "until": now + _MOMENT, "targets": None})
-    silent = [target_id for target_id in targets if target_id not in found]
+    # Of one whose newest result is older, a vantage that is as far behind it may not have been seen.
+    seen_back = (now - since - behind).total_seconds()
+    silent = [target_id for target_id in targets if _silent_secs(found, target_id) > seen_back]
     for day, ours in session.rows(_LAST_DAYS, {"targets": silent}):
         end = datetime.combine(day, time(), UTC) + timedelta(days=1)
         _read(session, found, now, {"since": end - timedelta(days=1) - reach, "until": end, "targets": ours})
-    return found
+    return {target_id: _of_each(vantages) for target_id, vantages in found.items()}
+
+
+def _of_each(vantages: Iterable[Vantage]) -> list[Vantage]:
+    """Give the newest of each agent: what is looked for twice may be found twice."""
+    return list({vantage.agent: vantage for vantage in sorted(vantages, key=lambda one: -one.age)}.values())
 
 
 def _possible(interval: float | None) -> float:
@@ -199,10 +209,15 @@ def _read(session: Session, found: dict[int, list[Vantage]], now: datetime, aske
         found.setdefault(target_id, []).append(vantage)
 
 
+def _silent_secs(found: Mapping[int, Sequence[Vantage]], target_id: int) -> float:
+    """Give the age of a target's newest result; endless where none was found."""
+    return min((vantage.age for vantage in found.get(target_id, ())), default=inf)
+
+
 def _present(vantages: Sequence[Vantage]) -> tuple[Vantage, ...]:
     """Leave out the vantages that have been silent for so long that they are none any more."""
     newest = min((vantage.age for vantage in vantages), default=0.0)
-    present = (v for v in vantages if v.age - newest < max(_GONE_INTERVALS * v.interval, 3600))
+    present = (v for v in vantages if v.age - newest < max(_GONE_INTERVALS * v.interval, _GONE_SECS))
     return tuple(sorted(present, key=lambda vantage: vantage.agent))
 
 

