@@ -517,6 +517,111 @@ class Retention(_Group):
             )
 
 
+SmtpTls = Literal["starttls", "tls", "off"]
+_SMTP_PORTS: dict[SmtpTls, int] = {"starttls": 587, "tls": 465, "off": 25}
+MAIL_ADDRESS = r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?"
+"""As HTML's forms take it (https://html.spec.whatwg.org/#valid-e-mail-address)."""
+HTTP_URL = r"https?://[^\s/?#]+\S*"
+_AN_ADDRESS = "an address such as ops@example.org"
+_A_URL = "http://HOST/... or https://HOST/..."
+MailAddress = Annotated[str, Field(pattern=f"^{MAIL_ADDRESS}$", max_length=254)]
+
+
+def _secret_url(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(HTTP_URL, value):
+        raise ValueError
+    return value
+
+
+SecretUrl = Annotated[SecretStr, BeforeValidator(_secret_url)]
+"""A URL that may let in whoever knows it."""
+
+
+class Alarm(_Group):
+    """Who is told, and by which ways."""
+
+    readable = ("rules_path", "targets_path", "ca_certificates")
+    lists = ("rules_path", "targets_path")
+
+    rules_path: WorkspacePath | None = _var(
+        "ALARM_RULES_PATH", "The rules: what is told, to whom, by which channel", "the path of a readable file", None
+    )
+    targets_path: WorkspacePath | None = _var(
+        "ALARM_TARGETS_PATH",
+        "The agents' list of targets, for `alarm` and `depends_on` in it",
+        "the path of a readable file",
+        None,
+    )
+    mail_to: Annotated[list[MailAddress], BeforeValidator(_comma_list), Field(min_length=1)] | None = _var(
+        "ALARM_MAIL_TO", "Without rules: whom alarms go to by mail", f"{_AN_ADDRESS}, several with commas", None
+    )
+    webhook_url: SecretUrl | None = _var(
+        "ALARM_WEBHOOK_URL", "Without rules: where alarms are posted to, as JSON", _A_URL, None
+    )
+    mail_from: MailAddress | None = _var(
+        "ALARM_MAIL_FROM", "Address that mail comes from (default: webmon@ and the host's name)", _AN_ADDRESS, None
+    )
+    smtp_host: str = _var("ALARM_SMTP_HOST", "The mail server", "a host name or address", "localhost")
+    smtp_port: Port | None = _var(
+        "ALARM_SMTP_PORT", "Its port (default: 587, with tls 465, with off 25)", "a port from 1 to 65535", None
+    )
+    smtp_tls: SmtpTls = _var(
+        "ALARM_SMTP_TLS",
+        "starttls, tls from the begin, or off; nothing is sent where what it says can't be had",
+        ", ".join(get_args(SmtpTls)),
+        "starttls",
+    )
+    smtp_user: str | None = _var("ALARM_SMTP_USER", "User to log in as, where the server asks for one", _A_NAME, None)
+    smtp_password: SecretStr | None = _var("ALARM_SMTP_PASSWORD", "Its password", "a password", None)
+    ca_certificates: WorkspacePath | None = _var(
+        "ALARM_CA_CERTIFICATES", "Authorities trusted for receivers beside the system's", _A_FILE, None
+    )
+    retry_hours: Annotated[float, Field(gt=0, le=720)] = _var(
+        "ALARM_RETRY_HOURS",
+        "Hours that a message is tried again while its receiver is away",
+        "a number of hours above 0, at most 720",
+        24.0,
+    )
+    heartbeat_url: SecretUrl | None = _var(
+        "ALARM_HEARTBEAT_URL",
+        "What is called as long as results are judged and alarms are told: silence there means that they are not",
+        _A_URL,
+        None,
+    )
+    heartbeat_secs: Annotated[float, Field(ge=1, le=86400)] = _var(
+        "ALARM_HEARTBEAT_SECS", "Seconds from one such call to the next", "a number of seconds from 1 to 86400", 60.0
+    )
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Tell when nobody would be told, or a password would be sent for all to read."""
+        if self.rules_path is None and self.mail_to is None and self.webhook_url is None:
+            yield (
+                "ALARM_MAIL_TO",
+                f"is missing, and so are ALARM_WEBHOOK_URL and ALARM_RULES_PATH; right would be {_AN_ADDRESS}, or "
+                "one of these",
+            )
+        for variable, value in (("ALARM_MAIL_TO", self.mail_to), ("ALARM_WEBHOOK_URL", self.webhook_url)):
+            if value is not None and self.rules_path is not None:
+                yield variable, "has no effect beside ALARM_RULES_PATH; right would be a channel of that file"
+        if (self.smtp_user is None) != (self.smtp_password is None):
+            missing = "ALARM_SMTP_USER" if self.smtp_user is None else "ALARM_SMTP_PASSWORD"
+            yield missing, "is missing; right would be both user and password, or neither"
+        if self.smtp_user is not None and self.smtp_tls == "off":
+            yield "ALARM_SMTP_TLS", "is off, and a password would be sent readable; right would be starttls or tls"
+        if fault := _authority_fault(self.ca_certificates):
+            yield "ALARM_CA_CERTIFICATES", fault
+
+    @property
+    def port(self) -> int:
+        """The mail server's port."""
+        return self.smtp_port or _SMTP_PORTS[self.smtp_tls]
+
+    @property
+    def sender(self) -> str:
+        """The address that mail comes from."""
+        return self.mail_from or f"webmon@{socket.getfqdn()}"
+
+
 @dataclasses.dataclass(frozen=True)
 class AgentSettings:
     """What `webmon agent` reads."""
@@ -571,7 +676,24 @@ class LettersSettings:
     kafka: Kafka
 
 
-T = TypeVar("T", AgentSettings, SinkSettings, InitSettings, RetentionSettings, ReportSettings, LettersSettings)
+@dataclasses.dataclass(frozen=True)
+class AlarmSettings:
+    """What `webmon alarm` reads."""
+
+    common: Common
+    alarm: Alarm
+
+
+T = TypeVar(
+    "T",
+    AgentSettings,
+    SinkSettings,
+    InitSettings,
+    RetentionSettings,
+    ReportSettings,
+    LettersSettings,
+    AlarmSettings,
+)
 
 
 def load(kind: type[T], env_file: Path | None) -> T:
@@ -643,7 +765,8 @@ def _describe(variable: str, field: FieldInfo, source: Source, *, missing: bool)
 
 
 def _is_secret(field: FieldInfo) -> bool:
-    return SecretStr in (field.annotation, *get_args(field.annotation))
+    kinds = (field.annotation, *get_args(field.annotation))
+    return any(SecretStr in (kind, *get_args(kind)) for kind in kinds)
 
 
 def _file_fault(path: Path, *, private: bool, is_list: bool) -> str | None:
@@ -658,14 +781,14 @@ def _file_fault(path: Path, *, private: bool, is_list: bool) -> str | None:
 
 def variables() -> dict[str, FieldInfo]:
     """Give every variable by its name, in the order of the table."""
-    groups = (Common, Kafka, Monitoring, Postgres, Sink, Init, Retention)
+    groups = (Common, Kafka, Monitoring, Postgres, Sink, Init, Retention, Alarm)
     return {str(field.alias): field for group in groups for field in group.model_fields.values()}
 
 
 def table() -> Iterator[tuple[str, str, str, str]]:
     """Give the rows of the documentation: variable, who reads it, default, meaning."""
     readers: dict[str, list[str]] = {}
-    for kind in (AgentSettings, SinkSettings, InitSettings, RetentionSettings, ReportSettings):
+    for kind in (AgentSettings, SinkSettings, InitSettings, RetentionSettings, ReportSettings, AlarmSettings):
         component = kind.__name__.removesuffix("Settings").lower()
         for group in get_type_hints(kind).values():
             for field in group.model_fields.values():
@@ -676,7 +799,7 @@ def table() -> Iterator[tuple[str, str, str, str]]:
         who = readers[name]
         yield (
             name,
-            "all" if len(who) == 5 else ", ".join(who),
+            "all" if len(who) == 6 else ", ".join(who),
             "required" if field.is_required() else shown,
             str(field.description),
         )

@@ -15,7 +15,7 @@ TOP: Final = Path(inspect.getfile(webmon)).parent
 ORDER: Final = (
     {"cli"},
     {"doctor"},
-    {"agent", "sink", "init", "report", "once"},
+    {"alarm", "agent", "sink", "init", "report", "once"},
     {"store", "kafka", "daemon", "targets"},
     {"check"},
     {"settings", "render"},

@@ -19,7 +19,9 @@ class Kind(NamedTuple):
     """Whether something may stand behind host and port."""
 
 
-EVERY_KIND: Final = frozenset({"name", "url", "interval", "timeout", "labels", "expect", "expect.max_response_time"})
+EVERY_KIND: Final = frozenset(
+    {"name", "url", "interval", "timeout", "labels", "expect", "expect.max_response_time", "alarm", "depends_on"}
+)
 """Keys that any target may have."""
 _NETWORK: Final = frozenset({"ip_version"})
 _TLS: Final = frozenset({"tls", "expect.certificate_days"})

@@ -7,21 +7,18 @@ Secrets stand in it as ${NAME}, in headers, body and auth. What stands there is 
 """
 
 import base64
-import datetime
 import difflib
 import re
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from webmon import files
 from webmon.check.json_body import JsonRule
-from webmon.check.jsonpath import JsonPathError
 from webmon.check.kind import EVERY_KIND, HTTP, KINDS, kind_of
 from webmon.check.pattern import Pattern, PatternError, compile_pattern
 from webmon.check.target import (
@@ -34,7 +31,6 @@ from webmon.check.target import (
     Step,
     Target,
     Tls,
-    without_password,
 )
 from webmon.check.trust import tls_context
 from webmon.check.verdict import ANY_SUCCESS, Expectations
@@ -42,21 +38,19 @@ from webmon.errors import UserError
 from webmon.targets import commands as commands_file
 from webmon.targets import yaml_lines
 from webmon.targets.commands import Commands
-from webmon.targets.model import PROXY_URL, Auth, Common, Expect, TargetModel, TargetsFile, TlsModel, fields_of
+from webmon.targets.faults import Faults, circles
+from webmon.targets.faults import shown as _shown
+from webmon.targets.keys import fields_of
+from webmon.targets.model import PROXY_URL, Auth, Common, Expect, TargetModel, TargetsFile, TlsModel
+from webmon.targets.secrets import Filling
 
-_SECRET: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _CLOSED: Final = ("headers", "body", "auth", "proxy", "dialogue")
 """Keys whose values may be secrets, and are never shown."""
 _OURS: Final = ("connection", "content-length", "transfer-encoding")
 """Headers that only the one who writes the request can set right."""
 _LAST_PORT: Final = 65535
-_READ_SO: Final = {bool: "yes, no, on and off", datetime.date: "what looks like a date"}
-"""Types of values that surprise those who wrote a text, and what YAML makes them of."""
-_LARGEST_SHOWN: Final = 1e15
-"""A number of thousands of digits is no help in a message."""
-_SHOWN_NUMBER: Final = 40
-_SHOWN: Final = 200
-"""Characters of a value in a message."""
+_MOST_SHOWN: Final = 8
+"""Names of a circle in a message."""
 _MAPPINGS: Final = ("labels", "headers", "headers_not")
 """Keys whose values have keys of the user's."""
 
@@ -95,6 +89,27 @@ def load(
     reader = _Reader(
         place, interval=interval, timeout=timeout, regex=regex, secrets=secrets, only=only, commands=commands
     )
+    _read(reader, path, place, named=named)
+    return reader.finish()
+
+
+def alarms(path: Path) -> dict[str, dict[str, Any]]:
+    """Give what the targets of a file say of their alarms, by name: fields of webmon.alarm.conditions.Conditions.
+
+    Files that it names are not looked at: those are on the agents' hosts.
+
+    Raises:
+        UserError: a line for each fault.
+    """
+    reader = _Reader(
+        path, interval=DEFAULT_INTERVAL, timeout=None, regex=None, secrets=None, only=None, commands=None, alone=True
+    )
+    _read(reader, path, path, named=False)
+    reader.finish()
+    return reader.alarms
+
+
+def _read(reader: "_Reader", path: Path, place: Path, *, named: bool) -> None:
     try:
         text = files.read(path, most=files.LIST, pipe=named).data.decode()
     except OSError as error:
@@ -105,7 +120,6 @@ def load(
         reader.read_yaml(text)
     else:
         reader.read_list(text)
-    return reader.finish()
 
 
 def check_file(path: Path, *, stands_at: Path | None = None, commands: Path | None = None) -> int:
@@ -143,14 +157,22 @@ class _Reader:
         secrets: Mapping[str, str] | None,
         only: str | None,
         commands: Commands | None,
+        alone: bool = False,
     ) -> None:
         self._path = path
         self._interval = interval
         self._timeout = timeout if timeout is not None else DEFAULT_TIMEOUT
         self._secrets = secrets
         self._only = only
-        self._faults: list[tuple[int, str]] = [(0, fault) for fault in commands.faults] if commands else []
+        self._faults = Faults(path, closed=_CLOSED, mappings=_MAPPINGS)
+        self._fault = self._faults.add
+        self._faults.told += [(0, fault) for fault in commands.faults] if commands else []
         self._commands = commands if commands and not commands.faults else None
+        self._alone = alone
+        self.alarms: dict[str, dict[str, Any]] = {}
+        """What a target says of its alarms, by its name: fields of webmon.alarm.conditions.Conditions."""
+        self._parents: dict[str, tuple[tuple[str, ...], yaml_lines.Path, str]] = {}
+        """By name: whom each target depends on, where it says so, and how messages call it."""
         self._targets: dict[str, tuple[Target, int]] = {}
         self._pattern: Pattern | None = None
         self._document = yaml_lines.Document()
@@ -158,13 +180,12 @@ class _Reader:
             try:
                 self._pattern = compile_pattern(regex)
             except PatternError as error:
-                self._faults.append((0, f"MONITORING_TARGETS_REGEX is {regex!r}: {error}"))
+                self._faults.told.append((0, f"MONITORING_TARGETS_REGEX is {regex!r}: {error}"))
 
     def finish(self) -> tuple[Target, ...]:
-        if not self._targets and not self._faults:
-            self._faults.append((0, f"{self._path}: names no target; right would be one URL at least"))
-        if self._faults:
-            raise UserError(*(message for _, message in sorted(self._faults, key=itemgetter(0))))
+        if not self._targets and not self._faults.told:
+            self._faults.told.append((0, f"{self._path}: names no target; right would be one URL at least"))
+        self._faults.end()
         return tuple(target for target, _ in self._targets.values())
 
     def read_list(self, text: str) -> None:
@@ -177,17 +198,8 @@ class _Reader:
                 self._add(number, _shown(url), name=url, url=url)
 
     def read_yaml(self, text: str) -> None:
-        document = self._document = yaml_lines.read(text)
-        for line, message in document.faults:
-            self._fault(line, message)
-        for path, (written, value) in document.numbers.items():
-            shown = "a number here" if set(path) & set(_CLOSED) else f"{path[-1]}: {written[:_SHOWN_NUMBER]}"
-            is_shown = abs(value) < _LARGEST_SHOWN and not set(path) & set(_CLOSED)
-            read = f"as {value}" if is_shown else "otherwise than people do"
-            self._fault(
-                document.line(path),
-                f"{shown} is read by YAML {read}; right would be a plain decimal number, or text in quotes",
-            )
+        self._faults.read(text)
+        document = self._document = self._faults.document
         if document.value is None and document.faults:
             return
         if not isinstance(document.value, dict) or not isinstance(document.value.get("targets"), list):
@@ -195,15 +207,16 @@ class _Reader:
             return
         known = tuple(sorted(fields_of(TargetsFile), reverse=True))
         for key in (key for key in document.value if key not in known):
-            self._unknown(document.line((key,)), "", key, known)
+            self._faults.unknown(document.line((key,)), "", key, known)
         defaults = document.value.get("defaults") or {}
         if not isinstance(defaults, dict):
             self._fault(document.line(("defaults",)), f"defaults is {_shown(defaults)}; right would be a mapping")
             defaults = {}
-        wrong = {path[0] for path in self._validate(Common, defaults, ("defaults",), "defaults")[1]}
+        wrong = {path[0] for path in self._faults.validate(Common, defaults, ("defaults",), "defaults")[1]}
         defaults = {key: value for key, value in defaults.items() if key not in wrong}
         for position, given in enumerate(document.value["targets"]):
             self._target(("targets", position), {"url": given} if isinstance(given, str) else given, defaults)
+        self._dependencies()
 
     def _target(self, path: yaml_lines.Path, given: Any, defaults: Mapping[str, Any]) -> None:
         line = self._document.line(path)
@@ -214,7 +227,7 @@ class _Reader:
         kind = kind_of(str(given.get("url", "")))
         self._keys_of_kind(kind, given, path, who)
         merged = _merged(_of_kind(kind, defaults), given)
-        model, wrong = self._validate(TargetModel, merged, path, who)
+        model, wrong = self._faults.validate(TargetModel, merged, path, who)
         if wrong:
             model = _rest(merged, {str(keys[0]) for keys in wrong})
         if not isinstance(model, TargetModel):
@@ -228,7 +241,8 @@ class _Reader:
                 "right would be at most that",
             )
         name = model.name or model.url
-        filling = _Filling(self._secrets if self._only in (None, name) else None)
+        self._alarm(name, model, path if "depends_on" in given else ("defaults",), who)
+        filling = Filling(self._secrets if self._only in (None, name) else None)
         headers, body = self._request(model, filling, path, who)
         tls = self._tls(model.tls or TlsModel(), path, who)
         self._add(
@@ -255,8 +269,38 @@ class _Reader:
             secrets=tuple(sorted(filling.seen)),
         )
 
+    def _alarm(self, name: str, model: Common, path: yaml_lines.Path, who: str) -> None:
+        parents = tuple(dict.fromkeys(model.depends_on or ()))
+        if path == ("defaults",):  # what all depend on depends on nobody
+            parents = tuple(parent for parent in parents if parent != name)
+        said = model.alarm.changes() if model.alarm else {}
+        if parents:
+            said["depends_on"] = parents
+        if said:
+            self.alarms[name] = said
+        self._parents.setdefault(name, (parents, (*path, "depends_on"), who))
+
+    def _dependencies(self) -> None:
+        """Tell of parents that are not listed, and of targets that depend on themselves in the end."""
+        told = set()
+        for parents, path, who in self._parents.values():
+            for place, parent in enumerate(parents):
+                where = (*path, place)
+                if parent not in self._parents and where not in told:
+                    told.add(where)
+                    of = "defaults" if path[0] == "defaults" else who
+                    near = difflib.get_close_matches(parent, self._parents, n=1)
+                    right = repr(near[0]) if near else "the name of a target of this file"
+                    self._faults.at(
+                        where, f"{of}: depends_on names {_shown(parent)}, which is not listed; right would be {right}"
+                    )
+        for circle in circles({name: parents for name, (parents, _, _) in self._parents.items()}):
+            _, path, who = self._parents[circle[0]]
+            way = " -> ".join([*circle[:_MOST_SHOWN], *(["..."] if len(circle) > _MOST_SHOWN else []), circle[0]])
+            self._faults.at(path, f"{who}: depends_on goes round: {way}; right would be an end to it")
+
     def _request(
-        self, model: Common, filling: "_Filling", path: yaml_lines.Path, who: str
+        self, model: Common, filling: Filling, path: yaml_lines.Path, who: str
     ) -> tuple[dict[str, str], bytes | None]:
         """Give headers and body with their secrets filled in."""
         headers: dict[str, str] = {}
@@ -285,7 +329,7 @@ class _Reader:
             body = self._filled(model.body, filling, (*path, "body"), f"{who}: body").encode()
         return headers, body
 
-    def _authorization(self, auth: Auth, filling: "_Filling", path: yaml_lines.Path, who: str) -> str:
+    def _authorization(self, auth: Auth, filling: Filling, path: yaml_lines.Path, who: str) -> str:
         if (auth.basic is None) == (auth.bearer is None):
             self._fault(self._document.line(path), f"{who}: auth: right would be one of basic and bearer")
         if auth.basic is not None:
@@ -303,7 +347,7 @@ class _Reader:
         filling.seen.update({token} - {""})
         return f"Bearer {token}"
 
-    def _proxy(self, model: Common, filling: "_Filling", path: yaml_lines.Path, who: str) -> Proxy | None:
+    def _proxy(self, model: Common, filling: Filling, path: yaml_lines.Path, who: str) -> Proxy | None:
         match = re.fullmatch(PROXY_URL, model.proxy or "")
         if match is None:
             return None
@@ -324,7 +368,7 @@ class _Reader:
             )
         return model.connection or "fresh"
 
-    def _filled(self, text: str, filling: "_Filling", path: yaml_lines.Path, key: str) -> str:
+    def _filled(self, text: str, filling: Filling, path: yaml_lines.Path, key: str) -> str:
         filled, missing = filling.fill(text)
         for name in missing:
             self._fault(
@@ -377,7 +421,7 @@ class _Reader:
         return tuple(rules)
 
     def _dialogue(
-        self, model: Common, kind: str, filling: "_Filling", path: yaml_lines.Path, who: str
+        self, model: Common, kind: str, filling: Filling, path: yaml_lines.Path, who: str
     ) -> tuple[Step, ...]:
         steps: list[Step] = []
         for place, step in enumerate(model.dialogue or ()):
@@ -424,6 +468,8 @@ class _Reader:
             key=folder / model.key if model.key else None,
             minimum=model.minimum or "1.2",
         )
+        if self._alone:
+            return tls
         if tls.ca is not None:
             try:
                 tls_context(authorities=(tls.ca,))
@@ -461,83 +507,16 @@ class _Reader:
         }
         if "expect" not in more and kind_of(url) not in HTTP:
             settings["expect"] = Expectations()
-        before = len(self._faults)
+        before = len(self._faults.told)
         try:
             target = Target(name=name, url=url, **settings)
             self._targets[name] = self._commands.fill(target) if self._commands else target, line
         except ValueError as error:
             self._fault(line, f"{who}: url is {_shown(url)}: {error}")
-        assert name in self._targets or len(self._faults) > before
-
-    def _validate(
-        self, model: type[Common], value: Mapping[str, Any], path: yaml_lines.Path, who: str
-    ) -> tuple[Common | None, Sequence[tuple[str | int, ...]]]:
-        """Give the model, or None and the keys that are wrong."""
-        try:
-            return model.model_validate(value), ()
-        except ValidationError as error:
-            wrong = []
-            for fault in error.errors(include_url=False):
-                keys = tuple(_keys(model, fault["loc"]))
-                wrong.append(keys)
-                self._tell(model, fault, keys, path, who)
-            return None, wrong
-
-    def _tell(self, model: type[Common], fault: Any, keys: yaml_lines.Path, path: yaml_lines.Path, who: str) -> None:
-        line = self._document.line((*path, *keys))
-        key, value = ".".join(map(str, keys)), fault["input"]
-        around, right = _described(model, keys)
-        so = next((f" (YAML reads {what} so)" for kind, what in _READ_SO.items() if isinstance(value, kind)), "")
-        if fault["type"] == "extra_forbidden":
-            self._unknown(line, who, key, tuple(fields_of(around)))
-        elif fault["type"] == "missing":
-            self._fault(line, f"{who}: {key} is missing; right would be {right}")
-        elif isinstance(cause := fault.get("ctx", {}).get("error"), PatternError | JsonPathError):
-            self._fault(line, f"{who}: {key} is {_shown(value)}: {cause}")
-        elif keys[0] in _CLOSED:
-            shown = (
-                str(value) if isinstance(value, tuple(_READ_SO)) else "not right (it may be a secret and is not shown)"
-            )
-            self._fault(line, f"{who}: {key} is {shown}{so}; right would be {right}")
-        else:
-            self._fault(line, f"{who}: {key} is {_shown(value)}{so}; right would be {right}")
-
-    def _unknown(self, line: int, who: str, key: str, known: tuple[str, ...]) -> None:
-        near = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
-        right = near[0] if near else "one of " + ", ".join(known)
-        self._fault(line, f"{who}{': ' if who else ''}{key} is not known; right would be {right}")
-
-    def _fault(self, line: int, message: str) -> None:
-        # A URL with a password in it is a fault itself; the message must not carry the password on.
-        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in without_password(message))
-        self._faults.append((line, f"{self._path}:{line}: {shown}"))
+        assert name in self._targets or len(self._faults.told) > before
 
 
-class _Filling:
-    """Puts secrets in their places, and remembers which."""
-
-    def __init__(self, secrets: Mapping[str, str] | None) -> None:
-        self.seen: set[str] = set()
-        self._secrets = secrets
-
-    def fill(self, text: str) -> tuple[str, list[str]]:
-        """Give the text with its ${NAME} filled in, and the names that nothing is known of."""
-        if self._secrets is None:
-            return text, []
-        missing: list[str] = []
-
-        def value(match: re.Match[str]) -> str:
-            found = (self._secrets or {}).get(match[1])
-            if not found:
-                missing.append(match[1])
-                return ""
-            self.seen.add(found)
-            return found
-
-        return _SECRET.sub(value, text), missing
-
-
-def _basic(user: str, password: str, filling: _Filling) -> str:
+def _basic(user: str, password: str, filling: Filling) -> str:
     """Write user and password as a header has them (RFC 7617), and note what of it is secret."""
     token = base64.b64encode(f"{user}:{password}".encode()).decode()
     filling.seen.update({password, token} - {""})
@@ -558,15 +537,6 @@ def _why_no_certificate(error: OSError) -> str:
             return "tls.key is not its key"
         return "right would be a PEM certificate and its PEM key without a passphrase"
     return error.strerror or str(error)
-
-
-def _shown(value: object) -> str:
-    """Write a value of the file for a message, briefly."""
-    try:
-        text = str(value) if isinstance(value, datetime.date) else repr(value)
-    except ValueError:  # Python writes no whole number of more than 4300 digits
-        text = "a huge number"
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
 def _rest(merged: Mapping[str, Any], wrong: set[str]) -> TargetModel | None:
@@ -601,47 +571,10 @@ def _of_kind(kind: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay a target's keys over the defaults, one level into labels, headers, expect and tls."""
+    """Lay a target's keys over the defaults, one level into labels, headers, expect, tls and alarm."""
     merged = {**defaults, **given}
-    for key in ("labels", "headers", "expect", "tls"):
+    for key in ("labels", "headers", "expect", "tls", "alarm"):
         ours, theirs = given.get(key), defaults.get(key)
         if isinstance(ours, dict) and isinstance(theirs, dict):
             merged[key] = {**theirs, **ours}
     return merged
-
-
-def _keys(model: type[BaseModel], location: Sequence[str | int]) -> Iterator[str | int]:
-    """Give the file's own keys of a fault's location; pydantic adds names of types and positions after them."""
-    for number, part in enumerate(location):
-        yield part
-        if isinstance(part, int):
-            continue
-        if part in _MAPPINGS:
-            yield from map(str, location[number + 1 : number + 2])
-        inner = _inner(model, str(part))
-        if inner is None:
-            return
-        model = inner
-
-
-def _inner(model: type[BaseModel], key: str) -> type[BaseModel] | None:
-    """Give the model of a key's value, where it has one."""
-    field = fields_of(model).get(key)
-    for kind in get_args(field.annotation) if field else ():
-        while inner := get_args(kind):  # of a list's items, whatever is said of the list
-            kind = inner[0]  # noqa: PLW2901
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return kind
-    return None
-
-
-def _described(model: type[BaseModel], keys: Sequence[str | int]) -> tuple[type[BaseModel], str]:
-    """Give the model that the last key belongs to, and what a right value is of the last key that a model knows."""
-    right = ""
-    for key in map(str, keys):
-        known = fields_of(model).get(key)
-        if known is not None and known.description:
-            right = known.description
-        if key != str(keys[-1]):
-            model = _inner(model, key) or model
-    return model, right

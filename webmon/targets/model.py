@@ -9,7 +9,6 @@ import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -18,27 +17,19 @@ from pydantic import (
     StrictStr,
     WithJsonSchema,
 )
-from pydantic.fields import FieldInfo
 
 from webmon.check.jsonpath import JsonPath, compile_path
 from webmon.check.pattern import Pattern, compile_pattern
 from webmon.check.result import LABEL_LIMIT, LABELS_LIMIT, NAME_LIMIT, URL_LIMIT
 from webmon.check.target import ConnectionUse, HttpVersion, IpVersion, TlsVersion
+from webmon.targets.alarm import AlarmModel
+from webmon.targets.keys import Model, fields_of, length, right
 
-_LENGTHS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZES: Final = {"": 1, "KB": 1 << 10, "MB": 1 << 20}
 _HEADER_NAME: Final = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
 """RFC 9110, 5.6.2."""
 PROXY_URL: Final = r"^http://(?:([^:@/\s]+):([^:@/\s]+)@)?([0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\]):([1-9][0-9]{0,4})/?$"
 """User, password, host and port; what else a user or a password has in it stands as %XX, or in a secret."""
-
-
-def _duration(value: object) -> object:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", value)):
-        return float(match[1]) * _LENGTHS[match[2] or "s"]
-    return value
 
 
 def _size(value: object) -> object:
@@ -80,11 +71,6 @@ def _number_as_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-def _right(text: str) -> Any:
-    """Say what a right value is: for the message of a wrong one, and for editors."""
-    return Field(default=None, description=text)
-
-
 _ONE_STATUS: Final = {
     "anyOf": [
         {"type": "integer", "minimum": 100, "maximum": 999},
@@ -93,7 +79,7 @@ _ONE_STATUS: Final = {
 }
 Duration = Annotated[
     float,
-    BeforeValidator(_duration),
+    BeforeValidator(length),
     Field(gt=0, le=86400, allow_inf_nan=False),
     WithJsonSchema(
         {
@@ -121,6 +107,7 @@ Size = Annotated[
 Text = Annotated[StrictStr, BeforeValidator(_one_line)]
 LabelKey = Annotated[Text, Field(max_length=NAME_LIMIT)]
 LabelValue = Annotated[Text, Field(max_length=LABEL_LIMIT)]
+Parent = Annotated[Text, Field(min_length=1, max_length=URL_LIMIT)]
 Statuses = Annotated[
     tuple[tuple[int, int], ...],
     BeforeValidator(_status),
@@ -139,113 +126,108 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 _A_PEM_FILE: Final = "the path of a PEM file"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
-def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """Give a model's fields by the keys that the file has for them."""
-    return {field.alias or name: field for name, field in model.model_fields.items()}
-
-
-class Basic(_Model):
+class Basic(Model):
     """User and password (RFC 7617)."""
 
     username: Annotated[Text, Field(pattern="^[^:]*$")] = Field(description="a name without a colon, in quotes")
     password: Text = Field(description="${NAME} of a secret")
 
 
-class Auth(_Model):
+class Auth(Model):
     """How we make ourselves known: one of the two."""
 
-    basic: Basic | None = _right("a mapping with username, password")
-    bearer: Text | None = _right("${NAME} of a secret")
+    basic: Basic | None = right("a mapping with username, password")
+    bearer: Text | None = right("${NAME} of a secret")
 
 
-class JsonModel(_Model):
+class JsonModel(Model):
     """What a place of a JSON body must hold."""
 
     model_config = ConfigDict(title="Json")
 
     path: Path = Field(description="a JSONPath (RFC 9535), such as $.status")
-    equals: StrictStr | StrictBool | StrictInt | float | None = _right("a text in quotes, a number, true or false")
-    matches: Re2 | None = _right("an RE2 pattern, in quotes")
-    above: Number | None = _right("a number")
-    below: Number | None = _right("a number")
+    equals: StrictStr | StrictBool | StrictInt | float | None = right("a text in quotes, a number, true or false")
+    matches: Re2 | None = right("an RE2 pattern, in quotes")
+    above: Number | None = right("a number")
+    below: Number | None = right("a number")
 
 
-class StepModel(_Model):
+class StepModel(Model):
     """One step of a dialogue: one of these."""
 
     model_config = ConfigDict(title="Step")
 
-    expect: Re2 | None = _right("an RE2 pattern, in quotes")
-    send: StrictStr | None = _right("a text, in quotes; a line ends with \\r\\n")
-    starttls: Literal[True] | None = _right("true")
+    expect: Re2 | None = right("an RE2 pattern, in quotes")
+    send: StrictStr | None = right("a text, in quotes; a line ends with \\r\\n")
+    starttls: Literal[True] | None = right("true")
 
 
-class Expect(_Model):
+class Expect(Model):
     """What a response must be like."""
 
-    status: Statuses | None = _right("codes and ranges: 200, 200-299, 2xx, or a list of them")
-    body: Re2 | None = _right("an RE2 pattern, in quotes")
-    body_not: Re2 | None = _right("an RE2 pattern, in quotes")
-    headers: dict[HeaderName, Re2] | None = _right("a mapping of header names to RE2 patterns, in quotes")
-    headers_not: dict[HeaderName, Re2] | None = _right("a mapping of header names to RE2 patterns, in quotes")
+    status: Statuses | None = right("codes and ranges: 200, 200-299, 2xx, or a list of them")
+    body: Re2 | None = right("an RE2 pattern, in quotes")
+    body_not: Re2 | None = right("an RE2 pattern, in quotes")
+    headers: dict[HeaderName, Re2] | None = right("a mapping of header names to RE2 patterns, in quotes")
+    headers_not: dict[HeaderName, Re2] | None = right("a mapping of header names to RE2 patterns, in quotes")
     json_: Annotated[list[JsonModel], Field(min_length=1)] | None = Field(
         default=None,
         alias="json",
         description="a list of mappings with path, and equals, matches, above or below",
     )
-    rcode: Literal["NOERROR", "NXDOMAIN", "SERVFAIL", "REFUSED", "FORMERR", "NOTIMP"] | None = _right(
+    rcode: Literal["NOERROR", "NXDOMAIN", "SERVFAIL", "REFUSED", "FORMERR", "NOTIMP"] | None = right(
         "NOERROR, NXDOMAIN, SERVFAIL, REFUSED, FORMERR or NOTIMP"
     )
-    max_response_time: Duration | None = _right("seconds, or 500ms, 2s")
-    certificate_days: Annotated[float, Field(gt=0, le=3650, strict=True)] | None = _right("days above 0")
+    max_response_time: Duration | None = right("seconds, or 500ms, 2s")
+    certificate_days: Annotated[float, Field(gt=0, le=3650, strict=True)] | None = right("days above 0")
 
 
-class TlsModel(_Model):
+class TlsModel(Model):
     """How the certificate is judged, and what we show of ourselves."""
 
     model_config = ConfigDict(title="Tls")
 
-    verify: StrictBool | None = _right("true or false")
-    ca: StrictStr | None = _right(_A_PEM_FILE)
-    certificate: StrictStr | None = _right(_A_PEM_FILE)
-    key: StrictStr | None = _right(_A_PEM_FILE)
-    minimum: Minimum | None = _right("1.2 or 1.3")
+    verify: StrictBool | None = right("true or false")
+    ca: StrictStr | None = right(_A_PEM_FILE)
+    certificate: StrictStr | None = right(_A_PEM_FILE)
+    key: StrictStr | None = right(_A_PEM_FILE)
+    minimum: Minimum | None = right("1.2 or 1.3")
 
 
-class Common(_Model):
+class Common(Model):
     """What a target may say, and the defaults for all."""
 
     model_config = ConfigDict(title="Defaults")
 
-    interval: Interval | None = _right("seconds from 1 to 86400, or 30s, 5m, 1h")
-    timeout: Duration | None = _right("seconds above 0, or 500ms, 10s")
-    labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=LABELS_LIMIT)] | None = _right(
+    interval: Interval | None = right("seconds from 1 to 86400, or 30s, 5m, 1h")
+    timeout: Duration | None = right("seconds above 0, or 500ms, 10s")
+    labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=LABELS_LIMIT)] | None = right(
         f"a mapping of at most {LABELS_LIMIT} words of {NAME_LIMIT} characters, each value of {LABEL_LIMIT} at most "
         "and in quotes"
     )
-    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] | None = _right(
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] | None = right(
         "GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS"
     )
-    headers: dict[HeaderName, StrictStr] | None = _right("a mapping of header names to texts, each in quotes")
-    body: StrictStr | None = _right("a text, in quotes")
-    auth: Auth | None = _right("a mapping with basic or bearer")
-    ip_version: IpVersion | None = _right("any, 4 or 6")
-    proxy: ProxyUrl | None = _right("http://HOST:PORT, with USER:${PASSWORD}@ before HOST where it asks for one")
-    connection: ConnectionUse | None = _right("fresh or reused")
-    http_version: HttpVersionValue | None = _right("auto, 1.1, 2 or 3")
-    follow_redirects: StrictBool | None = _right("true or false")
-    max_redirects: Annotated[StrictInt, Field(ge=0, le=50)] | None = _right("a whole number from 0 to 50")
-    allow_private: StrictBool | None = _right("true or false")
-    dialogue: Annotated[list[StepModel], Field(min_length=1, max_length=50)] | None = _right(
+    headers: dict[HeaderName, StrictStr] | None = right("a mapping of header names to texts, each in quotes")
+    body: StrictStr | None = right("a text, in quotes")
+    auth: Auth | None = right("a mapping with basic or bearer")
+    ip_version: IpVersion | None = right("any, 4 or 6")
+    proxy: ProxyUrl | None = right("http://HOST:PORT, with USER:${PASSWORD}@ before HOST where it asks for one")
+    connection: ConnectionUse | None = right("fresh or reused")
+    http_version: HttpVersionValue | None = right("auto, 1.1, 2 or 3")
+    follow_redirects: StrictBool | None = right("true or false")
+    max_redirects: Annotated[StrictInt, Field(ge=0, le=50)] | None = right("a whole number from 0 to 50")
+    allow_private: StrictBool | None = right("true or false")
+    dialogue: Annotated[list[StepModel], Field(min_length=1, max_length=50)] | None = right(
         "a list of steps, each {expect: an RE2 pattern}, {send: a text} or {starttls: true}"
     )
-    body_limit: Size | None = _right("bytes from 1 to 67108864, or 64KB, 2MB")
-    expect: Expect | None = _right("a mapping with " + ", ".join(fields_of(Expect)))
-    tls: TlsModel | None = _right("a mapping with " + ", ".join(fields_of(TlsModel)))
+    body_limit: Size | None = right("bytes from 1 to 67108864, or 64KB, 2MB")
+    expect: Expect | None = right("a mapping with " + ", ".join(fields_of(Expect)))
+    tls: TlsModel | None = right("a mapping with " + ", ".join(fields_of(TlsModel)))
+    alarm: AlarmModel | None = right("a mapping with " + ", ".join(fields_of(AlarmModel)))
+    depends_on: Annotated[list[Parent], Field(max_length=20)] | None = right(
+        "a list of at most 20 names of targets, in quotes"
+    )
 
 
 class TargetModel(Common):
@@ -253,7 +235,7 @@ class TargetModel(Common):
 
     model_config = ConfigDict(title="Target")
 
-    name: Annotated[Text, Field(min_length=1, max_length=NAME_LIMIT)] | None = _right(
+    name: Annotated[Text, Field(min_length=1, max_length=NAME_LIMIT)] | None = right(
         "text of 1 to 200 characters, in quotes"
     )
     url: Annotated[StrictStr, Field(max_length=URL_LIMIT)] = Field(
@@ -261,10 +243,10 @@ class TargetModel(Common):
     )
 
 
-class TargetsFile(_Model):
+class TargetsFile(Model):
     """A targets file: what webmon's agents check."""
 
-    defaults: Common | None = _right("a mapping of what counts for every target that does not say otherwise")
+    defaults: Common | None = right("a mapping of what counts for every target that does not say otherwise")
     targets: Annotated[list[StrictStr | TargetModel], Field(min_length=1)] = Field(
         description="a list of URLs and of mappings with `url`"
     )

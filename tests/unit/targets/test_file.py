@@ -21,7 +21,7 @@ from webmon.check.pattern import PatternError, compile_pattern
 from webmon.check.target import Proxy, Target, Tls
 from webmon.errors import UserError
 from webmon.targets import model as targets_model
-from webmon.targets.file import check_file, load
+from webmon.targets.file import alarms, check_file, load
 
 
 def write(folder: Path, text: str, name: str = "targets.yml") -> Path:
@@ -308,7 +308,7 @@ BAD_TARGETS = {
     "{url: 'http://a/', expect: {bdy: x}}": "target 'http://a/': expect.bdy is not known; right would be body",
     "{url: 'http://a/', zzz: 9}": "target 'http://a/': zzz is not known; right would be one of interval, timeout, "
     "labels, method, headers, body, auth, ip_version, proxy, connection, http_version, follow_redirects, "
-    "max_redirects, allow_private, dialogue, body_limit, expect, tls, name, url",
+    "max_redirects, allow_private, dialogue, body_limit, expect, tls, alarm, depends_on, name, url",
     "{name: n}": "target 'n': url is missing; right would be http://HOST/..., https://HOST/..., or a URL of another "
     "kind of probe",
     "{name: no, url: 'http://a/'}": "target 'http://a/': name is False (YAML reads yes, no, on and off so); right "
@@ -745,3 +745,76 @@ def test_the_version_of_http_may_be_chosen(written: str, version: str, tmp_path:
     path = tmp_path / "t.yml"
     path.write_text(f"targets:\n- url: http://a/\n  http_version: {written}\n")
     assert load(path)[0].http_version == version
+
+
+DEPENDENT = """\
+defaults: {alarm: {confirm: 2, certificate_days: [3, 21, 3]}, depends_on: [router]}
+targets:
+- {name: router, url: 'tcp://router:22'}
+- {name: db, url: 'tcp://db:5432', alarm: {remind: 2d, agree: all}}
+- {name: shop, url: 'https://shop/', depends_on: [db], tls: {ca: no-such.pem}}
+- http://plain/
+"""
+
+
+def test_a_target_says_when_it_is_told_and_whom_it_depends_on(tmp_path: Path) -> None:
+    every = {"confirm": 2, "certificate_days": (21, 3)}
+    assert alarms(write(tmp_path, DEPENDENT)) == {
+        "router": every,
+        "db": {**every, "remind": 172_800, "agree": "all", "depends_on": ("router",)},
+        "shop": {**every, "depends_on": ("db",)},
+        "http://plain/": {**every, "depends_on": ("router",)},
+    }
+    assert schema_takes(DEPENDENT)
+
+
+def test_parents_that_are_not_listed_and_circles_are_told_with_their_lines(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """\
+        defaults: {depends_on: [ruoter]}
+        targets:
+        - {name: router, url: 'tcp://router:22', depends_on: []}
+        - {name: a, url: 'http://a/', depends_on: [b]}
+        - {name: b, url: 'http://b/', depends_on: [router, c]}
+        - name: c
+          url: http://c/
+          depends_on:
+          - router
+          - a
+          - zzz
+        - {name: d, url: 'http://d/', depends_on: [d]}
+        - {name: e, url: 'http://e/'}
+        - {name: f, url: 'http://f/'}
+        """,
+    )
+    first, *rest = faults(path)
+    assert first == "1: defaults: depends_on names 'ruoter', which is not listed; right would be 'router'"
+    assert len(rest) == 3
+    assert {line.partition(":")[0] for line in rest} >= {"11", "12"}
+    told = "\n".join(rest)
+    assert "target 'c': depends_on names 'zzz', which is not listed; right would be the name of a target" in told
+    assert "target 'd': depends_on goes round: d -> d; right would be an end to it" in told
+    assert any(way in told for way in ("a -> b -> c -> a", "b -> c -> a -> b", "c -> a -> b -> c"))
+
+
+def test_what_an_alarm_may_not_be_is_told(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """\
+        targets:
+        - url: http://a/
+          alarm:
+            confirm: 0
+            remind: soon
+            certificate_days: []
+            agre: 2
+        """,
+    )
+    assert faults(path) == [
+        "4: target 'http://a/': alarm.confirm is 0; right would be a whole number from 1 to 100",
+        "5: target 'http://a/': alarm.remind is 'soon'; right would be seconds, or 30m, 4h; 0 for never",
+        "6: target 'http://a/': alarm.certificate_days is []; right would be a list of days, such as [21, 7, 3, 1]",
+        "7: target 'http://a/': alarm.agre is not known; right would be agree",
+    ]
+    assert not schema_takes(path.read_text())

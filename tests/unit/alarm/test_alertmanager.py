@@ -1,0 +1,99 @@
+"""What Alertmanager is told: alerts that last, labels that it takes, and each of its peers."""
+
+import json
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.receiver import Receiver, status
+from webmon.alarm.channels import Alertmanager
+from webmon.alarm.notice import Notice
+from webmon.alarm.senders.alertmanager import AlertmanagerSender, alert, label_names
+
+NOW = datetime(2026, 11, 28, 15, 0, tzinfo=UTC)
+
+
+def test_an_episode_that_lasts_is_told_until_two_minutes_ahead(notice: Notice) -> None:
+    told = alert(notice, NOW)
+    assert told["labels"] == {
+        "alertname": "WebmonDown",
+        "condition": "down",
+        "target": "shop",
+        "team": "shop",
+        "tier": "gold",
+    }
+    assert (told["startsAt"], told["endsAt"]) == ("2026-11-28T14:00:03+00:00", "2026-11-28T15:02:00+00:00")
+    assert told["annotations"]["summary"] == "DOWN shop: timeout (3 of 3 vantages)"
+    assert told["annotations"]["severity"] == "critical"
+    assert told["generatorURL"] == "https://webmon.example.org/alarms/b54adc00"
+
+
+def test_what_an_alert_is_known_by_never_changes(notice: Notice) -> None:
+    later = replace(notice, severity="warning", failing=2, seen=(), event="reminder", what="another error")
+    ended = replace(notice, event="ended", until=NOW - timedelta(minutes=1))
+    first = alert(notice, NOW)
+    for other in (later, ended):
+        told = alert(other, NOW)
+        assert (told["labels"], told["startsAt"]) == (first["labels"], first["startsAt"])
+    assert alert(ended, NOW)["endsAt"] == "2026-11-28T14:59:00+00:00"
+
+
+def test_labels_get_names_that_prometheus_takes_each_its_own() -> None:
+    named = label_names(
+        {"team": "a", "a-b": "1", "a_b": "2", "a.b": "3", "9lives": "4", "__meta": "5", "empty": " ", "target": "6"},
+        taken=("target",),
+    )
+    assert {name: value for name, value in named.items() if value in ("a", "2", "4", "5")} == {
+        "team": "a",
+        "a_b": "2",
+        "_9lives": "4",
+        "meta": "5",
+    }
+    assert sorted(named.values()) == ["1", "2", "3", "4", "5", "6", "a"]
+    assert "target" not in named
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=20), st.text(alphabet="ab", min_size=1), max_size=10))
+def test_no_two_labels_become_one(labels: dict[str, str]) -> None:
+    named = label_names(labels, taken=("alertname",))
+    assert sorted(named.values()) == sorted(labels.values())
+    assert all(name.isascii() and name.isidentifier() and name != "alertname" for name in named)
+
+
+def test_every_peer_is_told_and_one_that_takes_it_is_enough(notice: Notice) -> None:
+    with Receiver(status(200)) as one, Receiver(status(503, {"Retry-After": "9"})) as two, Receiver() as three:
+        way = Alertmanager((one.url, two.url, three.url + "prefix/"))
+        with closing(AlertmanagerSender(way)) as sender:
+            assert sender.post([notice], watchdog=True).state == "taken"
+    assert [receiver.requests[0].path for receiver in (one, two, three)] == [
+        "/api/v2/alerts",
+        "/api/v2/alerts",
+        "/prefix/api/v2/alerts",
+    ]
+    names = [told["labels"]["alertname"] for told in json.loads(two.requests[0].body)]
+    assert names == ["WebmonDown", "WebmonWatchdog"]
+
+
+@pytest.mark.parametrize(
+    ("codes", "state", "after"), [((503, 400), "again", 9.0), ((400, 302), "failed", None), ((400, 200), "taken", None)]
+)
+def test_where_no_peer_takes_it_the_best_answer_counts(
+    codes: tuple[int, int], state: str, after: float | None, notice: Notice
+) -> None:
+    behaviours = [status(code, {"Retry-After": "9"} if code == 503 else {}) for code in codes]
+    with ExitStack() as stack:
+        peers = [stack.enter_context(Receiver(behaviour)) for behaviour in behaviours]
+        way = Alertmanager(tuple(peer.url for peer in peers))
+        answer = stack.enter_context(closing(AlertmanagerSender(way))).send(notice)
+    assert (answer.state, answer.after) == (state, after)
+
+
+def test_a_thousand_alerts_are_told_in_requests_that_it_takes(notice: Notice) -> None:
+    many = [replace(notice, target=f"site-{number}") for number in range(1001)]
+    with Receiver() as receiver, closing(AlertmanagerSender(Alertmanager((receiver.url,)))) as sender:
+        assert sender.post(many).state == "taken"
+    assert [len(json.loads(request.body)) for request in receiver.requests] == [500, 500, 1]

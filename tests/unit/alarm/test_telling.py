@@ -1,0 +1,433 @@
+"""Who is told what, and when: groups, parents, maintenance, silences, people, receivers."""
+
+from collections.abc import Mapping
+
+from tests.unit.alarm.world import HOUR, MINUTE, SECOND, OneWindow, PlainRules, World
+from webmon.alarm.conditions import Condition, Conditions, Step
+from webmon.alarm.records import Maintenance, Silence
+from webmon.check.result import Outcome
+
+ONE = Conditions(confirm=1, recover=1)
+
+
+def silence(world: World, match: str, length: int, number: str = "1") -> None:
+    world.take(world.judge.order(Silence(id=number, match=match, begins=world.now, until=world.now + length)))
+
+
+def maintenance(world: World, match: str, length: int) -> None:
+    world.take(world.judge.order(Maintenance(id="m", match=match, begins=world.now, until=world.now + length)))
+
+
+# Groups of a channel
+
+
+def test_the_first_is_told_at_once_and_what_fails_soon_after_as_one_message() -> None:
+    world = World(PlainRules(Conditions(confirm=1, recover=1, group_secs=30, many=10**9)))
+    for number in range(4):
+        world.fail(f"site{number}")
+        world.wait(SECOND)
+    assert world.messages == [("mail", ("opened site0 down",))]
+    world.wait(30 * SECOND)
+    assert world.messages[1:] == [("mail", tuple(f"opened site{n} down" for n in (1, 2, 3)))]
+
+
+def test_an_ending_within_the_group_is_one_message_with_both_times() -> None:
+    world = World(PlainRules(Conditions(confirm=1, recover=1, group_secs=30)))
+    world.fail("first")
+    world.fail("second")
+    world.wait(5 * SECOND)
+    world.up("second")
+    world.wait(30 * SECOND)
+    assert world.said() == ["opened first down", "over second down"]
+
+
+def test_each_channel_that_all_routes_name_is_told_and_steps_follow() -> None:
+    rules = PlainRules(ONE, steps=(Step(0, ("mail", "chat")), Step(600, ("pager",))))
+    world = World(rules)
+    world.fail()
+    assert world.said("chat") == world.said("mail") == ["opened shop down"]
+    world.wait(599 * SECOND)
+    assert world.said("pager") == []
+    world.wait(2 * SECOND)
+    assert world.said("pager") == ["opened shop down"]
+    world.up()
+    assert [world.said(channel)[-1] for channel in ("mail", "chat", "pager")] == ["ended shop down"] * 3
+
+
+# Steps, acknowledgement, reminders
+
+
+def test_steps_run_from_when_a_receiver_took_the_first_message() -> None:
+    world = World(PlainRules(ONE, steps=(Step(0, ("mail",)), Step(60, ("pager",)))))
+    world.away = {"mail"}
+    world.fail(interval=86400)
+    world.wait(5 * MINUTE)
+    assert world.said("pager") == []
+    world.away = set()
+    world.tick()
+    world.wait(59 * SECOND)
+    assert world.said("pager") == []
+    world.wait(SECOND)
+    assert world.said("pager") == ["opened shop down"]
+
+
+def test_steps_wait_no_longer_than_5_minutes_for_receivers_that_take_nothing() -> None:
+    world = World(PlainRules(ONE, steps=(Step(0, ("mail",)), Step(60, ("pager",)))))
+    world.away = {"mail"}  # it may be what is down
+    world.fail(interval=86400)
+    world.wait(6 * MINUTE - SECOND)
+    assert world.said("pager") == []
+    world.wait(SECOND)
+    assert world.said("pager") == ["opened shop down"]
+
+
+def test_who_was_not_told_of_the_opening_is_not_told_of_the_ending() -> None:
+    world = World(PlainRules(ONE, steps=(Step(0, ("mail",)), Step(600, ("pager",)))))
+    world.fail(interval=86400)
+    world.wait(MINUTE)
+    world.up(interval=86400)
+    world.wait(HOUR)
+    assert world.said("pager") == []
+
+
+def test_an_acknowledgement_stops_steps_and_reminders_of_that_episode_alone() -> None:
+    world = World(
+        PlainRules(
+            Conditions(confirm=1, recover=1, remind=3600, no_data_after=10**9),
+            steps=(Step(0, ("mail",)), Step(600, ("pager",))),
+        )
+    )
+    world.fail("shop", interval=86400)
+    world.wait(MINUTE)
+    world.fail("bank", interval=86400)
+    episode = world.open()
+    assert episode is not None
+    world.take(world.judge.acknowledge(episode.id, by="ann", note="on it", at=world.now))
+    world.take(world.judge.acknowledge("unknown", by="ann", at=world.now))
+    world.wait(2 * HOUR)
+    assert world.said("pager") == ["opened bank down", "reminder bank down"]
+    assert world.said()[2:] == ["reminder bank down"]
+    world.up("shop", interval=86400)
+    assert world.said()[-1] == "ended shop down"
+
+
+def test_it_is_reminded_from_the_last_told_message_and_not_in_silence() -> None:
+    world = World(PlainRules(Conditions(confirm=1, recover=1, remind=3600, no_data_after=10**9)))
+    world.fail(interval=86400)
+    world.wait(HOUR - SECOND)
+    assert len(world.said()) == 1
+    world.wait(SECOND)
+    assert world.said() == ["opened shop down", "reminder shop down"]
+    silence(world, "shop", 3 * HOUR)
+    world.wait(3 * HOUR - SECOND)
+    assert len(world.said()) == 2
+    world.wait(HOUR)
+    assert world.said()[2:] == ["reminder shop down"]
+
+
+def test_a_receiver_that_is_away_gets_no_heap_of_reminders() -> None:
+    world = World(PlainRules(Conditions(confirm=1, recover=1, remind=600, no_data_after=10**9)))
+    world.fail(interval=86400)
+    world.away = {"mail"}
+    world.wait(5 * HOUR)
+    world.away = set()
+    world.tick()
+    assert world.said() == ["opened shop down", "reminder shop down"]
+
+
+# Receivers
+
+
+def test_what_ended_before_a_receiver_took_it_is_one_message_there_and_two_elsewhere() -> None:
+    world = World(PlainRules(ONE, steps=(Step(0, ("mail", "chat")),)))
+    world.away = {"mail"}
+    world.fail(interval=86400)
+    world.wait(30 * MINUTE)
+    world.up(interval=86400)
+    world.away = set()
+    world.wait(MINUTE)
+    assert world.said("mail") == ["over shop down"]
+    assert world.said("chat")[0::2] == ["opened shop down"]
+    assert world.said("chat")[-1] == "ended shop down"
+
+
+def test_an_opening_that_was_taken_just_as_it_was_given_up_gets_its_ending() -> None:
+    world = World(PlainRules(ONE))
+    world.away = {"mail"}
+    world.fail()
+    [message] = world.judge.due(world.now)
+    world.wait(SECOND)
+    world.up()
+    world.take(world.judge.sent([n.id for n in message.notices], at=world.now))
+    world.away = set()
+    world.tick()
+    assert world.said() == ["ended shop down"]
+
+
+def test_a_channel_that_refuses_is_replaced_by_its_fallback_which_gets_the_ending() -> None:
+    world = World(PlainRules(ONE))
+    world.away = {"mail"}
+    world.fail()
+    [message] = world.judge.due(world.now)
+    world.take(world.judge.failed([n.id for n in message.notices], at=world.now, fallback="hook"))
+    world.tick()
+    assert world.said("hook") == ["opened shop down"]
+    world.wait(MINUTE)
+    world.up()
+    assert world.said("hook") == ["opened shop down", "ended shop down"]
+    assert world.judge.due(world.now) == [], "who refused the opening is not told of the ending"
+
+
+def test_an_ending_goes_where_the_opening_went() -> None:
+    world = World(PlainRules(ONE))
+    world.away = {"mail"}
+    world.fail()
+    [message] = world.judge.due(world.now)
+    world.take(world.judge.sent([n.id for n in message.notices], at=world.now, to="shop@example.org"))
+    world.judge.change_rules(PlainRules(ONE, steps=(Step(0, ("other",)),)))
+    world.wait(SECOND)
+    world.up()
+    [message] = world.judge.due(world.now)
+    assert (message.channel, message.notices[0].event, message.notices[0].to) == ("mail", "ended", "shop@example.org")
+
+
+def test_a_notice_is_sent_once_more_by_order_as_what_it_is_now() -> None:
+    world = World(PlainRules(ONE))
+    world.fail()
+    [notice] = world.judge.notices()
+    world.take(world.judge.resend(notice.id, at=world.now))
+    world.tick()
+    assert world.said() == ["opened shop down", "opened shop down"]
+    world.wait(MINUTE)
+    world.up()
+    world.take(world.judge.resend(notice.id, at=world.now))
+    world.wait(MINUTE)
+    assert world.said()[2:] == ["ended shop down", "over shop down"]
+
+
+# Maintenance and silence
+
+
+def test_what_begins_and_ends_in_maintenance_is_never_told() -> None:
+    world = World(PlainRules(ONE))
+    maintenance(world, "shop", HOUR)
+    world.fail()
+    world.wait(MINUTE)
+    world.up()
+    world.wait(2 * HOUR)
+    assert "down" not in " ".join(world.said())
+
+
+def test_what_is_still_down_after_maintenance_is_told_then() -> None:
+    window = OneWindow("sh*", World().now, World().now + HOUR)
+    world = World(PlainRules(Conditions(confirm=1, recover=1, no_data_after=10**9), maintenance=(window,)))
+    world.fail(interval=86400)
+    begun = world.now
+    world.wait(HOUR - SECOND)
+    assert world.said() == []
+    world.wait(SECOND)
+    assert world.said() == ["opened shop down"]
+    episode = world.open()
+    assert episode is not None
+    assert episode.since == begun
+
+
+def test_a_told_opening_gets_its_ending_told_at_once_in_maintenance_and_in_silence() -> None:
+    for order in (maintenance, silence):
+        world = World(PlainRules(ONE))
+        world.fail()
+        world.wait(MINUTE)
+        order(world, "shop", HOUR)
+        world.up()
+        assert world.said() == ["opened shop down", "ended shop down"]
+        world.fail()
+        world.wait(MINUTE)
+        assert len(world.said()) == 2
+
+
+def test_a_silence_by_label_holds_back_and_its_end_tells_what_is_open_and_untold() -> None:
+    world = World(PlainRules(Conditions(confirm=1, recover=1, no_data_after=10**9)))
+    silence(world, "team=shop", HOUR)
+    world.fail("shop", labels={"team": "shop"}, interval=86400)
+    world.fail("bank", labels={"team": "bank"}, interval=86400)
+    world.wait(MINUTE)
+    assert world.said() == ["opened bank down"]
+    silence(world, "team=shop", 0)  # the same id again: it ends now
+    world.wait(SECOND)
+    assert world.said() == ["opened bank down", "opened shop down"]
+
+
+# depends_on
+
+
+def child_of(parent: str) -> PlainRules:
+    return PlainRules(ONE, named={"child": Conditions(confirm=1, recover=1, depends_on=(parent,))})
+
+
+def test_a_child_is_not_told_while_its_parent_is_down_and_after_it_with_its_own_since() -> None:
+    world = World(child_of("router"))
+    world.fail("router")
+    world.wait(SECOND)
+    world.fail("child")
+    begun = world.now
+    for _ in range(3):
+        world.wait(MINUTE)
+        world.fail("router")
+        world.fail("child")
+    assert world.said() == ["opened router down"]
+    world.wait(SECOND)
+    world.up("router")
+    world.wait(MINUTE)
+    assert world.said()[1:] == ["ended router down", "opened child down"]
+    episode = world.open(subject="child")
+    assert episode is not None
+    assert episode.since == begun
+
+
+def test_a_child_that_comes_back_while_its_parent_is_down_is_never_told() -> None:
+    world = World(child_of("router"))
+    world.fail("router")
+    world.fail("child")
+    world.wait(SECOND)
+    world.up("child")
+    world.wait(MINUTE)
+    world.up("router")
+    world.wait(MINUTE)
+    assert world.said() == ["opened router down", "ended router down"]
+
+
+def test_a_child_waits_for_the_next_look_at_its_parent_and_is_told_if_that_is_up() -> None:
+    world = World(child_of("router"))
+    world.up("router")
+    world.wait(10 * SECOND)
+    world.fail("child")
+    world.wait(40 * SECOND)
+    assert world.said() == []
+    world.up("router")
+    world.wait(SECOND)
+    assert world.said() == ["opened child down"]
+
+
+def test_a_child_waits_two_intervals_of_its_parent_at_most_for_what_is_not_confirmed() -> None:
+    rules = child_of("router")
+    rules.named["router"] = Conditions(confirm=100)
+    world = World(rules)
+    world.fail("router")
+    world.fail("child")
+    world.wait(MINUTE)
+    world.fail("router")
+    world.wait(59 * SECOND)
+    assert world.said() == []
+    world.wait(SECOND)
+    assert world.said() == ["opened child down"]
+
+
+def test_a_child_of_an_unknown_parent_is_told_at_once() -> None:
+    world = World(child_of("nobody"))
+    world.fail("child")
+    assert world.said() == ["opened child down"]
+
+
+# many_down
+
+
+def hundred(world: World, outcome: Outcome) -> None:
+    for number in range(100):
+        world.check(f"site{number}", outcome=outcome, labels={"host": "one"})
+        world.now += 200
+    world.tick()
+
+
+def test_a_hundred_sites_of_one_host_are_two_messages_each_way() -> None:
+    world = World(PlainRules(ONE))
+    for number in range(300):
+        world.up(f"else{number}", labels={"host": f"h{number}"})
+    hundred(world, Outcome.UP)
+    world.wait(MINUTE)
+    hundred(world, Outcome.TIMEOUT)
+    assert world.messages[0] == ("mail", ("opened site0 down",))
+    world.wait(30 * SECOND)
+    assert world.said() == ["opened site0 down", "opened host=one many_down"]
+    hundred(world, Outcome.UP)
+    world.wait(MINUTE)
+    assert len(world.messages) <= 4
+    assert world.said()[2] == "ended site0 down"
+    assert world.said()[3] == "ended host=one many_down"
+
+
+def test_the_end_of_many_names_those_that_are_still_down_which_are_told_singly_from_then_on() -> None:
+    world = World(PlainRules(Conditions(confirm=1, recover=1, no_data_after=10**9)))
+    names = [f"site{number}" for number in range(6)]
+    for name in names:
+        world.fail(name, interval=86400)
+        world.wait(SECOND)
+    assert world.said() == ["opened site0 down", "opened * many_down"]
+    world.wait(10 * MINUTE)
+    for name in names[:4]:
+        world.up(name, interval=86400)
+    world.wait(30 * SECOND)
+    assert world.messages[-1] == ("mail", ("ended * many_down", "opened site4 down", "opened site5 down"))
+    [group] = [e for e in world.judge.episodes() if e.condition is Condition.MANY_DOWN]
+    assert group.detail == "still failing: site4, site5"
+    world.wait(MINUTE)
+    world.up("site4", interval=86400)
+    assert world.said()[-1] == "ended site4 down"
+
+
+def test_what_fails_later_while_many_are_down_hangs_under_it() -> None:
+    world = World(PlainRules(Conditions(confirm=1, recover=1, no_data_after=10**9)))
+    for number in range(6):
+        world.fail(f"site{number}", interval=86400)
+    world.wait(HOUR)
+    world.fail("late", interval=86400)
+    world.wait(MINUTE)
+    assert "opened late down" not in world.said()
+    world.up("late", interval=86400)
+    world.wait(MINUTE)
+    assert not any("late" in text for text in world.said())
+
+
+def test_everybody_whom_a_single_one_would_be_told_to_is_told_of_many() -> None:
+    def routes(labels: Mapping[str, str], severity: str, condition: str) -> tuple[Step, ...]:
+        return (Step(0, (labels.get("team", "mail"),)),)
+
+    world = World(PlainRules(ONE, routes=routes))
+    for number in range(6):
+        world.fail(f"site{number}", labels={"team": "shop" if number % 2 else "bank"})
+        world.wait(SECOND)
+    for channel in ("mail", "shop", "bank"):
+        assert "opened * many_down" in world.said(channel)
+
+
+def test_planned_maintenance_of_many_is_no_alarm() -> None:
+    world = World(PlainRules(Conditions(confirm=1, recover=1, no_data_after=10**9)))
+    maintenance(world, "site*", HOUR)
+    for number in range(10):
+        world.fail(f"site{number}", interval=86400)
+    world.wait(HOUR - SECOND)
+    assert world.said() == []
+
+
+def test_many_that_fail_over_more_than_a_minute_are_told_singly() -> None:
+    world = World(PlainRules(Conditions(confirm=1, recover=1, no_data_after=10**9)))
+    for number in range(10):
+        world.fail(f"site{number}", interval=86400)
+        world.wait(20 * SECOND)
+    assert not any("many_down" in text for text in world.said())
+
+
+# Our own trouble
+
+
+def test_own_trouble_is_told_once_each_way_and_waits_for_no_group() -> None:
+    world = World(PlainRules(ONE))
+    world.fail()
+    for _ in range(2):
+        world.take(world.judge.monitor("sink", is_open=True, detail="no result stored for 60 s", at=world.now))
+    world.tick()
+    assert world.messages[1:] == [("mail", ("opened sink monitor",))]
+    world.wait(MINUTE)
+    world.take(world.judge.monitor("sink", is_open=False, detail="", at=world.now))
+    world.take(world.judge.monitor("kafka", is_open=False, detail="", at=world.now))
+    world.tick()
+    assert world.said()[2:] == ["ended sink monitor"]

@@ -1,0 +1,47 @@
+"""Of whom nothing is told for a while: silences, maintenance by order, and the planned one of the file."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Final, Literal
+
+from webmon.alarm.book import Book
+from webmon.alarm.conditions import Window
+from webmon.alarm.records import Maintenance, Silence
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def as_moment(milliseconds: int) -> datetime:
+    """Give milliseconds since the epoch as a moment in UTC."""
+    return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def matches(match: str, name: str, labels: Mapping[str, str]) -> bool:
+    """Tell whether a match names a subject: a shell pattern of the whole name, or `label=value`.
+
+    A name may have `=` in it, as URLs do: it is looked at first.
+    """
+    if fnmatchcase(name, match):
+        return True
+    key, separator, value = match.partition("=")
+    return bool(separator) and labels.get(key) == value
+
+
+def why(
+    book: Book, windows: tuple[Window, ...], *, name: str, labels: Mapping[str, str], now: int
+) -> Literal["", "maintenance", "silence"]:
+    """Tell what keeps a subject quiet at a moment."""
+    found: Literal["", "silence"] = ""
+    for order in book.orders.values():
+        if isinstance(order, Silence | Maintenance) and order.begins <= now < order.until:
+            if not matches(order.match, name, labels):
+                continue
+            if isinstance(order, Maintenance):
+                return "maintenance"
+            found = "silence"
+    if windows:
+        moment = as_moment(now)
+        if any(window.covers(name, labels, moment) for window in windows):
+            return "maintenance"
+    return found

@@ -1,0 +1,158 @@
+"""A POST to a receiver, on libcurl: one deadline over name, connection, TLS and answer, and no redirect is followed."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+import pycurl
+
+from webmon import __version__
+from webmon.alarm.senders.answer import DEADLINE, Answer, again, failed, line, taken
+from webmon.check import secrets
+from webmon.check.target import Tls
+from webmon.check.trust import Trusts
+from webmon.render import printable
+
+_BODY: Final = 4096
+"""Bytes of an answer that are read: its first line is told."""
+_HEADERS: Final = 65_536
+"""Bytes of its headers."""
+_LATER: Final = (408, 429)
+"""Of 4xx those that may be taken later (RFC 9110, 15.5.9; RFC 6585, 4)."""
+_TOKEN: Final = 8
+"""Characters of a part of a URL that may be a secret."""
+_LONGEST: Final = 86_400.0
+"""Seconds that a receiver may ask to be left alone."""
+
+
+class Poster:
+    """Posts to one URL, on a connection that is kept."""
+
+    def __init__(
+        self, url: str, authority: Path | None = None, *, hidden: tuple[str, ...] = (), deadline: float = DEADLINE
+    ) -> None:
+        """Take where it goes.
+
+        Args:
+            url: http or https.
+            authority: a PEM file trusted beside the system's store.
+            hidden: texts beside the URL that no answer may tell.
+            deadline: seconds for all of one post.
+
+        Raises:
+            OSError: the authority's file cannot be used.
+        """
+        self._url = url
+        self._deadline = deadline
+        self._trusts = Trusts((authority,) if authority else ())
+        self._bundle = self._trusts.of(Tls()).bundle
+        self._curl = pycurl.Curl()
+        parts = urlsplit(url)
+        words = [*parts.path.split("/"), *(value for _, value in parse_qsl(parts.query)), parts.password or ""]
+        # Who knows a URL's long words may be let in by them.
+        self._hidden = (*hidden, url, *(word for word in words if len(word) >= _TOKEN))
+        self.host = parts.hostname or ""
+        """What may be told of the URL."""
+
+    def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Post once; never raises for what a receiver or the network does."""
+        received = _Received()
+        self._prepare(body, headers, received)
+        try:
+            self._curl.perform()
+        except pycurl.error as error:
+            # What a receiver said stands, whatever became of the rest of its answer.
+            if not received.status_is_whole:
+                return again(self._told(str(error.args[1]) or "no answer"))
+        return self._judged(received)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._curl.close()
+        self._trusts.close()
+
+    def _prepare(self, body: bytes, headers: Mapping[str, str], received: "_Received") -> None:
+        option = self._curl.setopt
+        self._curl.reset()
+        option(pycurl.URL, self._url)
+        option(pycurl.NOSIGNAL, 1)
+        option(pycurl.FOLLOWLOCATION, 0)
+        option(pycurl.TIMEOUT_MS, max(1, round(self._deadline * 1000)))
+        option(pycurl.CAINFO, self._bundle)
+        option(pycurl.POST, 1)
+        option(pycurl.POSTFIELDS, body)
+        given = {"Content-Type": "application/json", "User-Agent": f"webmon/{__version__}", "Expect": "", **headers}
+        # Nothing behind a name takes a header away: a body is sent at once, without asking first.
+        lines = [f"{name}: {printable(value)}" if value else f"{name}:" for name, value in given.items()]
+        option(pycurl.HTTPHEADER, lines)
+        option(pycurl.HEADERFUNCTION, received.header)
+        option(pycurl.WRITEFUNCTION, received.body)
+
+    def _judged(self, received: "_Received") -> Answer:
+        status = received.status
+        said = self._told(f"{status} {received.reason}: {received.text}".rstrip(": "))
+        if 200 <= status < 300:
+            return taken(said)
+        if status >= 500 or status in _LATER:
+            return again(said, received.retry_after())
+        if 300 <= status < 400:
+            return failed(f"{said}; it sends us elsewhere, and no redirect is followed")
+        return failed(said)
+
+    def _told(self, text: str) -> str:
+        return secrets.without(line(text), self._hidden)
+
+
+class _Received:
+    """What came of an answer."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.reason = ""
+        self.status_is_whole = False
+        """Whether all of its headers came."""
+        self._fields: dict[str, str] = {}
+        self._header_bytes = 0
+        self._body = b""
+
+    def header(self, data: bytes) -> int | None:
+        self._header_bytes += len(data)
+        if self._header_bytes > _HEADERS:
+            return -1
+        text = data.decode("latin-1").strip()
+        if text.startswith("HTTP/"):  # of a proxy, or 100 Continue, before it
+            _, _, rest = text.partition(" ")
+            code, _, self.reason = rest.partition(" ")
+            self.status = int(code) if code.isascii() and code.isdecimal() else 0
+            self._fields = {}
+            self.status_is_whole = False
+        elif not text:
+            self.status_is_whole = self.status >= 200
+        else:
+            name, _, value = text.partition(":")
+            self._fields[name.strip().lower()] = value.strip()
+        return None
+
+    def body(self, data: bytes) -> int | None:
+        self._body += data[: _BODY - len(self._body)]
+        return None if len(self._body) < _BODY else -1
+
+    @property
+    def text(self) -> str:
+        return self._body.decode(errors="replace").strip().partition("\n")[0]
+
+    def retry_after(self) -> float | None:
+        """Read Retry-After (RFC 9110, 10.2.3): seconds, or a date."""
+        value = self._fields.get("retry-after", "")
+        if value.isascii() and value.isdecimal():
+            return min(float(value[:10]), _LONGEST)
+        try:
+            moment = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return min(max(0.0, (moment - datetime.fromtimestamp(time.time(), UTC)).total_seconds()), _LONGEST)
