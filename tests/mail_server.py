@@ -83,7 +83,8 @@ class MailServer:
         for session in self._sessions:
             # What was plain before STARTTLS is left open where the client wants none of our certificate.
             for transport in filter(None, (session.transport, session._original_transport)):
-                transport.abort()
+                if not transport.is_closing():  # one of TLS that is closed has nothing left to abort
+                    transport.abort()
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
             task.cancel()
