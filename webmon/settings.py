@@ -727,14 +727,6 @@ class TrialSettings:
     alarm: Alarm
 
 
-@dataclasses.dataclass(frozen=True)
-class OrdersSettings:
-    """What `webmon alarms ack` and its neighbours read, of the .env of `webmon alarm`."""
-
-    common: Common
-    kafka: Kafka
-
-
 T = TypeVar(
     "T",
     AgentSettings,
@@ -745,7 +737,6 @@ T = TypeVar(
     LettersSettings,
     AlarmSettings,
     TrialSettings,
-    OrdersSettings,
 )
 
 
