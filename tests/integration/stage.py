@@ -409,5 +409,6 @@ def _webmon(arguments: Sequence[str]) -> list[str]:
 
 def _environment() -> dict[str, str]:
     """Give the test's own environment without what would win over the .env."""
-    own = ("KAFKA_", "POSTGRES_", "MONITORING_", "SINK_", "ALARM_", "_WORKSPACE_PATH", "NOTIFY_SOCKET", "JOURNAL_STREAM")
+    variables = ("KAFKA_", "POSTGRES_", "MONITORING_", "SINK_", "ALARM_")
+    own = (*variables, "_WORKSPACE_PATH", "NOTIFY_SOCKET", "JOURNAL_STREAM")
     return {name: value for name, value in os.environ.items() if not name.startswith(own)}
