@@ -151,6 +151,7 @@ class Stage:
             "POSTGRES_TABLE": self.table,
             "SINK_BATCH_SECS": "0.2",
             "SINK_METRICS_ADDRESS": "off",
+            "ALARM_METRICS_ADDRESS": "off",
             "KAFKA_TOPIC_PARTITIONS": "3",
             "KAFKA_TOPIC_REPLICATION": "1",
             "KAFKA_AGENT_PRINCIPALS": ",".join(principals("agent")),
@@ -420,5 +421,15 @@ def _webmon(arguments: Sequence[str]) -> list[str]:
 
 def _environment() -> dict[str, str]:
     """Give the test's own environment without what would win over the .env."""
-    own = ("KAFKA_", "POSTGRES_", "MONITORING_", "SINK_", "_WORKSPACE_PATH", "NOTIFY_SOCKET", "JOURNAL_STREAM")
+    own = (
+        "KAFKA_",
+        "POSTGRES_",
+        "MONITORING_",
+        "SINK_",
+        "ALARM_",
+        "PAGE_",
+        "_WORKSPACE_PATH",
+        "NOTIFY_SOCKET",
+        "JOURNAL_STREAM",
+    )
     return {name: value for name, value in os.environ.items() if not name.startswith(own)}
