@@ -743,14 +743,6 @@ class TrialSettings:
     alarm: Alarm
 
 
-@dataclasses.dataclass(frozen=True)
-class OrdersSettings:
-    """What `webmon alarms ack` and its neighbours read, of the .env of `webmon alarm`."""
-
-    common: Common
-    kafka: Kafka
-
-
 T = TypeVar(
     "T",
     AgentSettings,
@@ -761,7 +753,6 @@ T = TypeVar(
     LettersSettings,
     AlarmSettings,
     TrialSettings,
-    OrdersSettings,
 )
 
 
