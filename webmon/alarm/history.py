@@ -178,7 +178,6 @@ class History:
             reader = self._read(held)
             place = self._begin(connection, reader)
             self.outages["history"].ends()
-            self.outages["database"].ends()
             while not self._stopping.is_set():
                 got = reader.poll(timeout_ms=_POLL_MS, max_records=_AT_ONCE).get(self._partition, [])
                 if self._id_of(reader) not in (None, place.topic_id):
@@ -188,6 +187,9 @@ class History:
                     self._spoke = self._clock()
                 end = reader.highwater(self._partition)
                 self.waiting = None if end is None else max(0, end - place.next_offset)
+                # Not before a write came through: a right may lack.
+                if got or self.waiting == 0:
+                    self.outages["database"].ends()
 
     def _read(self, held: contextlib.ExitStack) -> Any:
         reach.check_reachable(self._kafka)
