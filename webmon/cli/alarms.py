@@ -1,10 +1,10 @@
-"""`webmon alarm`: a look at the rules, and a message by one of their channels."""
+"""`webmon alarm`: a look at the rules, a message by one of their channels, their replay; and `webmon alarms`."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from webmon.cli.options import add, count, group, load
+from webmon.cli.options import FOR_PROGRAMS, add, count, group, load, moment
 
 OK, FAILED = 0, 1
 
@@ -31,6 +31,36 @@ def add_to(commands: Any) -> None:
         more="Exit status: 0 if it was taken, 2 for a mistake in settings or rules, 1 for anything else.",
     )
     tested.add_argument("channel", metavar="CHANNEL", help="its name in the rules file; `alarm` where there is none")
+
+    _add_listing(commands)
+
+
+def _add_listing(commands: Any) -> argparse.ArgumentParser:
+    """Add `alarms`, which lists; give its parser, to which commands on them are added."""
+    listing = add(
+        commands,
+        "alarms",
+        _list,
+        "Show what is wrong now, who was told and who has it in hand.",
+        reads="report",
+        more="Beside it stands what is in force of silences and maintenance, and which messages no receiver took. It "
+        "is read from the database, which may lag behind the alarms.",
+    )
+    listing.add_argument("--all", action="store_true", dest="everything", help="also what is over")
+    when = "what was over since then, too: 12h, 30d or 4w ago, a day or a time in UTC (default with --all: 7d)"
+    listing.add_argument("--since", type=moment, metavar="T", help=when)
+    listing.set_defaults(form="table")
+    listing.add_argument("--json", action="store_const", const="json", dest="form", help=FOR_PROGRAMS)
+    return listing
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from webmon.render import Form
+    from webmon.report.alarms import run
+    from webmon.settings import ReportSettings
+
+    settings = load(ReportSettings, arguments)
+    return run(settings, form=Form(arguments.form), everything=arguments.everything, since=arguments.since)
 
 
 def _check(arguments: argparse.Namespace) -> int:
