@@ -9,8 +9,7 @@ import pytest
 from tests.integration.stage import Stage
 from webmon.alarm.conditions import Condition, Severity
 from webmon.alarm.records import Ack, Episode, Maintenance, Notice, Seen, Silence, make_id
-from webmon.errors import UserError
-from webmon.report.alarms import find, shortest
+from webmon.report.alarms import shortest
 
 NOW = round(datetime.now(UTC).timestamp() * 1000)
 HOUR = 3_600_000
@@ -111,28 +110,6 @@ def test_nothing_open_and_no_judge_yet_are_each_a_friendly_line(stage: Stage) ->
     assert json.loads(stage.answer("alarms", "--json"))["episodes"] == []
     stage.remember([])
     assert stage.answer("alarms").startswith("nothing is open; as of ")
-
-
-def test_an_id_is_found_by_its_beginning_and_what_is_open_goes_before_what_is_over(told: Stage) -> None:
-    settings = told.settings("report")
-    shop = make_id("shop")
-    for text in (shop, shop[:8], shop[:12], shop[:4].upper(), shop.replace("-", "")[:20]):
-        assert find(settings, "episodes", text) == shop
-    other = shop[:6] + ("0" if shop[6] != "0" else "1") + shop[7:]
-    told.remember([episode("other", id=other, closed=NOW)])
-    assert find(settings, "episodes", shop[:6]) == shop
-    told.remember([episode("other", id=other)])
-    with pytest.raises(UserError, match=f"2 ids begin with '{shop[:6]}'.*more digits"):
-        find(settings, "episodes", shop[:6])
-    waiting = notice(episode("shop"), "pager", "waiting").id
-    assert find(settings, "notices", waiting[:8]) == waiting
-    with pytest.raises(UserError, match="no alarm has an id that begins with 'ffff'"):
-        find(settings, "episodes", "ffff" if not shop.startswith("ffff") else "eeee")
-    for wrong in ("abc", "shop", "%", ""):
-        with pytest.raises(UserError, match="is no id"):
-            find(settings, "episodes", wrong)
-    # One that the database does not have yet is the judge's to know.
-    assert find(settings, "episodes", make_id("unknown")) == make_id("unknown")
 
 
 def test_an_id_is_shown_as_long_as_it_must_be() -> None:

@@ -1,17 +1,26 @@
-"""`webmon alarm`: a look at the rules, a message by one of their channels, their replay; and `webmon alarms`."""
+"""`webmon alarm`: the judge, its rules, a message by a channel, a replay; and `webmon alarms`, which lists."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from webmon.cli.options import FOR_PROGRAMS, add, count, group, load, moment
+from webmon.cli import orders
+from webmon.cli.options import FOR_PROGRAMS, add, count, load, moment
 
 OK, FAILED = 0, 1
 
 
 def add_to(commands: Any) -> None:
     """Add `alarm` and its commands."""
-    alarm = group(commands, "alarm", "Tell people of what is down.")
+    daemon = add(
+        commands,
+        "alarm",
+        _daemon,
+        "Judge the results from Kafka, and tell people of what is down.",
+        reads="alarm",
+        more="Of several on different hosts one judges, and the others stand by.",
+    )
+    alarm = daemon.add_subparsers(title="commands", metavar="COMMAND")
     text = "Find every fault of a rules file."
     checked = alarm.add_parser("check", help=text, description=text)
     checked.add_argument("file", type=Path, metavar="FILE")
@@ -35,8 +44,7 @@ def add_to(commands: Any) -> None:
     _add_listing(commands)
 
 
-def _add_listing(commands: Any) -> argparse.ArgumentParser:
-    """Add `alarms`, which lists; give its parser, to which commands on them are added."""
+def _add_listing(commands: Any) -> None:
     listing = add(
         commands,
         "alarms",
@@ -51,7 +59,7 @@ def _add_listing(commands: Any) -> argparse.ArgumentParser:
     listing.add_argument("--since", type=moment, metavar="T", help=when)
     listing.set_defaults(form="table")
     listing.add_argument("--json", action="store_const", const="json", dest="form", help=FOR_PROGRAMS)
-    return listing
+    orders.add_to(listing.add_subparsers(title="commands", metavar="COMMAND"))
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -61,6 +69,16 @@ def _list(arguments: argparse.Namespace) -> int:
 
     settings = load(ReportSettings, arguments)
     return run(settings, form=Form(arguments.form), everything=arguments.everything, since=arguments.since)
+
+
+def _daemon(arguments: argparse.Namespace) -> int:
+    from webmon.alarm.run import run
+    from webmon.cli.options import env_file_of
+    from webmon.env_file import environment
+    from webmon.settings import AlarmSettings
+
+    env_file = env_file_of(arguments)
+    return run(load(AlarmSettings, arguments), lambda: environment(env_file))
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -4,14 +4,11 @@ A history lags while the database is away; the alarms themselves do not.
 """
 
 import dataclasses
-import re
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
-from uuid import UUID
+from typing import Any, Final
 
-from webmon.errors import UserError
 from webmon.render import Column, Form, as_document, as_duration, as_minute, show
 from webmon.report.span import Moment, span
 from webmon.settings import ReportSettings
@@ -20,7 +17,6 @@ from webmon.store.reader import Session, look
 
 _SHORT: Final = 8
 """Digits of an id that are enough to type, but for a rare chance."""
-_LEAST: Final = 4
 _WEEK: Final = timedelta(days=7)
 
 _EPISODES: Final = f"""
@@ -41,11 +37,6 @@ WHERE (n.state = 'waiting' AND n.due <= now())
 ORDER BY n.due, n.channel
 """  # noqa: S608
 _POSITION: Final = "SELECT written, epoch FROM {alarm_position}"
-_FIND: Final = {
-    "episodes": "SELECT id, closed IS NULL FROM {episodes} WHERE id BETWEEN %s AND %s",
-    "notices": "SELECT id, state IN ('waiting', 'failed') FROM {notices} WHERE id BETWEEN %s AND %s",
-}
-_CALLED: Final = {"episodes": "alarm", "notices": "undelivered message"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,31 +167,6 @@ def shortest(number: str, among: Iterable[str]) -> str:
     while any(other.startswith(number[:length]) for other in others):
         length += 1
     return number[:length].rstrip("-")
-
-
-def find(settings: ReportSettings, what: Literal["episodes", "notices"], text: str) -> str:
-    """Give the id that a text is, or that it is the beginning of: one that is open, or waits, goes before others.
-
-    Raises:
-        UserError: it is the beginning of none or of several; or the database can't be asked.
-    """
-    digits = text.replace("-", "").lower()
-    called = _CALLED[what]
-    if not re.fullmatch(rf"[0-9a-f]{{{_LEAST},32}}", digits):
-        raise UserError(f"{text!r} is no id; right would be that of an {called}, or at least its first {_LEAST} digits")
-    if len(digits) == 32:
-        # Known to the judge perhaps, and not to the database yet.
-        return str(UUID(digits))
-    bounds = [str(UUID(digits.ljust(32, filler))) for filler in "0f"]
-    with look(settings, "alarms") as session:
-        found = session.rows(_FIND[what], bounds)
-    present = [number for number, is_present in found if is_present] or [number for number, _ in found]
-    if len(present) == 1:
-        return str(present[0])
-    if not present:
-        raise UserError(f"no {called} has an id that begins with {text!r}; `webmon alarms` lists them")
-    shown = ", ".join(sorted(present)[:5])
-    raise UserError(f"{len(present)} ids begin with {text!r}: {shown}; right would be more digits of one")
 
 
 def _in_force(session: Session, what: str) -> list[dict[str, Any]]:
