@@ -77,7 +77,9 @@ def takes_gzip(headers: Headers) -> bool:
 
 def _policy(*, acts: bool) -> str:
     parts = ["default-src 'none'", *(f"{kind}-src 'self'" for kind in ("style", "script", "img", "connect"))]
-    return "; ".join([*parts, f"form-action {"'self'" if acts else "'none'"}", "base-uri 'none'", "frame-ancestors 'none'"])
+    return "; ".join(
+        [*parts, f"form-action {"'self'" if acts else "'none'"}", "base-uri 'none'", "frame-ancestors 'none'"]
+    )
 
 
 class Heads:
