@@ -76,10 +76,10 @@ def takes_gzip(headers: Headers) -> bool:
 
 
 def _policy(*, acts: bool) -> str:
-    parts = ["default-src 'none'", *(f"{kind}-src 'self'" for kind in ("style", "script", "img", "connect"))]
-    return "; ".join(
-        [*parts, f"form-action {"'self'" if acts else "'none'"}", "base-uri 'none'", "frame-ancestors 'none'"]
-    )
+    forms = "'self'" if acts else "'none'"
+    sources = [f"{kind}-src 'self'" for kind in ("style", "script", "img", "connect")]
+    ends = ["base-uri 'none'", "frame-ancestors 'none'"]
+    return "; ".join(["default-src 'none'", *sources, f"form-action {forms}", *ends])
 
 
 class Heads:

@@ -1,37 +1,30 @@
 """The bars of a target: a column for each day, filled by share, as one path for each kind of share."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+from webmon.page.bars import Bar
 
 HEIGHT: Final = 24
 STEP: Final = 5
 """Width of a day, its gap of 1 included."""
 _LEAST: Final = 2
 """Height at which a share can still be seen: two minutes of a day are 0.03 of 24."""
+_NOTHING: Final = 1e-9
 _KINDS: Final = ("up", "slow", "maintenance", "down", "none")
 """From the bottom up."""
 
 
-class Day(NamedTuple):
-    """Shares of a day, 0 to 1, which are 1 together or less; what is missing was not watched."""
-
-    up: float = 0.0
-    slow: float = 0.0
-    maintenance: float = 0.0
-    down: float = 0.0
-
-
-def heights(day: Day) -> tuple[int, int, int, int, int]:
+def heights(bar: Bar) -> list[int]:
     """Give the height of each kind, from the bottom up, HEIGHT in all; no share that is there is left out."""
-    shares = (*day, max(0.0, 1.0 - sum(day)))
-    sizes = [0 if share <= 1e-9 else max(_LEAST, round(share * HEIGHT)) for share in shares]
-    while (over := sum(sizes) - HEIGHT) != 0:
-        largest = max(range(len(sizes)), key=sizes.__getitem__)
-        sizes[largest] -= over if over < 0 else min(over, max(1, sizes[largest] - _LEAST))
-    return (sizes[0], sizes[1], sizes[2], sizes[3], sizes[4])
+    shares = (bar.up, bar.slow, bar.maintenance, bar.down, bar.unwatched)
+    sizes = [0 if share <= _NOTHING else max(_LEAST, round(share * HEIGHT)) for share in shares]
+    largest = max(range(len(sizes)), key=sizes.__getitem__)
+    sizes[largest] += HEIGHT - sum(sizes)
+    return sizes
 
 
-def paths(days: Sequence[Day]) -> list[tuple[str, str]]:
+def paths(days: Sequence[Bar]) -> list[tuple[str, str]]:
     """Give the kinds that there are, each with its path, in a box of STEP * days x HEIGHT.
 
     Neighbours of one height are one rectangle: what parts them is drawn over them.

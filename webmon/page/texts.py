@@ -14,7 +14,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str, str]]] = {
     # States, as short as they stand in a row.
     "up": ("Up", "In Ordnung", "En marche", "En servicio"),
     "slow": ("Slow", "Langsam", "Lent", "Lento"),
-    "degraded": ("Partly down", "Teils gestört", "Partiel", "Parcial"),
+    "partial": ("Partly down", "Teils gestört", "Partiel", "Parcial"),
     "down": ("Down", "Gestört", "En panne", "Caído"),
     "maintenance": ("Maintenance", "Wartung", "Maintenance", "Mantenimiento"),
     "unknown": ("Not known", "Unbekannt", "Inconnu", "Desconocido"),
@@ -34,7 +34,8 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str, str]]] = {
         "Todo funciona salvo {bad} de {count}",
     ),
     "none_works": ("Nothing works", "Nichts funktioniert", "Rien ne fonctionne", "Nada funciona"),
-    "it_is_down": ("{name} is down", "{name} ist gestört", "{name} est en panne", "{name} está caído"),
+    "it_fails": ("It does not work", "Es funktioniert nicht", "Cela ne fonctionne pas", "No funciona"),
+    "it_works": ("It works", "Es funktioniert", "Cela fonctionne", "Funciona"),
     "under_maintenance": (
         "Under maintenance until {until}",
         "In Wartung bis {until}",
@@ -53,7 +54,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str, str]]] = {
         "Inconnu : pas encore de données",
         "Desconocido: aún no hay datos",
     ),
-    "not_known_of": (
+    "some_unknown": (
         "Of {count}, {bad} are not known",
         "Von {count} sind {bad} unbekannt",
         "Sur {count}, {bad} sont inconnus",
@@ -86,7 +87,7 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str, str]]] = {
     ),
     "also_unknown": ("{count} not known", "{count} unbekannt", "{count} inconnus", "{count} desconocidos"),
     "also_slow": ("{count} slow", "{count} langsam", "{count} lents", "{count} lentos"),
-    "also_degraded": ("{count} partly down", "{count} teils gestört", "{count} partiels", "{count} parciales"),
+    "also_partial": ("{count} partly down", "{count} teils gestört", "{count} partiels", "{count} parciales"),
     # Frame.
     "skip": ("To the content", "Zum Inhalt", "Aller au contenu", "Ir al contenido"),
     "pages": ("Pages", "Seiten", "Pages", "Páginas"),
@@ -150,6 +151,13 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str, str]]] = {
         "{count} jours sans panne",
         "{count} días sin fallos",
     ),
+    "show_all": ("Show all {count}", "Alle {count} zeigen", "Afficher les {count}", "Mostrar los {count}"),
+    "bar_says": (
+        "{day}: {uptime}, {watched}",
+        "{day}: {uptime}, {watched}",
+        "{day} : {uptime}, {watched}",
+        "{day}: {uptime}, {watched}",
+    ),
     "nothing_watched": (
         "nothing was watched yet",
         "noch nichts beobachtet",
@@ -205,7 +213,18 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str, str]]] = {
     "was_down": ("{name} was down", "{name} war gestört", "{name} était en panne", "{name} estuvo caído"),
     "is_slow": ("{name} is slow", "{name} ist langsam", "{name} est lent", "{name} está lento"),
     "was_slow": ("{name} was slow", "{name} war langsam", "{name} était lent", "{name} estuvo lento"),
-    "many_down": ("Several are down", "Mehrere sind gestört", "Plusieurs sont en panne", "Varios están caídos"),
+    "is_partial": (
+        "{name} is partly down",
+        "{name} ist teils gestört",
+        "{name} est partiellement en panne",
+        "{name} está caído en parte",
+    ),
+    "was_partial": (
+        "{name} was partly down",
+        "{name} war teils gestört",
+        "{name} était partiellement en panne",
+        "{name} estuvo caído en parte",
+    ),
     "began": ("It began to fail", "Die Störung begann", "La panne a commencé", "Empezó a fallar"),
     "began_slow": ("It became slow", "Es wurde langsam", "C’est devenu lent", "Se volvió lento"),
     "opened": (
@@ -271,18 +290,17 @@ class Texts:
         """Give a text; its values are put in as they are."""
         return _TEXTS[key][self._place].format(**values)
 
-    def percent(self, share: float | None) -> str:
-        """Give a ratio, cut and never rounded up: what is short of 100 % never reads as 100 %."""
-        if share is None:
+    def percent(self, hundredths: int | None) -> str:
+        """Give hundredths of a percent, which were cut: what is short of 100 % never reads as 100 %."""
+        if hundredths is None:
             return self("no_data")
-        if share >= 1:
+        if hundredths >= 10_000:
             return f"100{_THIN}%"
-        # A ratio such as 0.9999 times 10000 falls short of 9999 by the last bit.
-        return f"{int(share * 10_000 + 1e-6) / 100:.2f}".replace(".", self._comma) + f"{_THIN}%"
+        return f"{hundredths / 100:.2f}".replace(".", self._comma) + f"{_THIN}%"
 
-    def about(self, share: float) -> str:
-        """Give a ratio in whole percent, cut."""
-        return f"{int(min(share, 1.0) * 100 + 1e-6)}{_THIN}%"
+    def about(self, hundredths: int) -> str:
+        """Give hundredths of a percent in whole percent, cut."""
+        return f"{hundredths // 100}{_THIN}%"
 
     def milliseconds(self, seconds: float | None) -> str:
         """Give a response time."""
