@@ -15,10 +15,14 @@ _KINDS: Final = ("up", "slow", "maintenance", "down", "none")
 """From the bottom up."""
 
 
+def _size(share: float) -> int:
+    return 0 if share <= _NOTHING else max(_LEAST, round(share * HEIGHT))
+
+
 def heights(bar: Bar) -> list[int]:
-    """Give the height of each kind, from the bottom up, HEIGHT in all; no share that is there is left out."""
-    shares = (bar.up, bar.slow, bar.maintenance, bar.down, bar.unwatched)
-    sizes = [0 if share <= _NOTHING else max(_LEAST, round(share * HEIGHT)) for share in shares]
+    """Give the height of each kind, from the bottom up, HEIGHT in all; nothing that was seen is too small to be seen."""
+    sizes = [_size(share) for share in (bar.up, bar.slow, bar.maintenance, bar.down)]
+    sizes.append(round(bar.unwatched * HEIGHT))
     largest = max(range(len(sizes)), key=sizes.__getitem__)
     sizes[largest] += HEIGHT - sum(sizes)
     return sizes

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from webmon.page.answers import HTML, Made
-from webmon.page.markup import render, with_times
+from webmon.page.markup import render
 from webmon.page.model import PublicPage, Sentence, State
+from webmon.page.model import sentence as sentence_of
 from webmon.page.texts import Texts
 
 Path = tuple[str, ...]
@@ -73,7 +74,7 @@ def make(
     if shown is None:
         return None
     template, values = shown
-    body = render(template, t, links, **_frame(page, path, t, links, valid_until=valid_until), **values)
+    body = render(template, t, links, **(_frame(page, path, t, links, valid_until=valid_until) | values))
     return Made(body, HTML)
 
 
@@ -173,15 +174,20 @@ def _shown(page: PublicPage, path: Path, t: Texts) -> tuple[str, dict[str, Any]]
             return f"{path[0]}.html", {}
         case ("g", name):
             group = next((one for one in page.groups if one.id == name), None)
-            return group and ("group.html", {"group": group})
+            if group is None:
+                return None
+            states, newest = [one.state for one in group.targets], [one.newest for one in group.targets if one.newest]
+            until = max((one.until for one in group.targets if one.until), default=None)
+            said = sentence_of(states, max(newest, default=None), until)
+            return "group.html", {"group": group, "sentence": sentence(said, t), "state": colour(said)}
         case ("t", name):
             target = page.target(name)
-            ours = [one for one in page.incidents if target and one.id in set(target.incidents)]
-            return target and ("target.html", {"target": target, "incidents": ours})
+            if target is None:
+                return None
+            ours = [one for one in page.incidents if one.id in set(target.incidents)]
+            return "target.html", {"target": target, "incidents": ours, "state": target.state.value}
         case ("incidents", name):
             incident = next((one for one in page.incidents if one.id == name), None)
             return incident and ("incident.html", {"incident": incident})
     return None
 
-
-__all__ = ["Links", "Path", "colour", "make", "missing", "nothing", "path_of", "paths", "sentence", "with_times"]
