@@ -5,15 +5,15 @@ import hashlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from webmon.page import bars_svg
-from webmon.page.bars import Bar
-from webmon.page.model import PublicTarget
-from webmon.page.texts import Texts
+from webmon.page.bars import Bar, bars
+from webmon.page.model import OperatorTarget, PublicTarget
+from webmon.page.texts import ALL, Texts
 
 MOST_IN_GROUP: Final = 100
 """Targets of one group on the page of all; past it those come that do not work, and a link to the others."""
@@ -39,12 +39,12 @@ def with_times(t: Texts, text: str, *times: datetime) -> Markup:
     )
 
 
-def bars_said(bars: Sequence[Bar], t: Texts) -> str:
+def bars_said(shown: Sequence[Bar], t: Texts) -> str:
     """Say in words what the bars of some days show."""
-    if not any(bar.is_known for bar in bars):
+    if not any(bar.is_known for bar in shown):
         return t("nothing_watched")
-    bad = sum(bar.down > 0 for bar in bars)
-    return t("bars_say" if bad else "bars_say_none", count=len(bars), bad=bad)
+    bad = sum(bar.down > 0 for bar in shown)
+    return t("bars_say" if bad else "bars_say_none", count=len(shown), bad=bad)
 
 
 def day_said(bar: Bar, t: Texts) -> str:
@@ -72,6 +72,21 @@ def _concerned(names: Sequence[str], t: Texts) -> str:
     if len(names) > _NAMES:
         shown = t("and_more", names=shown, count=len(names) - _NAMES)
     return t("concerns", names=shown)
+
+
+class _Barred(NamedTuple):
+    bars: list[Bar]
+
+
+def _with_bars(one: OperatorTarget, as_of: datetime) -> _Barred:
+    return _Barred(bars(one.target, as_of))
+
+
+def _response(one: OperatorTarget) -> float | None:
+    """Give the seconds that the slowest vantage waited, of those that are not silent."""
+    return max(
+        (v.vantage.response for v in one.vantages if not v.is_silent and v.vantage.response is not None), default=None
+    )
 
 
 @functools.cache
@@ -103,6 +118,12 @@ def _environment() -> Environment:
         day_said=day_said,
         some=_some,
         concerned=_concerned,
+        lasted=ALL["en"].duration,
+        words=lambda text: str(text).replace("_", " "),
+        short=lambda text, most: text if len(text) <= most else f"{text[: most - 1]}…",
+        day=lambda one, t: t.percent(next((span.uptime for span in one.uptimes if span.days == 1), None)),
+        response=_response,
+        with_bars=_with_bars,
     )
     made.globals.update(style=static_path("style.css"), script=static_path("page.js"), most=MOST_IN_GROUP)
     return made

@@ -190,4 +190,3 @@ def _shown(page: PublicPage, path: Path, t: Texts) -> tuple[str, dict[str, Any]]
             incident = next((one for one in page.incidents if one.id == name), None)
             return incident and ("incident.html", {"incident": incident})
     return None
-
