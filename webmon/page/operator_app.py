@@ -251,6 +251,7 @@ class _Faces:
         operator = request.state.operator
         shown: dict[str, Any] = {
             "title": "webmon",
+            "face": "op",
             "root": "/",
             "every": _EVERY,
             "page": page,

@@ -148,6 +148,7 @@ def _also(said: Sentence, t: Texts) -> str:
 def _bare(t: Texts, title: str, links: Links) -> dict[str, Any]:
     return {
         "title": title,
+        "face": "public",
         "root": links.root,
         "every": _EVERY,
         "page": None,
