@@ -6,11 +6,11 @@ A target's state is that of the moment when somebody looks: where nothing newer 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from typing import Final, Literal
 
 import msgspec
 
+from webmon.alarm.quiet import matches
 from webmon.check.result import Outcome
 from webmon.page import bars as bars_of
 from webmon.page.bars import Bar, Uptime
@@ -348,14 +348,6 @@ class OperatorPage(msgspec.Struct, frozen=True, kw_only=True):
 # Making them ----------------------------------------------------------------------------------------------------------
 
 
-def is_meant(match: str, name: str, labels: Mapping[str, str]) -> bool:
-    """Tell whether a silence or a maintenance is for a target: a shell pattern of its whole name, or `label=value`."""
-    if fnmatchcase(name, match):
-        return True
-    key, equals, value = match.partition("=")
-    return bool(equals) and labels.get(key) == value
-
-
 def state_of(target: Target, as_of: datetime, now: datetime) -> State:
     """Give how a target is at the time of a look, its maintenance aside.
 
@@ -537,9 +529,7 @@ def _newest(vantages: Iterable[Vantage]) -> datetime | None:
 def _until(windows: Iterable[Silence | Maintenance], target: Target, now: datetime) -> datetime | None:
     """Give when the last of the times that are on for a target ends."""
     ends = [
-        one.until
-        for one in windows
-        if one.begins <= now < one.until and is_meant(one.match, target.name, target.labels)
+        one.until for one in windows if one.begins <= now < one.until and matches(one.match, target.name, target.labels)
     ]
     return max(ends, default=None)
 
@@ -734,7 +724,7 @@ class _Public:
         for work in self._history.maintenance:
             if not work.public or work.begins > self._now + _COMING:
                 continue
-            meant = [one for one in self._ids.values() if is_meant(work.match, one.target.name, one.target.labels)]
+            meant = [one for one in self._ids.values() if matches(work.match, one.target.name, one.target.labels)]
             if meant:
                 planned.append(
                     PlannedWork(
