@@ -207,7 +207,7 @@ def _targets(page: PublicPage, _: str) -> list[TargetOut]:
 
 def _one_target(page: PublicPage, number: str) -> TargetOut | None:
     found = page.target(number)
-    return found and _target(found)
+    return None if found is None else _target(found)
 
 
 def _uptime(page: PublicPage, number: str) -> UptimeOut | None:

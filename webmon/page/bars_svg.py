@@ -20,7 +20,7 @@ def _size(share: float) -> int:
 
 
 def heights(bar: Bar) -> list[int]:
-    """Give the height of each kind, from the bottom up, HEIGHT in all; nothing that was seen is too small to be seen."""
+    """Give the height of each kind, from the bottom up, HEIGHT in all; what was seen is never too small to be seen."""
     sizes = [_size(share) for share in (bar.up, bar.slow, bar.maintenance, bar.down)]
     sizes.append(round(bar.unwatched * HEIGHT))
     largest = max(range(len(sizes)), key=sizes.__getitem__)

@@ -30,7 +30,7 @@ class Line(NamedTuple):
     path: str
     failures: str
     """Path of the marks below."""
-    count: int
+    checks: int
     failed: int
 
 
@@ -75,7 +75,7 @@ def draw(chart: Chart) -> Picture | None:
             look=min(place, _LINES - 1),
             path=_line(ours, x, y),
             failures="".join(f"M{x(point.time):.0f} {HEIGHT - _BOTTOM}v{-_FAILURES}" for point in _failed(ours)),
-            count=len(ours),
+            checks=len(ours),
             failed=sum(1 for _ in _failed(ours)),
         )
         for place, (name, ours) in enumerate(sorted(chart.vantages.items()))

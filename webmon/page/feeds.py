@@ -83,20 +83,14 @@ def incident_title(incident: Incident, t: Texts) -> str:
 
 def moment_text(incident: Incident, moment: Moment, t: Texts) -> str:
     """Give what an entry of an incident's timeline says."""
-    match moment.step:
-        case "announced":
-            return ": ".join(filter(None, (moment.title, moment.text)))
-        case "error":
-            return moment.text
-        case "began":
-            return t("began_slow" if incident.condition == "slow" else "began")
-        case "confirmed":
-            if incident.voters and incident.seen_by is not None:
-                return t("opened", seen=len(incident.seen_by), asked=incident.voters)
-            return t("opened_plain")
-        case "ended":
-            return t("ended")
-    return t("over")
+    if moment.step == "announced":
+        return ": ".join(filter(None, (moment.title, moment.text)))
+    if moment.step == "error":
+        return moment.text
+    if moment.step == "confirmed" and incident.voters and incident.seen_by is not None:
+        return t("opened", seen=len(incident.seen_by), asked=incident.voters)
+    began = "began_slow" if incident.condition == "slow" else "began"
+    return t({"began": began, "confirmed": "opened_plain", "ended": "ended", "closed": "over"}[moment.step])
 
 
 def _incidents(page: PublicPage, t: Texts) -> Iterator[Entry]:

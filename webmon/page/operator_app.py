@@ -3,7 +3,6 @@
 Nothing of it is kept by a browser or a proxy, and nobody gets past webmon/page/guard.py who may not.
 """
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -24,8 +23,8 @@ from webmon.page.guard import Guard, RefusedError, Tokens
 from webmon.page.markup import render
 from webmon.page.model import OperatorPage, OperatorTarget
 from webmon.page.operator_site import OperatorSite
-from webmon.page.snapshot import Chart, Notice, Target
 from webmon.page.public_app import files
+from webmon.page.snapshot import Chart, Notice, Target
 from webmon.page.texts import ALL
 
 CHART_HOURS: Final = 6
@@ -216,7 +215,7 @@ class _Faces:
             "lengths": acts.LENGTHS,
             "every": 0,
         }
-        return await self._show(request, "op_act.html", "act", lambda _: shown, status=status)
+        return await self._show(request, "op_act.html", "act", lambda _: shown, status=status, bare=True)
 
     async def _message(
         self, request: Request, status: int, heading: str, more: str, *, state: str = "unknown"
@@ -235,19 +234,7 @@ class _Faces:
         bare: bool = False,
     ) -> Response:
         """Show a page; where there is no snapshot yet, that, unless it needs none."""
-        make = functools.partial(self._make, request, template, here, values, status, bare)
-        return answer(request, await run_in_threadpool(make), keep=PRIVATE)
-
-    def _make(
-        self,
-        request: Request,
-        template: str,
-        here: str,
-        values: Callable[[Any], Mapping[str, Any]],
-        status: int,
-        bare: bool,  # noqa: FBT001
-    ) -> Made:
-        page = self._site.page()
+        page = await run_in_threadpool(self._site.page)
         operator = request.state.operator
         shown: dict[str, Any] = {
             "title": "webmon",
@@ -266,14 +253,19 @@ class _Faces:
             "now": self._site.now(),
             "values": {},
         }
-        if page is not None:
-            shown |= {"sentence": page.sentence.text, "state": public_pages.colour(page.sentence), **values(page)}
-        elif bare or here == "act":
-            shown |= values(None)
-        else:
-            template, status = "op_message.html", 503
-            shown |= {"heading": "No snapshot yet", "more": self._site.trouble() or "The first one is being read."}
-        return Made(render(template, _EN, _link, **shown), HTML, status)
+
+        def make() -> Made:
+            named, code = template, status
+            if page is not None:
+                shown.update(sentence=page.sentence.text, state=public_pages.colour(page.sentence))
+            if page is not None or bare:
+                shown.update(values(page))
+            else:
+                named, code = "op_message.html", 503
+                shown.update(heading="No snapshot yet", more=self._site.trouble() or "The first one is being read.")
+            return Made(render(named, _EN, _link, **shown), HTML, code)
+
+        return answer(request, await run_in_threadpool(make), keep=PRIVATE)
 
 
 def _link(kind: str, name: str = "") -> str:

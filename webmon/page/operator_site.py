@@ -26,7 +26,7 @@ class OperatorSite:
         self._file = file
         self._clock = clock
         self._lock = threading.Lock()
-        self._made: tuple[Look, datetime, OperatorPage] | None = None
+        self._made: tuple[int, datetime, OperatorPage] | None = None
 
     def now(self) -> datetime:
         """Give the time."""
@@ -60,6 +60,6 @@ class OperatorSite:
         if look.snapshot is None:
             return None
         with self._lock:
-            if self._made is None or self._made[0] is not look or now - self._made[1] >= _KEPT:
-                self._made = (look, now, operator(look, self._file(), now))
+            if self._made is None or self._made[0] != look.number or now - self._made[1] >= _KEPT:
+                self._made = (look.number, now, operator(look, self._file(), now))
             return self._made[2]

@@ -1,6 +1,7 @@
 """HTTP/1.1 with a bound on the time that one client may take: uvicorn itself has none before a request is whole."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -26,6 +27,9 @@ class BoundedProtocol(H11Protocol):
         """Begin to count with the connection: who connects and says nothing is slow, too."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=_UNTAKEN_BYTES)
+        certificate = transport.get_extra_info("peercert")
+        if certificate:
+            self.app_state = {**self.app_state, "certificate_name": common_name(certificate)}
         self._begin()
 
     def data_received(self, data: bytes) -> None:
@@ -59,6 +63,12 @@ class BoundedProtocol(H11Protocol):
         self._deadline = None
         if self.timeout_keep_alive_task is None or self.transport.get_write_buffer_size():
             self.transport.abort()
+
+
+def common_name(certificate: Mapping[str, Any]) -> str:
+    """Give the common name of a client's certificate, as ssl.SSLSocket.getpeercert() has it; empty where none is."""
+    names = [value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"]
+    return str(names[-1]) if names else ""
 
 
 def options() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The public page over HTTP: which address gives what. It only reads, sets no cookie, and nothing of a request is shown."""
+"""The public page over HTTP: which address gives what. It reads only, sets no cookie, shows nothing of a request."""
 
 import asyncio
 import re

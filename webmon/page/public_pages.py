@@ -81,14 +81,14 @@ def make(
 def missing(t: Texts, title: str, depth: int = 0, *, query: str = "") -> Made:
     """Make the page of what is not there."""
     links = Links(depth, query=query)
-    values = _bare(t, title, links) | {"here": "", "state": "unknown", "sentence": t("not_found")}
+    values = _bare(title, links) | {"here": "", "state": "unknown", "sentence": t("not_found")}
     return Made(render("missing.html", t, links, **values), HTML, 404)
 
 
 def nothing(t: Texts, title: str, *, is_public: bool) -> Made:
     """Make the page of a start without any data, or of an installation where nothing is public."""
     links = Links(0)
-    values = _bare(t, title, links) | {
+    values = _bare(title, links) | {
         "here": "index",
         "state": "unknown",
         "sentence": t("not_known_yet" if is_public else "nothing_public"),
@@ -102,22 +102,24 @@ def sentence(said: Sentence, t: Texts) -> str:
     """Give the one sentence in a language; its times are in UTC."""
     counts = said.counts
     only = counts.total == 1
-    match said.code:
-        case "nothing":
-            return t("nothing_public")
-        case "unknown":
-            return t("not_known", since=t.minute(said.since)) if said.since else t("not_known_yet")
-        case "all_down":
-            return t("it_fails" if only else "none_works")
-        case "some_fail":
-            return t("it_fails") if only else t("all_but", bad=counts.failing, count=counts.total)
-        case "some_unknown":
-            return t("some_unknown", bad=counts.unknown, count=counts.total)
-        case "maintenance":
-            return t("under_maintenance", until=t.minute(said.until)) if said.until else t("maintenance")
-        case "some_slow":
-            return t("all_work_slow", slow=counts.slow, count=counts.total)
-    return t("it_works" if only else "all_work")
+    key = {
+        "nothing": "nothing_public",
+        "unknown": "not_known" if said.since else "not_known_yet",
+        "all_down": "it_fails" if only else "none_works",
+        "some_fail": "it_fails" if only else "all_but",
+        "some_unknown": "some_unknown",
+        "maintenance": "under_maintenance" if said.until else "maintenance",
+        "some_slow": "all_work_slow",
+        "all_up": "it_works" if only else "all_work",
+    }[said.code]
+    return t(
+        key,
+        since=t.minute(said.since) if said.since else "",
+        until=t.minute(said.until) if said.until else "",
+        bad=counts.unknown if said.code == "some_unknown" else counts.failing,
+        slow=counts.slow,
+        count=counts.total,
+    )
 
 
 def colour(said: Sentence) -> str:
@@ -145,7 +147,7 @@ def _also(said: Sentence, t: Texts) -> str:
     return ", ".join(parts)
 
 
-def _bare(t: Texts, title: str, links: Links) -> dict[str, Any]:
+def _bare(title: str, links: Links) -> dict[str, Any]:
     return {
         "title": title,
         "face": "public",
@@ -158,7 +160,7 @@ def _bare(t: Texts, title: str, links: Links) -> dict[str, Any]:
 
 
 def _frame(page: PublicPage, path: Path, t: Texts, links: Links, *, valid_until: datetime | None) -> dict[str, Any]:
-    return _bare(t, page.title, links) | {
+    return _bare(page.title, links) | {
         "page": page,
         "here": path[0] if len(path) == 1 else "",
         "sentence": sentence(page.sentence, t),
@@ -168,26 +170,31 @@ def _frame(page: PublicPage, path: Path, t: Texts, links: Links, *, valid_until:
 
 
 def _shown(page: PublicPage, path: Path, t: Texts) -> tuple[str, dict[str, Any]] | None:
-    match path:
-        case ("index",):
-            return "index.html", {"also": _also(page.sentence, t), "more": ""}
-        case ("incidents",) | ("maintenance",):
-            return f"{path[0]}.html", {}
-        case ("g", name):
-            group = next((one for one in page.groups if one.id == name), None)
-            if group is None:
-                return None
-            states, newest = [one.state for one in group.targets], [one.newest for one in group.targets if one.newest]
-            until = max((one.until for one in group.targets if one.until), default=None)
-            said = sentence_of(states, max(newest, default=None), until)
-            return "group.html", {"group": group, "sentence": sentence(said, t), "state": colour(said)}
-        case ("t", name):
-            target = page.target(name)
-            if target is None:
-                return None
-            ours = [one for one in page.incidents if one.id in set(target.incidents)]
-            return "target.html", {"target": target, "incidents": ours, "state": target.state.value}
-        case ("incidents", name):
-            incident = next((one for one in page.incidents if one.id == name), None)
-            return incident and ("incident.html", {"incident": incident})
-    return None
+    kind, name = path[0], path[-1]
+    if len(path) == 2:
+        return {"g": _group, "t": _target, "incidents": _incident}[kind](page, name, t)
+    more = {"also": _also(page.sentence, t), "more": ""} if kind == "index" else {}
+    return f"{kind}.html", more
+
+
+def _group(page: PublicPage, name: str, t: Texts) -> tuple[str, dict[str, Any]] | None:
+    group = next((one for one in page.groups if one.id == name), None)
+    if group is None:
+        return None
+    newest = max((one.newest for one in group.targets if one.newest), default=None)
+    until = max((one.until for one in group.targets if one.until), default=None)
+    said = sentence_of([one.state for one in group.targets], newest, until)
+    return "group.html", {"group": group, "sentence": sentence(said, t), "state": colour(said)}
+
+
+def _target(page: PublicPage, name: str, _: Texts) -> tuple[str, dict[str, Any]] | None:
+    target = page.target(name)
+    if target is None:
+        return None
+    ours = [one for one in page.incidents if one.id in set(target.incidents)]
+    return "target.html", {"target": target, "incidents": ours, "state": target.state.value}
+
+
+def _incident(page: PublicPage, name: str, _: Texts) -> tuple[str, dict[str, Any]] | None:
+    incident = next((one for one in page.incidents if one.id == name), None)
+    return None if incident is None else ("incident.html", {"incident": incident})

@@ -77,7 +77,7 @@ class _Shape:
         }
 
     def components(self) -> list[dict[str, Any]]:
-        found = []
+        found: list[dict[str, Any]] = []
         for group in self._page.groups:
             ours = [self._target(one, place) for place, one in enumerate(group.targets, 1)]
             head = self._component(_id("group", group.id), group.name, group.state, len(found) + 1)

@@ -268,10 +268,10 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str, str]]] = {
 }
 
 _MONTHS: Final = {
-    "en": "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(),
-    "de": "Jan. Feb. März Apr. Mai Juni Juli Aug. Sep. Okt. Nov. Dez.".split(),
-    "fr": "janv. févr. mars avr. mai juin juil. août sept. oct. nov. déc.".split(),
-    "es": "ene feb mar abr may jun jul ago sep oct nov dic".split(),
+    "en": ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"],
+    "de": ["Jan.", "Feb.", "März", "Apr.", "Mai", "Juni", "Juli", "Aug.", "Sep.", "Okt.", "Nov.", "Dez."],
+    "fr": ["janv.", "févr.", "mars", "avr.", "mai", "juin", "juil.", "août", "sept.", "oct.", "nov.", "déc."],
+    "es": ["ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", "nov", "dic"],
 }
 _THIN: Final = "\u202f"
 """Between a number and its unit: narrow, and no line ends there."""
@@ -342,7 +342,7 @@ ALL: Final = {language: Texts(language) for language in LANGUAGES}
 
 
 def chosen(accept: str, asked: str | None = None) -> Texts:
-    """Give the language that a visitor asks for: by `?lang=`, else by Accept-Language (RFC 9110, 12.5.4), else English."""
+    """Give the language asked for: by `?lang=`, else by Accept-Language (RFC 9110, 12.5.4), else English."""
     if asked in ALL:
         return ALL[asked]
     best, wanted = "en", 0.0
