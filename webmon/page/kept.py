@@ -13,7 +13,10 @@ class Kept(Generic[C]):
         """Keep nothing yet."""
         self._held: dict[Any, C] = {}
         self._read: dict[Any, int] = {}
-        self._was_marked: set[Any] = set()
+        """The snapshot in which each was read last."""
+        self._marked: set[Any] = set()
+        self._stale: set[Any] = set()
+        """Those in which an hour is marked, or was when they were last read: a snapshot may fail before they are."""
         self.version = 0
         """Grows when something that is kept is another than before."""
 
@@ -25,14 +28,17 @@ class Kept(Generic[C]):
             marked: those in which an hour is marked.
             again: how many of the others are read again, the longest unread first.
         """
-        if any(key not in keys for key in self._held):
-            self._held = {key: held for key, held in self._held.items() if key in keys}
-            self._read = {key: read for key, read in self._read.items() if key in keys}
+        needed = set(keys)
+        if not self._held.keys() <= needed:
+            self._held = {key: held for key, held in self._held.items() if key in needed}
+            self._read = {key: read for key, read in self._read.items() if key in needed}
             self.version += 1
-        must = {key for key in keys if key not in self._held or key in marked or key in self._was_marked}
-        others = sorted((key for key in keys if key not in must), key=lambda key: self._read[key])
-        self._was_marked = {key for key in keys if key in marked}
-        return [key for key in keys if key in must or key in others[:again]]
+        self._marked = needed.intersection(marked)
+        self._stale = (self._stale & needed) | self._marked
+        must = self._stale | {key for key in needed if key not in self._held}
+        others = sorted((key for key in keys if key not in must), key=self._read.__getitem__)[:again]
+        chosen = must.union(others)
+        return [key for key in keys if key in chosen]
 
     def put(self, key: Any, content: C, number: int) -> None:
         """Keep what was read in a snapshot."""
@@ -40,11 +46,9 @@ class Kept(Generic[C]):
             self.version += 1
             self._held[key] = content
         self._read[key] = number
+        if key not in self._marked:
+            self._stale.discard(key)
 
     def __getitem__(self, key: Any) -> C:
         """Give what is kept."""
         return self._held[key]
-
-    def __contains__(self, key: Any) -> bool:
-        """Tell whether something is."""
-        return key in self._held
