@@ -20,6 +20,7 @@ from webmon.daemon.signals import Signals
 from webmon.daemon.systemd import notify
 from webmon.errors import UserError
 from webmon.page.access import access_by
+from webmon.page.chart import Charts
 from webmon.page.collect import Collector
 from webmon.page.file import Public
 from webmon.page.file import load as load_file
@@ -74,6 +75,7 @@ class Page(MetricsCollector):
             app = operator_app(
                 operator,
                 access=access_by(page.auth),
+                charts=Charts(settings.postgres),
                 send=functools.partial(orders.send, settings.kafka) if settings.kafka else None,
             )
             faces.append(Face(app, bind(page.operator_address, "PAGE_OPERATOR_ADDRESS"), page.auth))
@@ -124,6 +126,8 @@ class Page(MetricsCollector):
         yield counter("webmon_page_refreshes_total", "Snapshots that were tried to be read", collector.refreshes)
         yield counter("webmon_page_refresh_failures_total", "Those that could not be read", collector.failures)
         yield counter("webmon_page_refresh_seconds_total", "What all of them took", collector.seconds_sum)
+        yield gauge("webmon_page_refresh_last_seconds", "What the last one took", collector.seconds)
+        yield gauge("webmon_page_refresh_last_statements", "Statements of the last one", collector.statements)
         yield gauge("webmon_page_clients", "Connections that are open", self._server.clients)
         yield counter("webmon_page_requests_total", "Requests that were answered", self._server.requests)
 
