@@ -42,7 +42,9 @@ def test_status_has_a_line_for_each_target_with_what_each_vantage_saw(lab: Lab) 
 
 
 def test_services_are_notified_hardened_and_watched(lab: Lab) -> None:
-    for host, unit in [("agent1", "webmon-agent"), ("agent3", "webmon-agent"), ("sink1", "webmon-sink")]:
+    agents = [("agent1", "webmon-agent"), ("agent3", "webmon-agent")]
+    others = [("sink1", "webmon-sink"), ("sink1", "webmon-alarm"), ("db1", "webmon-alarm"), ("sink1", "webmon-page")]
+    for host, unit in agents + others:
         shown = dict(
             line.split("=", 1)
             for line in lab.on(
@@ -62,7 +64,8 @@ def test_services_are_notified_hardened_and_watched(lab: Lab) -> None:
 
 
 def test_secrets_are_readable_by_their_own_user_alone(lab: Lab) -> None:
-    for host, component in [("agent1", "agent"), ("sink1", "sink"), ("db1", "init"), ("sink1", "report")]:
+    of_hosts = {"agent1": ("agent",), "sink1": ("sink", "report", "alarm", "page"), "db1": ("init", "alarm")}
+    for host, component in [(host, component) for host, components in of_hosts.items() for component in components]:
         for file in lab.on(host, f"find /etc/webmon/{component} -name .env -o -name 'key*.pem'").split():
             assert lab.on(host, f"stat -c '%a %U %G' {file}").split() == [
                 "600",

@@ -66,7 +66,15 @@ def test_a_sink_that_stores_rows_works_once_it_was_up_for_a_while(gate: ModuleTy
     )
 
 
-@pytest.mark.parametrize("unit", ["webmon-agent.service", "webmon-sink.service"])
+@pytest.mark.parametrize("unit", ["webmon-alarm.service", "webmon-page.service"])
+def test_a_judge_or_a_page_works_once_it_was_up_for_a_while_and_waits_for_nothing(gate: ModuleType, unit: str) -> None:
+    assert verdict(gate, unit, ["", "standing by"]) == (10, "works: standing by")
+    waits = "3 targets; waiting for the database"
+    assert verdict(gate, unit, [waits]) == (90, f"is not well in 90 s; it says: {waits}")
+    assert verdict(gate, unit, [""]) == (90, "has not said how it is in 90 s; it says: nothing")
+
+
+@pytest.mark.parametrize("unit", ["webmon-agent.service", "webmon-sink.service", "webmon-alarm.service"])
 def test_one_that_is_down_or_was_restarted_does_not_work_and_nothing_more_is_waited_for(
     gate: ModuleType, unit: str
 ) -> None:
