@@ -125,12 +125,16 @@ class LogWriter:
             self._waiting.clear()
         self.outage.ends()
 
-    def close(self, seconds: float) -> None:
-        """Write what waits, for so long at most, and end."""
+    def drain(self, seconds: float) -> None:
+        """Wait until what waits is written, so long at most."""
         until = self._clock() + seconds
         with self._changed:
             while self._waiting and self._may_write() and not self.outage.lasts and self._clock() < until:
                 self._changed.wait(0.05)
+
+    def close(self) -> None:
+        """End."""
+        with self._changed:
             self._stop = True
             self._changed.notify()
         if self._thread.is_alive():

@@ -4,7 +4,7 @@ It restarts each service of this host whose process is of another release, sinks
 until each has shown that it works: it is up, was not restarted again, and since its start Kafka acknowledged results of
 an agent, a sink put rows into the database; and what waits is little, or grows less. An agent with no check to make in
 that time, and a sink that finds nothing on its topic, have only to stay up; so have a judge, as another may have what
-is to be judged, and a page, once they have said how they are and that they wait for nothing.
+is to be judged, and a page, once they have said how they are.
 
 All that it sees is what `systemctl status` shows: services tell systemd how they are, also where their metrics are off.
 It prints a line for each service, or for those that do not work, with the end of what they said; its exit status is 1
@@ -36,6 +36,8 @@ IDLE_SECS: Final = 20.0
 """How long a sink must find nothing on its topic."""
 OTHER_SECS: Final = 90.0
 """How long a judge or a page may take to begin: one reads its log, the other the database."""
+NEEDED: Final = re.compile(r"; waiting for (Kafka|the database to show)\b")
+"""What such a one can't do without; a judge tells people while its database or a receiver is away."""
 LITTLE: Final = 1000
 """What may wait without growing less: results on their way."""
 JOURNAL_LINES: Final = 15
@@ -146,8 +148,8 @@ class Watch:
     def _other(self, reading: Reading) -> Verdict | None:
         if not reading.status:
             return self._late(reading, OTHER_SECS, "has not said how it is")
-        if "; waiting for " in reading.status or "; not " in reading.status:
-            return self._late(reading, OTHER_SECS, "is not well")
+        if NEEDED.search(reading.status):
+            return self._late(reading, OTHER_SECS, "waits for a neighbour")
         return self._settled(reading, SETTLE_SECS, reading.status)
 
     def _grows_less(self, waiting: int) -> bool:

@@ -77,7 +77,12 @@ class Site(http.server.BaseHTTPRequestHandler):
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
-    """Takes every message."""
+    """Takes every message, and the calls that say that the judge is well."""
+
+    def do_GET(self) -> None:
+        """Answer that all is well."""
+        self.send_response(204)
+        self.end_headers()
 
     def do_POST(self) -> None:
         """Print it, and answer that it was taken."""
