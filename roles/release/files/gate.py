@@ -37,7 +37,7 @@ IDLE_SECS: Final = 20.0
 OTHER_SECS: Final = 90.0
 """How long a judge or a page may take to begin: one reads its log, the other the database."""
 AWAY: Final = "; waiting for Kafka"
-"""What a judge can't do without; it tells people while its database or a receiver is away, and a page shows what it has."""
+"""What a judge can't do without. While its database or a receiver is away it tells people all the same."""
 LITTLE: Final = 1000
 """What may wait without growing less: results on their way."""
 JOURNAL_LINES: Final = 15
