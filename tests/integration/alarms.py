@@ -1,6 +1,7 @@
 """`webmon alarm` on a stage: its topics, its processes, results that a test publishes, and a receiver."""
 
 import json
+import secrets
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -20,7 +21,8 @@ from webmon.kafka import client
 RULES = """\
 defaults: {{confirm: {confirm}, recover: {confirm}, group_secs: {group}, no_data_after: 1h, flap_count: 1000}}
 routes: [{{to: [hook]}}]
-channels: {{hook: {{webhook: {{url: "{url}"}}}}}}
+channels:
+  hook: {{webhook: {{url: "{url}"}}}}
 """
 
 
@@ -33,6 +35,7 @@ class Alarms:
         self.receiver = receiver
         self.rules(RULES.format(confirm=1, group=0, url=receiver.url))
         self._producer: Any = None
+        self._running: list[Program] = []
         # One that ends within days is an alarm of its own.
         self._certificate = stage.services.issue(stage.directory, "init", days=90)
         ours = stage.kafka_settings("init")
@@ -71,7 +74,27 @@ class Alarms:
         """Start `webmon alarm`, or a program that is one beside something else."""
         command = list(program) or [str(Path(sys.executable).with_name("webmon")), "alarm"]
         env_file = str(self.env_file(**changes))
-        return self.stage.start([*command, "--env-file", env_file], "alarm", notify_socket=notify_socket)
+        started = self.stage.start([*command, "--env-file", env_file], "alarm", notify_socket=notify_socket)
+        self._running.append(started)
+        return started
+
+    def group(self) -> str:
+        """Give a group that nobody is in: who joins it need not wait for one that was killed."""
+        return f"{self.stage.topic}-{secrets.token_hex(3)}"
+
+    def end(self) -> None:
+        """Kill all that run."""
+        for program in self._running:
+            program.process.kill()
+            program.process.wait()
+        self._running.clear()
+
+    def is_noted(self, target: str) -> bool:
+        """Tell whether the log says of all notices of a target that they are told."""
+        values = {key: json.loads(value) for key, value in self.log().items() if "/" in key}
+        ours = {one["id"] for one in values.values() if one.get("subject") == target}
+        notices = [one for one in values.values() if one.get("episode") in ours]
+        return bool(notices) and all(one.get("state") == "sent" for one in notices)
 
     def publish(self, *outcomes: Outcome, target: str = "shop", agent: str = "a", interval: float = 60.0) -> float:
         """Let checks end now, one after the other; give when the last did."""
@@ -108,6 +131,11 @@ class Alarms:
                 if one["condition"] != "monitor" and target in (None, one["target"])
             ]
         return found
+
+    def said_since(self, start: int) -> set[str]:
+        """Give `event target` of what came after so many requests."""
+        came = [json.loads(request.body) for request in list(self.receiver.requests)[start:]]
+        return {f"{one['event']} {one['target']}" for one in came if one["condition"] != "monitor"}
 
     def wait(self, condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
         """Wait for something; where it does not come, say what was told."""

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,15 @@ from kafka.admin import (
     ResourceType,
 )
 from psycopg2 import sql
+from psycopg2.extras import execute_values
 
 from tests.integration.services import COMMON_NAME, Services
+from webmon.alarm.history_rows import row_of
+from webmon.alarm.records import Record
 from webmon.check.result import CheckResult, Outcome, encode, headers
 from webmon.kafka import client
 from webmon.settings import AlarmSettings, InitSettings, Kafka, ReportSettings, SinkSettings, load
+from webmon.store.history import upsert
 from webmon.store.names import TABLES, Tables
 
 SINK_PASSWORD = "sink $ ${HOME} '\"\\ #%"
@@ -279,6 +283,14 @@ class Stage:
             cursor.execute(sql.SQL(statement).format(**names), values or None)
             return cursor.fetchall() if cursor.description else []
 
+    def remember(self, records: Iterable[Record]) -> None:
+        """Write records of the alarm log into the history, as the judge's role would."""
+        with self.database() as cursor:
+            for row in map(row_of, records):
+                statement = Tables(self.table).fill(upsert(row.table), with_values=True)
+                execute_values(cursor, statement, [row.values])
+            cursor.execute(Tables(self.table).fill("UPDATE {alarm_position} SET written = now()"))
+
     def count(self) -> int:
         """Give how many rows are stored."""
         return int(self.sql("SELECT count(*) FROM {t}")[0][0])
@@ -426,15 +438,6 @@ def _webmon(arguments: Sequence[str]) -> list[str]:
 
 def _environment() -> dict[str, str]:
     """Give the test's own environment without what would win over the .env."""
-    own = (
-        "KAFKA_",
-        "POSTGRES_",
-        "MONITORING_",
-        "SINK_",
-        "ALARM_",
-        "PAGE_",
-        "_WORKSPACE_PATH",
-        "NOTIFY_SOCKET",
-        "JOURNAL_STREAM",
-    )
+    variables = ("KAFKA_", "POSTGRES_", "MONITORING_", "SINK_", "ALARM_", "PAGE_")
+    own = (*variables, "_WORKSPACE_PATH", "NOTIFY_SOCKET", "JOURNAL_STREAM")
     return {name: value for name, value in os.environ.items() if not name.startswith(own)}
