@@ -10,12 +10,20 @@ from pathlib import Path
 from typing import Final
 
 from webmon import settings
-from webmon.doctor import agent, agents, alarm, broker, certificates, clock, database, host, libraries, service
+from webmon.doctor import agent, agents, alarm, broker, certificates, clock, database, host, libraries, page, service
 from webmon.doctor.finding import Finding, Level, failed, ok
 from webmon.env_file import environment
 from webmon.errors import UserError
 from webmon.init.database import ALARM_RIGHTS, READER_RIGHTS, SINK_RIGHTS
-from webmon.settings import AgentSettings, AlarmSettings, Component, InitSettings, ReportSettings, SinkSettings
+from webmon.settings import (
+    AgentSettings,
+    AlarmSettings,
+    Component,
+    InitSettings,
+    PageSettings,
+    ReportSettings,
+    SinkSettings,
+)
 
 _COLOURS: Final = {Level.OK: "32", Level.WARNING: "33", Level.FAILED: "1;31"}
 
@@ -101,6 +109,15 @@ def _of_component(component: Component, env_file: Path | None) -> Iterator[Findi
         yield from agents.examine(of_alarm.alarm.agents_path, "ALARM_AGENTS_PATH")
         yield from alarm.examine(of_alarm.alarm, environment(env_file))
         yield service.ask(of_alarm.alarm.metrics_address, "ALARM_METRICS_ADDRESS", "webmon-alarm")[0]
+    elif component == "page":
+        of_page = settings.load(PageSettings, env_file)
+        yield ok("settings", f"{where}: every value is right, and nobody else may read the secrets")
+        if of_page.kafka is not None:
+            yield from certificates.examine(of_page.kafka)
+            yield from broker.examine(of_page.kafka, {of_page.kafka.orders_topic: ["WRITE"]})
+        yield from database.examine(of_page.postgres, READER_RIGHTS, wants_results=True)
+        yield from page.examine(of_page)
+        yield service.ask(of_page.page.metrics_address, "PAGE_METRICS_ADDRESS", "webmon-page")[0]
     else:
         of_report = settings.load(ReportSettings, env_file)
         yield ok("settings", f"{where}: every value is right, and nobody else may read the secrets")
