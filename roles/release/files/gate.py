@@ -36,8 +36,8 @@ IDLE_SECS: Final = 20.0
 """How long a sink must find nothing on its topic."""
 OTHER_SECS: Final = 90.0
 """How long a judge or a page may take to begin: one reads its log, the other the database."""
-AWAY: Final = "; waiting for Kafka"
-"""What a judge can't do without. While its database or a receiver is away it tells people all the same."""
+LACKS: Final = re.compile(r"; waiting for Kafka\b|no snapshot yet")
+"""What a judge or a page can't do without. While its database or a receiver is away a judge tells people all the same."""
 LITTLE: Final = 1000
 """What may wait without growing less: results on their way."""
 JOURNAL_LINES: Final = 15
@@ -148,7 +148,7 @@ class Watch:
     def _other(self, reading: Reading) -> Verdict | None:
         if not reading.status:
             return self._late(reading, OTHER_SECS, "has not said how it is")
-        if AWAY in reading.status:
+        if LACKS.search(reading.status):
             return self._late(reading, OTHER_SECS, "waits for a neighbour")
         return self._settled(reading, SETTLE_SECS, reading.status)
 
