@@ -182,6 +182,9 @@ def demo(steps: Steps, users_targets: Path | None, *, unchanged: bool) -> None:
     say("\n" + on("sink1", "webmon status").stdout.rstrip())
     say(f"\nThe first alarm, as web1 received it by webhook:\n\n{message}\n\n$ webmon alarms")
     say(on("sink1", "webmon alarms").stdout.rstrip())
+    address = next(line.split()[0] for line in (lab / "hosts").read_text().splitlines() if line.split()[1] == "sink1")
+    say(f"\nThe page: https://{address}/, of an authority of the lab's own")
+    say(f"Operators: https://{address}:8443/, as operator with the password in {lab}/secrets/operator")
 
 
 NEXT: Final = """

@@ -37,7 +37,7 @@ IDLE_SECS: Final = 20.0
 OTHER_SECS: Final = 90.0
 """How long a judge or a page may take to begin: one reads its log, the other the database."""
 LACKS: Final = re.compile(r"; waiting for Kafka\b|no snapshot yet")
-"""What a judge or a page can't do without. While its database or a receiver is away a judge tells people all the same."""
+"""Without these a judge or a page does nothing; a judge tells people while its database or a receiver is away."""
 LITTLE: Final = 1000
 """What may wait without growing less: results on their way."""
 JOURNAL_LINES: Final = 15
