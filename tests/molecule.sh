@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 PATH=$PWD/.venv/bin:$PATH
 
 # Each stands on those before it, and uses their hosts.
-ROLES=(certificates kafka timescaledb release component init agent sink report)
+ROLES=(certificates kafka timescaledb release component init agent sink report alarm page)
 
 # Another lab than its own only where both its name and its network are given, as for tests/lab/lab.
 [ -n "${LAB_NET:-}" ] || LAB_NAME=molecule

@@ -1,4 +1,4 @@
-"""One more host beside those of the lab's inventory: agent, sink and report at once, with secrets planted on it."""
+"""One more host beside those of the lab's inventory: every component at once, with secrets planted on it."""
 
 import contextlib
 import dataclasses
@@ -130,7 +130,7 @@ def _inventory(lab: Lab, planted: Mapping[str, str]) -> dict[str, Any]:
         "ansible_ssh_common_args": f"-o UserKnownHostsFile={lab.directory}/ssh/known_hosts -o ConnectTimeout=1",
         "ansible_ssh_retries": 0,
     }
-    groups: dict[str, Any] = {name: {"hosts": {HOST: {}}} for name in ("sinks", "reports")}
+    groups: dict[str, Any] = {name: {"hosts": {HOST: {}}} for name in ("sinks", "reports", "alarms", "pages")}
     groups |= {"lab": {"hosts": {HOST: agent, DOWN: down}}, "agents": {"hosts": {HOST: {}, DOWN: {}}}}
     return {"all": {"children": groups}}
 

@@ -1,6 +1,9 @@
 """What a newcomer gets from `make demo`, from outside: rows of every vantage, hosts that survive, nothing to change."""
 
+import json
+
 import pytest
+import requests
 import yaml
 
 from tests.e2e.lab import ROOT, Lab
@@ -41,8 +44,46 @@ def test_status_has_a_line_for_each_target_with_what_each_vantage_saw(lab: Lab) 
         assert any(line.count(outcome) for outcome in shows), line
 
 
+def test_an_alarm_was_received_for_each_site_that_is_down_for_good(lab: Lab) -> None:
+    down = {name for name, target in TARGETS.items() if not {"up", "slow"} & set(target["labels"]["shows"].split("|"))}
+
+    def told() -> set[str]:
+        printed = lab.on("web1", "journalctl --unit=demo-sites --output=cat --no-pager").splitlines()
+        messages = [json.loads(line) for line in printed if line.startswith("{")]
+        return {each["target"] for message in messages for each in (message, *message["others"])}
+
+    wait_until(lambda: down <= told(), "a message for each of them", 60)
+    listed = lab.on("sink1", "webmon alarms")
+    assert all(name in listed for name in down)
+
+
+def test_one_of_the_two_judges_is_active(lab: Lab) -> None:
+    said = [lab.on(host, "systemctl show webmon-alarm --property=StatusText --value") for host in ("sink1", "db1")]
+    assert sorted(text.split(",")[0].strip() for text in said) == ["judging", "standing by"]
+
+
+def test_visitors_see_the_page_through_nginx_and_operators_are_asked_who_they_are(lab: Lab) -> None:
+    authority = lab.directory / "page/ca.pem"
+    address = lab.on("sink1", "hostname -I").split()[0]
+
+    def get(port: int, auth: tuple[str, str] | None = None) -> tuple[int, str]:
+        answer = requests.get(f"https://{address}:{port}/", auth=auth, verify=str(authority), timeout=10)
+        return answer.status_code, answer.text
+
+    status, text = get(443)
+    assert status == 200
+    assert "good-https" in text
+    assert get(8443)[0] == 401
+    password = (lab.directory / "secrets/operator").read_text().split()[0]
+    status, text = get(8443, ("operator", password))
+    assert status == 200
+    assert "agent3" in text
+
+
 def test_services_are_notified_hardened_and_watched(lab: Lab) -> None:
-    for host, unit in [("agent1", "webmon-agent"), ("agent3", "webmon-agent"), ("sink1", "webmon-sink")]:
+    agents = [("agent1", "webmon-agent"), ("agent3", "webmon-agent")]
+    others = [("sink1", "webmon-sink"), ("sink1", "webmon-alarm"), ("db1", "webmon-alarm"), ("sink1", "webmon-page")]
+    for host, unit in agents + others:
         shown = dict(
             line.split("=", 1)
             for line in lab.on(
@@ -62,7 +103,8 @@ def test_services_are_notified_hardened_and_watched(lab: Lab) -> None:
 
 
 def test_secrets_are_readable_by_their_own_user_alone(lab: Lab) -> None:
-    for host, component in [("agent1", "agent"), ("sink1", "sink"), ("db1", "init"), ("sink1", "report")]:
+    of_hosts = {"agent1": ("agent",), "sink1": ("sink", "report", "alarm", "page"), "db1": ("init", "alarm")}
+    for host, component in [(host, component) for host, components in of_hosts.items() for component in components]:
         for file in lab.on(host, f"find /etc/webmon/{component} -name .env -o -name 'key*.pem'").split():
             assert lab.on(host, f"stat -c '%a %U %G' {file}").split() == [
                 "600",

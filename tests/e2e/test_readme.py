@@ -19,8 +19,8 @@ CHANGES_THE_LAB = {"playbooks/remove.yml": "test_taking_out.py"}
 MAKES_ANEW = ("certificates_renew_all=true", "certificates_new_authority=true")
 """What makes a playbook change a finished lab even in check mode: test_certificates_playbook.py runs it so."""
 
-URL = "http://web1/"
-"""What stands for a user's URL here."""
+STAND_FOR = {"URL": "http://web1/", "CHANNEL": "receiver"}
+"""What stands for a user's own here."""
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,8 @@ def test_the_commands_for_the_controller_work_and_change_nothing_on_a_finished_l
 
 @pytest.mark.parametrize("command", ON_HOSTS)
 def test_the_commands_for_a_host_work(lab: Lab, command: str) -> None:
-    assert lab.on(ON_HOSTS[command], re.sub(r"\bURL\b", URL, command)) or command.startswith("systemctl reload")
+    typed = re.sub("|".join(rf"\b{word}\b" for word in STAND_FOR), lambda found: STAND_FOR[found[0]], command)
+    assert lab.on(ON_HOSTS[command], typed) or command.startswith("systemctl reload")
 
 
 def test_the_selects_work_for_a_reader(lab: Lab) -> None:

@@ -43,9 +43,10 @@ def watched(more: More) -> None:
 
 def test_what_was_altered_by_hand_is_set_right_and_none_of_it_is_told(more: More) -> None:
     lab = more.lab
-    for role in ("webmon_owner", "webmon_sink", "webmon_reader"):
+    for role in ("webmon_owner", "webmon_sink", "webmon_alarm", "webmon_reader"):
         lab.sql(f"ALTER ROLE {role} PASSWORD 'altered'")
-    for host, component in (("db1", "init"), ("sink1", "sink"), ("sink1", "report"), ("agent1", "agent")):
+    on_sink = ("alarm", "page", "report", "sink")
+    for host, component in (("db1", "init"), ("agent1", "agent"), *(("sink1", component) for component in on_sink)):
         lab.on(host, f"echo 'ALTERED=1' >> /etc/webmon/{component}/.env")
     (lab.directory / "pki/issued/sink1-sink.pem").unlink()
     status, out = more.play(SITE, "--limit", "db1,sink1,agent1", "-vvv", "--diff")
@@ -56,8 +57,7 @@ def test_what_was_altered_by_hand_is_set_right_and_none_of_it_is_told(more: More
         "agent1": True,
     }
     assert lab.on("sink1", "grep -c ALTERED /etc/webmon/*/.env || true").split() == [
-        "/etc/webmon/report/.env:0",
-        "/etc/webmon/sink/.env:0",
+        f"/etc/webmon/{component}/.env:0" for component in on_sink
     ]
 
 
@@ -91,7 +91,7 @@ def test_a_new_authority_is_made_without_telling_its_passphrase(more: More, tmp_
 def test_an_agent_that_dies_leaves_no_core_file(more: More) -> None:
     lab = more.lab
     assert "core" in Path("/proc/sys/kernel/core_pattern").read_text()
-    for unit in ("webmon-agent", "webmon-sink"):
+    for unit in ("webmon-agent", "webmon-sink", "webmon-alarm", "webmon-page"):
         shown = f"systemctl show {unit} --property=MainPID --value"
         before = lab.on(HOST, shown)
         lab.on(HOST, f"systemctl kill --signal=SEGV --kill-whom=main {unit}")

@@ -63,10 +63,13 @@ def test_a_host_that_does_not_answer_is_kept_unless_it_is_said_to_be_gone(more: 
 def test_it_goes_with_all_that_was_installed_and_what_it_measured_is_stored(more: More) -> None:
     lab = more.lab
     issued = lab.directory / "pki/issued"
-    assert {path.name for path in issued.glob(f"{HOST}-*")} == {f"{HOST}-agent.pem", f"{HOST}-sink.pem"}
+    assert {path.name for path in issued.glob(f"{HOST}-*")} == {
+        f"{HOST}-{component}.pem" for component in ("agent", "sink", "alarm", "page")
+    }
     status, out = more.play(PLAYBOOK, "--limit", HOST, "--check", "--diff")
     assert status == 0, out
-    assert lab.on(HOST, "systemctl is-active webmon-agent webmon-sink").split() == ["active", "active"]
+    services = "webmon-agent webmon-sink webmon-alarm webmon-page"
+    assert lab.on(HOST, f"systemctl is-active {services}").split() == ["active"] * 4
 
     status, out = more.play(PLAYBOOK, "--limit", HOST)
     assert status == 0, out

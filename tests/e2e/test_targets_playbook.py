@@ -1,4 +1,4 @@
-"""playbooks/targets.yml: a changed list reaches every agent by a reload, one with a fault reaches no host."""
+"""playbooks/targets.yml: a changed list reaches agents and judges by a reload, one with a fault reaches no host."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ from tests.e2e.lab import Lab
 from tests.waiting import wait_until
 
 AGENTS = ("agent1", "agent2", "agent3")
+UNITS = {**dict.fromkeys(AGENTS, "webmon-agent"), "sink1": "webmon-alarm", "db1": "webmon-alarm"}
 PLAYBOOK = "playbooks/targets.yml"
 OTHER_KINDS = {
     "tcp://db1:5432": ("tcp", "up", None),
@@ -17,11 +18,11 @@ OTHER_KINDS = {
 
 
 def processes(lab: Lab) -> dict[str, str]:
-    """Give the agents' process ids."""
-    return {host: lab.on(host, "systemctl show webmon-agent --property=MainPID --value") for host in AGENTS}
+    """Give the process ids of agents and judges."""
+    return {host: lab.on(host, f"systemctl show {unit} --property=MainPID --value") for host, unit in UNITS.items()}
 
 
-def test_a_changed_list_reaches_every_agent_and_restarts_none(lab: Lab, targets: Path) -> None:
+def test_a_changed_list_reaches_every_agent_and_judge_and_restarts_none(lab: Lab, targets: Path) -> None:
     before = processes(lab)
     targets.write_text(
         targets.read_text()
@@ -33,6 +34,8 @@ def test_a_changed_list_reaches_every_agent_and_restarts_none(lab: Lab, targets:
         "agent1": False,
         "agent2": True,
         "agent3": True,
+        "sink1": True,
+        "db1": True,
     }
 
     def seen() -> dict[str, dict[str, tuple[str, str, str | None]]]:

@@ -61,7 +61,8 @@ def test_an_upgrade_reaches_every_host_and_loses_no_result(lab: Lab, better: tup
     assert len(set(before.values()) | set(after.values())) == 2
     assert all(before[host] != after[host] for host in HOSTS)
     assert lab.on("agent3", "webmon --version").strip().endswith("+")
-    for host, unit in [("sink1", "webmon-sink"), *((agent, "webmon-agent") for agent in AGENTS)]:
+    others = [("sink1", "webmon-sink"), ("sink1", "webmon-alarm"), ("db1", "webmon-alarm"), ("sink1", "webmon-page")]
+    for host, unit in [*others, *((agent, "webmon-agent") for agent in AGENTS)]:
         assert f"/{after[host]}-py" in runs(lab, host, unit)
 
     back = now(lab)

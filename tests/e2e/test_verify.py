@@ -32,7 +32,7 @@ def test_what_is_not_well_is_told_with_host_and_remedy_and_the_others_are_looked
 
 def test_the_doctor_looks_over_a_whole_host_only_for_root_and_one_component_for_its_user(lab: Lab) -> None:
     out = lab.on("sink1", "webmon doctor")
-    assert [line for line in out.splitlines() if line.endswith(":")] == ["sink:", "report:"]
+    assert [line for line in out.splitlines() if line.endswith(":")] == ["sink:", "report:", "alarm:", "page:"]
     assert "FAILED" not in out
     refused = lab.try_on("agent1", "runuser -u webmon-agent -- webmon doctor")
     assert refused.returncode == 2

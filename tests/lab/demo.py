@@ -21,6 +21,7 @@ from tests.lab.steps import BIN, LAB_PROGRAM, LAB_ROOT, TOP, Job, StepError, Ste
 INVENTORY: Final = Path("inventory/lab")
 DEMO_TARGETS: Final = TOP / "tests" / "lab" / "targets.yml"
 RESULTS_WITHIN_SECS: Final = 120
+ALARM_WITHIN_SECS: Final = 60
 RECAP_LINE: Final = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
 
@@ -92,10 +93,10 @@ def check_targets(path: Path) -> bool:
     return done.returncode == 0
 
 
-def on_sink(command: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command on sink1, where people ask for the status."""
+def on(host: str, command: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command on a host; people ask for the status on sink1."""
     return subprocess.run(
-        [LAB_PROGRAM, "ssh", "sink1", command],
+        [LAB_PROGRAM, "ssh", host, command],
         capture_output=True,
         text=True,
         check=False,
@@ -109,7 +110,7 @@ def wait_for_results(steps: Steps, targets: Sequence[str], agents: Sequence[str]
     deadline = time.monotonic() + RESULTS_WITHIN_SECS
     with steps.step("Wait until every vantage has stored a result of every target"):
         while True:
-            done = on_sink("webmon status --json")
+            done = on("sink1", "webmon status --json")
             missing = ["the first answer"]
             if done.returncode == 0:
                 missing = waited_for(json.loads(done.stdout), targets, agents)
@@ -119,6 +120,31 @@ def wait_for_results(steps: Steps, targets: Sequence[str], agents: Sequence[str]
                 say(f"FAILED: after {RESULTS_WITHIN_SECS} s still waiting for {len(missing)}, among them: {missing[0]}")
                 say(done.stderr.rstrip())
                 say("Look into: tests/lab/lab ssh agent1 journalctl -u webmon-agent, or sink1's webmon-sink")
+                raise StepError
+            time.sleep(1)
+
+
+def first_message(received: str) -> str | None:
+    """Give the text of the first alarm that tells that something is down, of what the receiver has printed; None: none.
+
+    `received` has a message of the webhook a line, as JSON.
+    """
+    messages = (json.loads(line) for line in received.splitlines() if line.startswith("{"))
+    return next((message["text"].rstrip() for message in messages if message["event"] == "opened"), None)
+
+
+def wait_for_a_message(steps: Steps) -> str:
+    """Return the first alarm when it was received; StepError when that takes too long."""
+    deadline = time.monotonic() + ALARM_WITHIN_SECS
+    with steps.step("Wait until an alarm was received"):
+        while True:
+            received = on("web1", "journalctl --unit=demo-sites --output=cat --no-pager")
+            if message := first_message(received.stdout):
+                return message
+            if time.monotonic() > deadline:
+                say(f"FAILED: none within {ALARM_WITHIN_SECS} s")
+                say(received.stderr.rstrip())
+                say("Look into: tests/lab/lab ssh sink1 journalctl -u webmon-alarm, or db1's")
                 raise StepError
             time.sleep(1)
 
@@ -152,7 +178,13 @@ def demo(steps: Steps, users_targets: Path | None, *, unchanged: bool) -> None:
         steps.total += 1
         steps.run("Bring this release, host by host", Job("upgrade", playbook("playbooks/upgrade.yml")))
     wait_for_results(steps, target_names(list_of_targets.read_text()), vantages(inventory))
-    say("\n" + on_sink("webmon status").stdout.rstrip())
+    message = wait_for_a_message(steps)
+    say("\n" + on("sink1", "webmon status").stdout.rstrip())
+    say(f"\nThe first alarm, as web1 received it by webhook:\n\n{message}\n\n$ webmon alarms")
+    say(on("sink1", "webmon alarms").stdout.rstrip())
+    address = next(line.split()[0] for line in (lab / "hosts").read_text().splitlines() if line.split()[1] == "sink1")
+    say(f"\nThe page: https://{address}/, of an authority of the lab's own")
+    say(f"Operators: https://{address}:8443/, as operator with the password in {lab}/secrets/operator")
 
 
 NEXT: Final = """
@@ -175,7 +207,7 @@ def main() -> int:
     if options.targets and not check_targets(options.targets):
         return 2
     stop_on_sigterm()
-    steps = Steps(name, 3)
+    steps = Steps(name, 4)
     try:
         demo(steps, options.targets, unchanged=options.unchanged)
     except StepError:

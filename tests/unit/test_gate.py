@@ -66,7 +66,19 @@ def test_a_sink_that_stores_rows_works_once_it_was_up_for_a_while(gate: ModuleTy
     )
 
 
-@pytest.mark.parametrize("unit", ["webmon-agent.service", "webmon-sink.service"])
+@pytest.mark.parametrize("unit", ["webmon-alarm.service", "webmon-page.service"])
+def test_a_judge_or_a_page_works_once_it_was_up_for_a_while_and_has_what_it_needs(gate: ModuleType, unit: str) -> None:
+    assert verdict(gate, unit, ["", "standing by"]) == (10, "works: standing by")
+    judging = "judging, 3 results, 0 open, 0 s behind; waiting for the database: it is away"
+    assert verdict(gate, unit, [judging]) == (10, f"works: {judging}")
+    waits = "standing by; waiting for Kafka: kafka1:9093 refuses connections"
+    blind = "no snapshot yet; 1 groups are public"
+    for lacks in (waits, blind):
+        assert verdict(gate, unit, [lacks]) == (90, f"waits for a neighbour in 90 s; it says: {lacks}")
+    assert verdict(gate, unit, [""]) == (90, "has not said how it is in 90 s; it says: nothing")
+
+
+@pytest.mark.parametrize("unit", ["webmon-agent.service", "webmon-sink.service", "webmon-alarm.service"])
 def test_one_that_is_down_or_was_restarted_does_not_work_and_nothing_more_is_waited_for(
     gate: ModuleType, unit: str
 ) -> None:

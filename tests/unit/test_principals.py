@@ -32,6 +32,8 @@ def principal(subject: str) -> str:
         ("CN=agent2.example.org,OU=agent,O=webmon", "webmon-agent-agent2.example.org"),
         ("CN=sink1,OU=sink,O=webmon", "webmon-sink"),
         ("CN=db1,OU=init,O=webmon", "webmon-init"),
+        ("CN=sink1,OU=alarm,O=webmon", "webmon-alarm"),
+        ("CN=sink1,OU=page,O=webmon", "webmon-page"),
         ("CN=kafka1,OU=broker,O=webmon", "webmon-broker"),
         ("CN=x,OU=init,OU=agent,O=webmon", "CN=x,OU=init,OU=agent,O=webmon"),
         ("CN=x,OU=init,O=webmon,O=other", "CN=x,OU=init,O=webmon,O=other"),

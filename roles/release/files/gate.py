@@ -1,9 +1,10 @@
 """Have this host's services run the current release, and tell whether they work with it.
 
-It restarts each agent and sink of this host whose process is of another release, sinks first, and waits until each has
-shown that it works: it is up, was not restarted again, and since its start Kafka acknowledged results of an agent, a
-sink put rows into the database; and what waits is little, or grows less. An agent with no check to make in that time,
-and a sink that finds nothing on its topic, have only to stay up.
+It restarts each service of this host whose process is of another release, sinks and judges before agents, and waits
+until each has shown that it works: it is up, was not restarted again, and since its start Kafka acknowledged results of
+an agent, a sink put rows into the database; and what waits is little, or grows less. An agent with no check to make in
+that time, and a sink that finds nothing on its topic, have only to stay up; so have a judge, as another may have what
+is to be judged, and a page, once they have said how they are.
 
 All that it sees is what `systemctl status` shows: services tell systemd how they are, also where their metrics are off.
 It prints a line for each service, or for those that do not work, with the end of what they said; its exit status is 1
@@ -33,6 +34,10 @@ SINK_SECS: Final = 90.0
 """How long a sink may take to join its group and store its first batch."""
 IDLE_SECS: Final = 20.0
 """How long a sink must find nothing on its topic."""
+OTHER_SECS: Final = 90.0
+"""How long a judge or a page may take to begin: one reads its log, the other the database."""
+LACKS: Final = re.compile(r"; waiting for Kafka\b|no snapshot yet")
+"""Without these a judge or a page does nothing; a judge tells people while its database or a receiver is away."""
 LITTLE: Final = 1000
 """What may wait without growing less: results on their way."""
 JOURNAL_LINES: Final = 15
@@ -79,7 +84,8 @@ class Watch:
         self.unit = unit
         self._first: Reading | None = None
         self._waiting: int | None = None
-        self._judge = self._agent if unit.startswith("webmon-agent") else self._sink
+        kinds = {"webmon-agent": self._agent, "webmon-sink": self._sink}
+        self._judge = kinds.get(re.split("[@.]", unit)[0], self._other)
 
     def look(self, reading: Reading) -> Verdict | None:
         """Take the next reading; give the verdict, or None where another is needed."""
@@ -139,6 +145,13 @@ class Watch:
         if waiting and not stored:
             yield f"stored no result, and {waiting} wait on the topic"
 
+    def _other(self, reading: Reading) -> Verdict | None:
+        if not reading.status:
+            return self._late(reading, OTHER_SECS, "has not said how it is")
+        if LACKS.search(reading.status):
+            return self._late(reading, OTHER_SECS, "waits for a neighbour")
+        return self._settled(reading, SETTLE_SECS, reading.status)
+
     def _grows_less(self, waiting: int) -> bool:
         if self._waiting is None:
             self._waiting = waiting
@@ -191,8 +204,9 @@ def watch(units: Sequence[str], read: Callable[[str, float], Reading]) -> Mappin
 
 
 def services() -> list[str]:
-    """Give the services that this host is to run: a sink reads what the agents of its release write, so sinks first."""
-    return [unit.name for kind in ("sink", "agent") for unit in sorted(WANTED.glob(f"webmon-{kind}*.service"))]
+    """Give the services that this host is to run: who reads what the agents of its release write comes before them."""
+    kinds = ("sink", "alarm", "agent", "page")
+    return [unit.name for kind in kinds for unit in sorted(WANTED.glob(f"webmon-{kind}*.service"))]
 
 
 def runs_current(unit: str) -> bool:

@@ -4,7 +4,8 @@
 
 serves on all addresses until it is ended: http on 80, https on 443 (good), 8443 (expired) and 8444 (wrong name), each
 with CERTIFICATES/<good|expired|wrong-name>.pem (certificate and key), and on 8082 a port that accepts and never
-answers. Nothing listens on 8081: it shows a closed port. Only the standard library, so that the host needs no more.
+answers. Nothing listens on 8081: it shows a closed port. What is posted to 8090, the lab's alarms, is printed a line
+each: it stands in the journal. Only the standard library, so that the host needs no more.
 """
 
 import http.server
@@ -75,12 +76,35 @@ class Site(http.server.BaseHTTPRequestHandler):
         """Say nothing: a check every few seconds would fill the journal."""
 
 
+class Receiver(http.server.BaseHTTPRequestHandler):
+    """Takes every message, and the calls that say that the judge is well."""
+
+    def do_GET(self) -> None:
+        """Answer that all is well."""
+        self.send_response(204)
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        """Print it, and answer that it was taken."""
+        print(self.rfile.read(int(self.headers["Content-Length"])).decode(), flush=True)
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the standard library's
+        """Say nothing else."""
+
+
 class Server(http.server.ThreadingHTTPServer):
     """One port; with a certificate it speaks TLS, and a handshake that fails is the client's business."""
 
-    def __init__(self, port: int, certificate: Path | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        certificate: Path | None = None,
+        handler: type[http.server.BaseHTTPRequestHandler] = Site,
+    ) -> None:
         """Listen on a port; the certificate file holds the key too."""
-        super().__init__(("", port), Site)
+        super().__init__(("", port), handler)
         self._context: ssl.SSLContext | None = None
         if certificate is not None:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -118,6 +142,7 @@ def main() -> None:
         Server(443, certificates / "good.pem"),
         Server(8443, certificates / "expired.pem"),
         Server(8444, certificates / "wrong-name.pem"),
+        Server(8090, handler=Receiver),
     ]
     threads = [threading.Thread(target=server.serve_forever) for server in servers]
     threads.append(threading.Thread(target=silence, args=(8082,)))

@@ -1,11 +1,12 @@
 """The demo driver's own decisions: what it boots, what it watches, when it is done."""
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.lab.demo import lab_hosts, recap, target_names, vantages, waited_for, with_users_targets
+from tests.lab.demo import first_message, lab_hosts, recap, target_names, vantages, waited_for, with_users_targets
 
 DEMO = "# The demo's.\ndefaults:\n  interval: 10\ntargets:\n  - {name: good, url: 'http://web1/'}\n"
 INVENTORY = yaml.safe_load(
@@ -76,3 +77,11 @@ def test_the_demo_is_done_when_each_vantage_has_a_result_of_each_target(
     targets: list[dict[str, object]], missing: list[str]
 ) -> None:
     assert waited_for(targets, ["good"], ["agent1", "agent2"]) == missing
+
+
+def test_the_demo_shows_the_first_message_that_tells_of_something_down() -> None:
+    messages = [{"event": "test", "text": "a trial"}, {"event": "opened", "text": "DOWN shop\n"}]
+    messages.append({"event": "opened", "text": "DOWN other\n"})
+    printed = "".join(f"{json.dumps(message)}\n" for message in messages)
+    assert first_message(f"Started demo-sites.service.\n{printed}") == "DOWN shop"
+    assert first_message("Started demo-sites.service.\n") is None
