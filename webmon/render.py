@@ -131,6 +131,11 @@ def as_json(columns: Sequence[Column[R]], rows: Sequence[R]) -> str:
     """Give a JSON list of objects; what could steer a terminal stands in it as an escape."""
     document = [{column.name: column.value(row) for column in columns if column.name is not None} for row in rows]
     text = json.dumps(document, indent=2, ensure_ascii=False, default=_as_text, allow_nan=False)
+    return escaped(text)
+
+
+def escaped(text: str) -> str:
+    """Give JSON in which what could steer a terminal stands as an escape; a line's end stays."""
     return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
