@@ -209,10 +209,15 @@ class Stage:
 
     def start_sink(self, *, notify_socket: Path | None = None, **changes: str | None) -> Program:
         """Start `webmon sink`, as systemd does where a socket is given; it is ended with the test."""
-        log = self.directory / f"sink-{secrets.token_hex(3)}.log"
+        command = _webmon(["sink", "--env-file", str(self.env_file("sink", **changes))])
+        return self.start(command, "sink", notify_socket=notify_socket)
+
+    def start(self, command: Sequence[str], name: str, *, notify_socket: Path | None = None) -> Program:
+        """Start a program, as systemd does where a socket is given; it is ended with the test."""
+        log = self.directory / f"{name}-{secrets.token_hex(3)}.log"
         with log.open("w", encoding="utf-8") as out:
             process = subprocess.Popen(
-                _webmon(["sink", "--env-file", str(self.env_file("sink", **changes))]),
+                command,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -404,5 +409,5 @@ def _webmon(arguments: Sequence[str]) -> list[str]:
 
 def _environment() -> dict[str, str]:
     """Give the test's own environment without what would win over the .env."""
-    own = ("KAFKA_", "POSTGRES_", "MONITORING_", "SINK_", "_WORKSPACE_PATH", "NOTIFY_SOCKET", "JOURNAL_STREAM")
+    own = ("KAFKA_", "POSTGRES_", "MONITORING_", "SINK_", "ALARM_", "_WORKSPACE_PATH", "NOTIFY_SOCKET", "JOURNAL_STREAM")
     return {name: value for name, value in os.environ.items() if not name.startswith(own)}

@@ -235,6 +235,11 @@ class Judge:
 
     # Questions
 
+    @property
+    def book(self) -> Book:
+        """Give the records, for who tells of them; nobody else changes them."""
+        return self._book
+
     def due(self, now: int) -> list[Message]:
         """Give the messages that are to be sent, the oldest first: all that wait, also those being sent."""
         return self._desk.due(now)

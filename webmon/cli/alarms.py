@@ -1,17 +1,25 @@
-"""`webmon alarm`: a look at the rules, and a message by one of their channels."""
+"""`webmon alarm`: the judge, a look at its rules, and a message by one of their channels."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from webmon.cli.options import add, count, group, load
+from webmon.cli.options import add, count, load
 
 OK, FAILED = 0, 1
 
 
 def add_to(commands: Any) -> None:
     """Add `alarm` and its commands."""
-    alarm = group(commands, "alarm", "Tell people of what is down.")
+    daemon = add(
+        commands,
+        "alarm",
+        _daemon,
+        "Judge the results from Kafka, and tell people of what is down.",
+        reads="alarm",
+        more="Of several on different hosts one judges, and the others stand by.",
+    )
+    alarm = daemon.add_subparsers(title="commands", metavar="COMMAND")
     text = "Find every fault of a rules file."
     checked = alarm.add_parser("check", help=text, description=text)
     checked.add_argument("file", type=Path, metavar="FILE")
@@ -33,6 +41,16 @@ def add_to(commands: Any) -> None:
     tested.add_argument("channel", metavar="CHANNEL", help="its name in the rules file; `alarm` where there is none")
 
 
+def _daemon(arguments: argparse.Namespace) -> int:
+    from webmon.alarm.run import run
+    from webmon.cli.options import env_file_of
+    from webmon.env_file import environment
+    from webmon.settings import AlarmSettings
+
+    env_file = env_file_of(arguments)
+    return run(load(AlarmSettings, arguments), lambda: environment(env_file))
+
+
 def _check(arguments: argparse.Namespace) -> int:
     from webmon.alarm.rules import load as load_rules
 
@@ -46,7 +64,7 @@ def _test(arguments: argparse.Namespace) -> int:
     from webmon.alarm.trial import run
     from webmon.cli.options import env_file_of
     from webmon.env_file import environment
-    from webmon.settings import AlarmSettings
+    from webmon.settings import TrialSettings
 
-    settings = load(AlarmSettings, arguments)
+    settings = load(TrialSettings, arguments)
     return OK if run(settings.alarm, arguments.channel, environment(env_file_of(arguments))) else FAILED

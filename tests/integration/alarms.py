@@ -1,0 +1,136 @@
+"""`webmon alarm` on a stage: its topics, its processes, results that a test publishes, and a receiver."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import NewTopic
+
+from tests.integration.stage import Program, Stage
+from tests.receiver import Receiver
+from tests.waiting import wait_until
+from webmon.alarm.log import EPOCH
+from webmon.check.result import CheckResult, Outcome
+from webmon.kafka import client
+
+RULES = """\
+defaults: {{confirm: {confirm}, recover: {confirm}, group_secs: {group}, no_data_after: 1h, flap_count: 1000}}
+routes: [{{to: [hook]}}]
+channels: {{hook: {{webhook: {{url: "{url}"}}}}}}
+"""
+
+
+class Alarms:
+    """Judges on a stage."""
+
+    def __init__(self, stage: Stage, receiver: Receiver) -> None:
+        """Make the topics, as init does."""
+        self.stage = stage
+        self.receiver = receiver
+        self.rules(RULES.format(confirm=1, group=0, url=receiver.url))
+        self._producer: Any = None
+        # One that ends within days is an alarm of its own.
+        self._certificate = stage.services.issue(stage.directory, "init", days=90)
+        ours = stage.kafka_settings("init")
+        topics = [
+            NewTopic(ours.alarm_topic, 1, 1, topic_configs={"cleanup.policy": "compact"}),
+            NewTopic(ours.orders_topic, 1, 1),
+        ]
+        with stage.admin() as admin:
+            there = admin.list_topics()
+            if new := [topic for topic in topics if topic.name not in there]:
+                admin.create_topics(new)
+
+    @property
+    def rules_path(self) -> Path:
+        """The rules file."""
+        return self.stage.directory / "rules.yml"
+
+    def rules(self, text: str) -> None:
+        """Write the rules file."""
+        self.rules_path.write_text(text, encoding="utf-8")
+
+    def env_file(self, **changes: str | None) -> Path:
+        """Write the judge's .env."""
+        values: dict[str, str | None] = {
+            "KAFKA_ACCESS_CERTIFICATE": str(self._certificate[0]),
+            "KAFKA_ACCESS_KEY": str(self._certificate[1]),
+            "ALARM_RULES_PATH": str(self.rules_path),
+            "ALARM_METRICS_ADDRESS": "off",
+            "KAFKA_ALARM_GROUP_ID": f"{self.stage.topic}-judges",
+        }
+        return self.stage.env_file("init", **(values | changes))
+
+    def start(
+        self, *, program: Sequence[str] = (), notify_socket: Path | None = None, **changes: str | None
+    ) -> Program:
+        """Start `webmon alarm`, or a program that is one beside something else."""
+        command = list(program) or [str(Path(sys.executable).with_name("webmon")), "alarm"]
+        env_file = str(self.env_file(**changes))
+        return self.stage.start([*command, "--env-file", env_file], "alarm", notify_socket=notify_socket)
+
+    def publish(self, *outcomes: Outcome, target: str = "shop", agent: str = "a", interval: float = 60.0) -> float:
+        """Let checks end now, one after the other; give when the last did."""
+        if self._producer is None:
+            self._producer = self.stage.producer()
+        for outcome in outcomes:
+            now = datetime.now(UTC)
+            one = CheckResult(
+                target=target,
+                url=f"https://{target}.example.org/",
+                agent=agent,
+                scheduled_at=now,
+                time=now,
+                interval=interval,
+                outcome=outcome,
+                total_time=0.0,
+                error=None if outcome.is_up else "no answer",
+            )
+            self.stage.publish([one], producer=self._producer)
+        return datetime.now(UTC).timestamp()
+
+    def told(self) -> list[dict[str, Any]]:
+        """Give the messages that the receiver got, in order."""
+        return [json.loads(request.body) for request in list(self.receiver.requests) if request.body]
+
+    def said(self, target: str | None = None) -> list[str]:
+        """Give `event target` of each, those of our own left out."""
+        found = []
+        for message in self.told():
+            every = [message, *message["others"]]
+            found += [
+                f"{message['event']} {one['target']}"
+                for one in every
+                if one["condition"] != "monitor" and target in (None, one["target"])
+            ]
+        return found
+
+    def wait(self, condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+        """Wait for something; where it does not come, say what was told."""
+        wait_until(condition, f"{what}; told: {self.said()}", seconds)
+
+    def log(self) -> dict[str, bytes]:
+        """Read the alarm log, the newest value under each key."""
+        ours = self.stage.kafka_settings("init")
+        consumer = KafkaConsumer(**(client.consumer_args(ours) | {"group_id": None}))
+        try:
+            partition = TopicPartition(ours.alarm_topic, 0)
+            consumer.assign([partition])
+            consumer.seek_to_beginning(partition)
+            end = consumer.end_offsets([partition])[partition]
+            values: dict[str, bytes] = {}
+            while consumer.position(partition) < end:
+                for records in consumer.poll(timeout_ms=1000).values():
+                    values |= {record.key.decode(): record.value for record in records}
+            return {key: value for key, value in values.items() if value is not None}
+        finally:
+            consumer.close()
+
+    def epoch(self) -> int:
+        """Give the number of the judge that the log names."""
+        value = self.log().get(EPOCH)
+        return int(json.loads(value)["number"]) if value else 0
