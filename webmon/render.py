@@ -205,14 +205,17 @@ def _pad(text: str, width: int, *, right: bool) -> str:
     return blanks + text if right else text + blanks
 
 
+def hundredths(share: float) -> int:
+    """Give a ratio as hundredths of a percent, cut: what is short of 100 % is never 10000."""
+    # A ratio such as 0.9999 times 10000 falls short of 9999 by the last bit.
+    return 10_000 if share >= 1 else min(int(share * 10_000 + 1e-6), 9_999)
+
+
 def as_percent(share: float | None) -> str:
     """Give a ratio for people, rounded down: what is short of 100 % never reads as 100 %."""
     if share is None:
         return "no data"
-    if share >= 1:
-        return "100 %"
-    # A ratio such as 0.9999 times 10000 falls short of 9999 by the last bit.
-    return f"{int(share * 10_000 + 1e-6) / 100:.2f} %"
+    return "100 %" if share >= 1 else f"{hundredths(share) / 100:.2f} %"
 
 
 def as_duration(seconds: float | None) -> str:

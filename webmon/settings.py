@@ -31,7 +31,7 @@ from webmon import files
 from webmon.env_file import WORKSPACE, Source, read
 from webmon.errors import UserError
 
-Component = Literal["agent", "sink", "init", "report"]
+Component = Literal["agent", "sink", "init", "report", "page"]
 
 
 def _var(name: str, meaning: str, right: str, default: Any = ...) -> Any:
@@ -655,6 +655,143 @@ class Alarm(_Group):
         return self.mail_from or f"webmon@{socket.getfqdn()}"
 
 
+HEADER = r"[A-Za-z][A-Za-z0-9-]{0,99}"
+
+
+@dataclasses.dataclass(frozen=True)
+class HeaderAuth:
+    """A proxy says who it is, in a header."""
+
+    header: str
+    proxies: tuple[Network, ...]
+    """From where the header is believed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BasicAuth:
+    """Names and passwords."""
+
+    users: Path
+    """A file, mode 0600, with a line `name:hash` for each."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CertificateAuth:
+    """Certificates of the operators; the listener speaks TLS."""
+
+    authority: Path
+    certificate: Path
+    key: Path
+
+
+Auth = HeaderAuth | BasicAuth | CertificateAuth
+AN_AUTH = "header:NAME@NETWORKS, basic:FILE or certificate:AUTHORITY,CERTIFICATE,KEY"
+
+
+def _auth(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str):
+        return value
+    kind, _, rest = value.partition(":")
+    paths = [_in_workspace(part.strip(), info) for part in rest.split(",")]
+    if kind == "header":
+        name, _, proxies = rest.partition("@")
+        if not re.fullmatch(HEADER, name) or proxies == "off":
+            raise ValueError
+        return HeaderAuth(name, tuple(networks(proxies)))
+    if kind == "basic" and rest and len(paths) == 1:
+        return BasicAuth(paths[0])
+    if kind == "certificate" and rest and len(paths) == 3:
+        return CertificateAuth(*paths)
+    raise ValueError
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Page(_Group):
+    """What the page shows, and where."""
+
+    readable = ("file_path",)
+    lists = ("file_path",)
+
+    address: Address = _var(
+        "PAGE_ADDRESS", "host:port of the public page, or off", f"{_HOST_PORT}, or off", HostPort("127.0.0.1", 9468)
+    )
+    operator_address: Address = _var(
+        "PAGE_OPERATOR_ADDRESS",
+        "host:port of the operator's page, or off; any but a loopback address needs PAGE_AUTH",
+        f"{_HOST_PORT}, or off",
+        HostPort("127.0.0.1", 9466),
+    )
+    metrics_address: Address = _var(
+        "PAGE_METRICS_ADDRESS",
+        "host:port of the page's /metrics for Prometheus and of its /healthz, or off",
+        f"{_HOST_PORT}, or off",
+        HostPort("127.0.0.1", 9469),
+    )
+    file_path: WorkspacePath | None = _var(
+        "PAGE_FILE_PATH",
+        "What is public: a YAML file; without it nothing is",
+        "the path of a readable file",
+        None,
+    )
+    cache_path: WorkspacePath = Field(
+        "snapshot.json",
+        alias="PAGE_CACHE_PATH",
+        description="The last snapshot: what is shown while the database is away",
+        json_schema_extra={"right": "the path of a file in a writable directory"},
+        validate_default=True,
+    )
+    refresh_secs: Annotated[float, Field(ge=1, le=3600)] = _var(
+        "PAGE_REFRESH_SECS",
+        "Seconds from one snapshot of the database to the next",
+        "a number of seconds from 1 to 3600",
+        10.0,
+    )
+    export_path: WorkspacePath | None = _var(
+        "PAGE_EXPORT_PATH",
+        "Directory that the public page is written into each minute, for a bucket or another web server",
+        "the path of a writable directory",
+        None,
+    )
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$", max_length=1000)] | None = _var(
+        "PAGE_URL",
+        "Where visitors reach the public page: what feeds and the API link to (default: no absolute links)",
+        "http://HOST/... or https://HOST/..., without user, query and fragment",
+        None,
+    )
+    auth: Annotated[Auth, PlainValidator(_auth)] | None = _var(
+        "PAGE_AUTH",
+        "Who an operator is: `header:NAME@NETWORKS` (a proxy there says it), `basic:FILE` (`name:hash` a line, mode "
+        "0600) or `certificate:AUTHORITY,CERTIFICATE,KEY` (of the operators; the page's own)",
+        AN_AUTH,
+        None,
+    )
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """Tell when anybody could act as an operator, or a file of PAGE_AUTH can't be used."""
+        address = self.operator_address
+        if address is not None and self.auth is None and not _is_loopback(address.host):
+            yield (
+                "PAGE_OPERATOR_ADDRESS",
+                f"is {address}, which others reach, and PAGE_AUTH is missing; right would be a loopback address such "
+                f"as 127.0.0.1:9466, or PAGE_AUTH with {AN_AUTH}",
+            )
+        if isinstance(self.auth, BasicAuth):
+            files_of_auth = [(self.auth.users, True)]
+        elif isinstance(self.auth, CertificateAuth):
+            files_of_auth = [(self.auth.authority, False), (self.auth.certificate, False), (self.auth.key, True)]
+        else:
+            files_of_auth = []
+        for path, private in files_of_auth:
+            if text := _file_fault(path, private=private, is_list=isinstance(self.auth, BasicAuth)):
+                yield "PAGE_AUTH", text
+
+
 @dataclasses.dataclass(frozen=True)
 class AgentSettings:
     """What `webmon agent` reads."""
@@ -720,6 +857,16 @@ class AlarmSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class PageSettings:
+    """What `webmon page` reads; as a role that reads. Without KAFKA_HOST nobody can act on the operator's page."""
+
+    common: Common
+    kafka: Kafka | None
+    postgres: Postgres
+    page: Page
+
+
+@dataclasses.dataclass(frozen=True)
 class TrialSettings:
     """What `webmon alarm test` reads."""
 
@@ -736,6 +883,7 @@ T = TypeVar(
     ReportSettings,
     LettersSettings,
     AlarmSettings,
+    PageSettings,
     TrialSettings,
 )
 
@@ -748,14 +896,26 @@ def load(kind: type[T], env_file: Path | None) -> T:
     """
     source = read(env_file)
     faults: list[str] = []
-    groups: dict[str, _Group] = {}
-    for field, group in get_type_hints(kind).items():
-        loaded = _load_group(group, source, faults)
-        if loaded is not None:
-            groups[field] = loaded
+    groups: dict[str, _Group | None] = {}
+    for field, hint in get_type_hints(kind).items():
+        group = _group_of(hint)
+        if group is not hint and _required(group).isdisjoint(source.values):
+            groups[field] = None
+        else:
+            groups[field] = _load_group(group, source, faults)
     if faults:
         raise UserError(*faults)
     return kind(**groups)  # type: ignore[arg-type]
+
+
+def _group_of(hint: Any) -> type[_Group]:
+    """Give the group of a component's field, which may be one that can be left out (`Kafka | None`)."""
+    group: type[_Group] = next(iter(get_args(hint)), hint)
+    return group
+
+
+def _required(group: type[_Group]) -> set[str]:
+    return {str(field.alias) for field in group.model_fields.values() if field.is_required()}
 
 
 def _load_group(group: type[_Group], source: Source, faults: list[str]) -> _Group | None:
@@ -825,17 +985,18 @@ def _file_fault(path: Path, *, private: bool, is_list: bool) -> str | None:
 
 def variables() -> dict[str, FieldInfo]:
     """Give every variable by its name, in the order of the table."""
-    groups = (Common, Kafka, Monitoring, Postgres, Sink, Init, Retention, Alarm)
+    groups = (Common, Kafka, Monitoring, Postgres, Sink, Init, Retention, Alarm, Page)
     return {str(field.alias): field for group in groups for field in group.model_fields.values()}
 
 
 def table() -> Iterator[tuple[str, str, str, str]]:
     """Give the rows of the documentation: variable, who reads it, default, meaning."""
     readers: dict[str, list[str]] = {}
-    for kind in (AgentSettings, SinkSettings, InitSettings, RetentionSettings, ReportSettings, AlarmSettings):
+    kinds = (AgentSettings, SinkSettings, InitSettings, RetentionSettings, ReportSettings, AlarmSettings, PageSettings)
+    for kind in kinds:
         component = kind.__name__.removesuffix("Settings").lower()
-        for group in get_type_hints(kind).values():
-            for field in group.model_fields.values():
+        for hint in get_type_hints(kind).values():
+            for field in _group_of(hint).model_fields.values():
                 readers.setdefault(str(field.alias), []).append(component)
     yield WORKSPACE, "all", "the directory of the .env", "Where relative paths start"
     for name, field in variables().items():
@@ -843,7 +1004,7 @@ def table() -> Iterator[tuple[str, str, str, str]]:
         who = readers[name]
         yield (
             name,
-            "all" if len(who) == 6 else ", ".join(who),
+            "all" if len(who) == len(kinds) else ", ".join(who),
             "required" if field.is_required() else shown,
             str(field.description),
         )

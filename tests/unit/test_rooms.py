@@ -15,6 +15,7 @@ TOP: Final = Path(inspect.getfile(webmon)).parent
 ORDER: Final = (
     {"cli"},
     {"doctor", "watch"},
+    {"page"},
     {"alarm", "agent", "sink", "init", "report", "once"},
     {"store", "kafka", "daemon", "targets"},
     {"check"},

@@ -17,6 +17,7 @@ SELECT DISTINCT (hour AT TIME ZONE 'UTC')::date FROM {marks} WHERE hour >= %(sin
 """
 _DAYS: Final = "SELECT {columns} FROM {daily} WHERE day >= {since_day} AND day < {until_day}{ours}"
 _HOURS: Final = "SELECT {columns} FROM {hours} WHERE hour >= {since} AND hour < {until}{ours}"
+_ROLLED_HOURS: Final = "SELECT {columns} FROM {hourly} WHERE hour >= {since} AND hour < {until}"
 _BAD_HOURS: Final = """
 SELECT target_id, agent_id, hour FROM {hours} WHERE hour >= {since} AND hour < {until} AND down > 0{ours}
 """
@@ -52,10 +53,13 @@ def answered(session: Session, asked: Span) -> Span:
 
     It begins no earlier than what is kept, so that what was dropped is not taken for silence.
     """
-    now = session.now()
+    return between(asked, session.now(), hours=floor(session, "hours"), days=floor(session, "days"))
+
+
+def between(asked: Span, now: datetime, *, hours: datetime | None, days: datetime | None) -> Span:
+    """Give what `answered` gives, by the times before which rollups by hour and by day may have been dropped."""
     span = asked.whole_hours(now)
     since, until = span.since, span.until
-    hours, days = floor(session, "hours"), floor(session, "days")
     if hours is not None and since < hours:
         since = _midnight(since.date())
     if hours is not None and until < hours and until != _midnight(until.date()):
@@ -73,6 +77,31 @@ def source(session: Session, span: Span, columns: Sequence[str], only: Collectio
     """
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
     return _union(session, span, only, by_day=_DAYS, by_hour=_HOURS, columns=names)
+
+
+def of_span(
+    session: Session, span: Span, columns: sql.Composable, *, marked: Collection[datetime], now: datetime
+) -> Iterator[sql.Composed]:
+    """Give the queries whose rows are the rollups of a span of whole hours, of all targets.
+
+    Args:
+        session: a look at the store.
+        span: what is asked about.
+        columns: what is selected; both kinds of rollups must have it.
+        marked: the hours that are marked.
+        now: the time of the look.
+    """
+    for part in parts(span, {hour.date() for hour in marked}, now):
+        by_hour = _HOURS if any(part.since <= hour < part.until for hour in marked) else _ROLLED_HOURS
+        yield session.fill(
+            _DAYS if part.whole_days else by_hour,
+            since=sql.Literal(part.since),
+            until=sql.Literal(part.until),
+            since_day=sql.Literal(part.since.date()),
+            until_day=sql.Literal(part.until.date()),
+            ours=sql.SQL(""),
+            columns=columns,
+        )
 
 
 def hours_with_failures(session: Session, span: Span, only: Collection[int] | None) -> sql.Composed:

@@ -2,10 +2,10 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from webmon.check.kind import kind_of
 from webmon.check.result import INTERVAL_LIMIT, Outcome
@@ -29,8 +29,7 @@ SELECT (SELECT min(hour) FROM {marks}), (SELECT max(interval_secs) FROM {context
 """
 # The newest result of each series in a stretch of time. Its bounds stand in it as constants, so that the planner leaves
 # out all chunks but those few, and the cost does not grow with the years.
-_NEWEST: Final = """
-SELECT s.target_id, a.agent, m.time, c.interval_secs, m.outcome, m.http_status, e.answer, m.response_secs, e.error
+OF_NEWEST: Final = """
 FROM {series} AS s
 CROSS JOIN LATERAL (
     SELECT * FROM {metrics} AS m
@@ -42,7 +41,11 @@ LEFT JOIN {errors} AS e
     ON e.series_id = m.series_id AND e.time = m.time AND e.time >= %(since)s AND e.time < %(until)s
 WHERE %(targets)s::integer[] IS NULL OR s.target_id = ANY (%(targets)s)
 """
-_LAST_DAYS: Final = """
+_NEWEST: Final = f"""
+SELECT s.target_id, a.agent, m.time, c.interval_secs, m.outcome, m.http_status, e.answer, m.response_secs, e.error
+{OF_NEWEST}
+"""
+LAST_DAYS: Final = """
 SELECT last.day, array_agg(last.target_id)
 FROM (
     SELECT s.target_id, max(d.day) AS day
@@ -176,19 +179,44 @@ def read(settings: ReportSettings) -> list[TargetStatus]:
 def _newest(session: Session, now: datetime, targets: Sequence[int]) -> dict[int, list[Vantage]]:
     """Give the newest results of each target's vantages: the older ones of a target that has none of the last days."""
     ((oldest_mark, longest),) = session.rows(_BOUNDS)
-    behind = timedelta(seconds=max(_GONE_INTERVALS * _possible(longest), _GONE_SECS))
+    back = look_back(now, oldest_mark, longest)
+    found: dict[int, list[Vantage]] = {}
+    _read(session, found, now, {"since": back.since, "until": back.until, "targets": None})
+    silent = [target_id for target_id in targets if _silent_secs(found, target_id) > back.seen_secs]
+    for day, ours in session.rows(LAST_DAYS, {"targets": silent}):
+        since, until = back.around(day)
+        _read(session, found, now, {"since": since, "until": until, "targets": ours})
+    return {target_id: _of_each(vantages) for target_id, vantages in found.items()}
+
+
+class Back(NamedTuple):
+    """How far back newest results are looked for."""
+
+    since: datetime
+    until: datetime
+    reach: timedelta
+    """How far before a target's newest result its other vantages are looked for."""
+    seen_secs: float
+    """Of a target whose newest result is older than this, not all of its vantages may have been seen."""
+
+    def around(self, day: date) -> tuple[datetime, datetime]:
+        """Give where the vantages of targets are that had their last result on a day."""
+        midnight = datetime.combine(day, time(), UTC)
+        return midnight - self.reach, midnight + timedelta(days=1)
+
+
+def look_back(now: datetime, oldest_mark: datetime | None, longest: float | None) -> Back:
+    """Give how far to look: by the oldest hour that is marked, and the longest interval of any target."""
+    behind = timedelta(seconds=max(_GONE_INTERVALS * possible(longest), _GONE_SECS))
     reach = max(_SHORTEST, behind)
     since = min(now - reach - behind, oldest_mark or now)
-    found: dict[int, list[Vantage]] = {}
     # A result may have a time that has not come yet, as clocks differ: it hides no present one, and is seen then.
-    _read(session, found, now, {"since": since, "until": now + _MOMENT, "targets": None})
-    # Of one whose newest result is older, a vantage that is as far behind it may not have been seen.
-    seen_back = (now - since - behind).total_seconds()
-    silent = [target_id for target_id in targets if _silent_secs(found, target_id) > seen_back]
-    for day, ours in session.rows(_LAST_DAYS, {"targets": silent}):
-        end = datetime.combine(day, time(), UTC) + timedelta(days=1)
-        _read(session, found, now, {"since": end - timedelta(days=1) - reach, "until": end, "targets": ours})
-    return {target_id: _of_each(vantages) for target_id, vantages in found.items()}
+    return Back(since, now + _MOMENT, reach, (now - since - behind).total_seconds())
+
+
+def is_gone(behind_secs: float, interval: float) -> bool:
+    """Tell whether a vantage is so far behind a target's newest result that it is one no more."""
+    return behind_secs >= max(_GONE_INTERVALS * interval, _GONE_SECS)
 
 
 def _of_each(vantages: Iterable[Vantage]) -> list[Vantage]:
@@ -196,7 +224,7 @@ def _of_each(vantages: Iterable[Vantage]) -> list[Vantage]:
     return list({vantage.agent: vantage for vantage in sorted(vantages, key=lambda one: -one.age)}.values())
 
 
-def _possible(interval: float | None) -> float:
+def possible(interval: float | None) -> float:
     """Give an interval as the agents have it: results of older releases may have brought any number."""
     return 0.0 if interval is None else interval if interval <= INTERVAL_LIMIT else float(INTERVAL_LIMIT)
 
@@ -217,7 +245,7 @@ def _silent_secs(found: Mapping[int, Sequence[Vantage]], target_id: int) -> floa
 def _present(vantages: Sequence[Vantage]) -> tuple[Vantage, ...]:
     """Leave out the vantages that have been silent for so long that they are none any more."""
     newest = min((vantage.age for vantage in vantages), default=0.0)
-    present = (v for v in vantages if v.age - newest < max(_GONE_INTERVALS * v.interval, _GONE_SECS))
+    present = (vantage for vantage in vantages if not is_gone(vantage.age - newest, vantage.interval))
     return tuple(sorted(present, key=lambda vantage: vantage.agent))
 
 

@@ -10,7 +10,7 @@ from webmon.report import rolled_up
 from webmon.report.choice import By, Target, targets
 from webmon.report.span import Moment, Span, span
 from webmon.settings import ReportSettings
-from webmon.store.reader import look
+from webmon.store.reader import Session, look
 
 _SUMS: Final = ("up", "slow", "down", "agent_error", "covered_secs", "responses", "response_sum")
 _OF_SERIES: Final = """
@@ -84,7 +84,7 @@ class Uptime:
         return self.response_sum / self.responses if self.responses else None
 
     def add(self, counts: Counts, owed_secs: float) -> None:
-        """Add what one vantage found of one target, in the seconds that it owed."""
+        """Add what one vantage found of one target, in the seconds that it owed; `owed` says which."""
         self.up += counts.up
         self.slow += counts.slow
         self.down += counts.down
@@ -105,20 +105,37 @@ def run(
         UserError: the database is not there or refuses us; no such target; an empty span.
     """
     with look(settings, "uptime") as session:
-        whole = rolled_up.answered(session, span(since, until, session.now()))
-        chosen = targets(session, patterns)
-        agents = {row[0]: Agent(*row) for row in session.rows(_AGENTS)}
-        source = rolled_up.source(session, whole, ("target_id", "agent_id", *_SUMS), chosen if patterns else None)
-        counts = [Counts(*row) for row in session.rows(_OF_SERIES, source=source)]
+        whole, found = read(session, since=since, until=until, patterns=patterns, by=by)
     show(
         form,
         columns(by),
-        uptimes(counts, chosen, agents, whole, by),
+        found,
         nothing="no target yet: the first result of an agent brings it",
         title=str(whole),
         colour=lambda line: "35" if line.uptime is None else None,
     )
     return 0
+
+
+def read(
+    session: Session, *, since: Moment, until: Moment | None, patterns: Sequence[str] | None, by: By
+) -> tuple[Span, list[Uptime]]:
+    """Ask the database; give the span that is answered, and a line for each group.
+
+    Raises:
+        UserError: no such target; an empty span.
+    """
+    whole = rolled_up.answered(session, span(since, until, session.now()))
+    chosen = targets(session, patterns)
+    agents = {row[0]: Agent(*row) for row in session.rows(_AGENTS)}
+    source = rolled_up.source(session, whole, ("target_id", "agent_id", *_SUMS), chosen if patterns else None)
+    counts = [Counts(*row) for row in session.rows(_OF_SERIES, source=source)]
+    return whole, uptimes(counts, chosen, agents, whole, by)
+
+
+def owed(asked: Span, *first_seen: datetime) -> float:
+    """Give the seconds of a span that are owed by what was first seen then: a vantage, of a target."""
+    return max(0.0, (asked.until - max(asked.since, *first_seen)).total_seconds())
 
 
 def uptimes(
@@ -136,9 +153,7 @@ def uptimes(
     groups = {name: Uptime(name, asked) for name in names}
     for found in counts:
         target, agent = chosen[found.target_id], agents[found.agent_id]
-        begin = max(asked.since, target.first_seen, agent.first_seen)
-        owed_secs = max(0.0, (asked.until - begin).total_seconds())
-        groups[by.group(target, agent.name)].add(found, owed_secs)
+        groups[by.group(target, agent.name)].add(found, owed(asked, target.first_seen, agent.first_seen))
     return sorted(groups.values(), key=lambda line: (2 if line.uptime is None else line.uptime, line.group or ""))
 
 

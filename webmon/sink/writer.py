@@ -1,11 +1,8 @@
 """Results into the database, once each: COPY to a table of the session, then one statement that adds what is new."""
 
-import contextlib
 import io
 import logging
-import os
 import random
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -147,8 +144,7 @@ class Writer:
         """
         connection = self._connection
         if connection is not None:
-            with contextlib.suppress(OSError, psycopg2.Error), socket.socket(fileno=os.dup(connection.fileno())) as way:
-                way.shutdown(socket.SHUT_RDWR)
+            postgres.interrupt(connection)
 
     def _undo(self, connection: Connection) -> None:
         connection.rollback()

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
-from webmon.alarm import notice, records
 from webmon.alarm.conditions import Rules
 from webmon.alarm.desk import Message
 from webmon.alarm.judge import Judge, Listed
 from webmon.alarm.notice import Notice
+from webmon.alarm.notices import Notices
 from webmon.alarm.quiet import as_moment
 from webmon.check.result import CheckResult
 from webmon.check.target import Target
@@ -79,6 +79,7 @@ class Memory:
         self.told: list[Told] = []
         self.checks = 0
         self.judge = Judge(rules, now=now)
+        self._notices = Notices(self.judge.book, None)
         listed = [Listed(s.target.name, s.target.url, s.target.labels, s.target.interval) for s in self.seen.values()]
         self.judge.list_targets(listed, at=now)
 
@@ -113,32 +114,10 @@ class Memory:
             says = tuple((record.episode, record.event) for record in message.notices)
             messages.setdefault(says, []).append(message)
         for same in messages.values():
-            notices = [self._notice(record) for record in same[0].notices]
-            whole = replace(notices[0], others=tuple(notices[1:]))
-            yield Told(self.now, tuple(message.channel for message in same), whole)
+            notice = self._notices.of(same[0], self.now)
+            assert notice is not None
+            yield Told(self.now, tuple(message.channel for message in same), replace(notice, acknowledge=None))
             self.judge.sent([record.id for message in same for record in message.notices], at=now)
-
-    def _notice(self, record: records.Notice) -> Notice:
-        """Give a message as senders get it."""
-        episode = self.judge.episode(record.episode)
-        assert episode is not None
-        return Notice(
-            key=record.group,
-            episode=episode.id,
-            event=record.event,
-            condition=episode.condition.value,
-            severity=episode.severity.value,
-            target=episode.subject,
-            since=as_moment(episode.since),
-            url=episode.url or None,
-            labels=episode.labels,
-            until=None if episode.ended is None else as_moment(episode.ended),
-            what=_what(episode),
-            seen=tuple(notice.Seen(seen.vantage, seen.outcome, seen.error) for seen in episode.seen),
-            failing=len(episode.seen),
-            vantages=episode.voters,
-            late=episode.late,
-        )
 
     def _has_changed(self, seen: Seen) -> bool:
         state = seen.status(self.now).state
@@ -147,9 +126,3 @@ class Memory:
         was_result = seen.last is not None and state is not State.STALE
         seen.state, seen.since = state, seen.last.time if was_result and seen.last else self.now
         return True
-
-
-def _what(episode: records.Episode) -> str | None:
-    if episode.not_after is not None:
-        return f"ends on {as_moment(episode.not_after):%Y-%m-%d at %H:%M} UTC"
-    return episode.detail or None

@@ -1,0 +1,99 @@
+"""The last snapshot on disk: what is shown while the database is away, also after a start.
+
+It is written beside and renamed, so that a whole one is there at any moment; nobody else may read it. A file that is no
+snapshot is told and left alone until the next one takes its place.
+"""
+
+import contextlib
+import logging
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from webmon import files
+from webmon.daemon.outage import Outage
+from webmon.page.snapshot import FORMAT, Snapshot
+
+_log = logging.getLogger(__name__)
+
+MOST_BYTES: Final = 256 << 20
+"""A target takes 6 kB: so much is 40,000 of them."""
+
+
+class _Format(msgspec.Struct):
+    format: int = 0
+
+
+class Cache:
+    """One file; one thread writes it."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the file's path; nothing is read yet."""
+        self._path = path
+        self._unwritten = Outage(f"the snapshot is not kept in {path}", f"the snapshot is kept in {path} again")
+
+    def read(self) -> Snapshot | None:
+        """Give the snapshot of the file; None where there is none, or none that can be read, which is logged."""
+        try:
+            data = files.read(self._path, most=MOST_BYTES).data
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            _log.warning("PAGE_CACHE_PATH: %s: %s; it is not shown", self._path, error.strerror or error)
+            return None
+        try:
+            found = msgspec.json.decode(data, type=_Format).format
+            if found != FORMAT:
+                _log.warning(
+                    "PAGE_CACHE_PATH: %s is of another release (%s); it is not shown", self._path, found
+                )
+                return None
+            return msgspec.json.decode(data, type=Snapshot)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            _log.warning("PAGE_CACHE_PATH: %s holds no snapshot: %s; it is not shown", self._path, error)
+            return None
+
+    def write(self, snapshot: Snapshot) -> bool:
+        """Put a snapshot in place of the one before; tell whether it is there. Why not is logged once."""
+        data = msgspec.json.encode(snapshot)
+        try:
+            if len(data) > MOST_BYTES:
+                self._unwritten.begins(f"it has more than {MOST_BYTES >> 20} MB", lasting=True)
+                return False
+            replace(self._path, data)
+        except OSError as error:
+            self._unwritten.begins(error.strerror or str(error))
+            return False
+        self._unwritten.ends()
+        return True
+
+
+def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Put a file in place of the one before, whole at any moment and there after a power cut.
+
+    Raises:
+        OSError: it can't be written; the one before is still there.
+    """
+    beside = path.with_name(f"{path.name}.new")
+    # What a run that was killed left, whoever may read it.
+    with contextlib.suppress(FileNotFoundError):
+        beside.unlink()
+    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.rename(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,116 @@
+"""The statements of a snapshot; names in braces are those of webmon.store.names.
+
+Bounds of time stand in them as constants, so that the planner leaves out all chunks but those of the span.
+"""
+
+from typing import Final
+
+from webmon.report.status import OF_NEWEST
+
+BASIS: Final = """
+SELECT
+    now(),
+    (SELECT max(version) FROM {migrations}),
+    (SELECT coalesce(array_agg(DISTINCT hour), ARRAY[]::timestamptz[]) FROM {marks}),
+    (SELECT count(*) FROM (SELECT DISTINCT hour, agent_id FROM {marks}) AS waiting),
+    (SELECT coalesce(json_object_agg(kind, floor), '{{}}')::text FROM {floors}),
+    (SELECT max(interval_secs) FROM {contexts})
+"""
+"""The moment, the schema, what is marked (hours; hours of vantages), what is kept, and the longest interval."""
+
+NAMES: Final = """
+SELECT id, target, url, labels, first_seen FROM {targets}
+UNION ALL
+SELECT -id, agent, NULL, NULL, first_seen FROM {agents}
+"""
+"""Targets, and agents with a negative number."""
+
+NEWEST: Final = f"""
+SELECT
+    s.target_id, a.agent, m.time, c.interval_secs, m.outcome, m.http_status, e.answer, e.error, m.response_secs,
+    m.total_secs, m.dns_secs, m.connect_secs, m.tls_secs, m.first_byte_secs, m.transfer_secs,
+    c.redirects, host(c.remote_ip), c.http_version, c.tls_version, c.tls_not_after
+{OF_NEWEST}
+"""
+"""The newest result of each series in a stretch of time, of all targets or of some."""
+
+SUMS: Final = """
+SELECT n, target_id, agent_id, sum(up), sum(slow), sum(down), sum(agent_error), sum(covered_secs::double precision)
+FROM ({source}) AS held GROUP BY 1, 2, 3
+"""
+"""What was found in each numbered span, by target and agent."""
+SUM_COLUMNS: Final = "{n} AS n, target_id, agent_id, up, slow, down, agent_error, covered_secs"
+EACH_DAY: Final = """
+SELECT {n} + (day - {since_day}) AS n, target_id, agent_id, up, slow, down, agent_error, covered_secs
+FROM {daily} WHERE day >= {since_day} AND day < {until_day}
+"""
+"""Days in a row that nothing is marked in, each a span of its own."""
+SOME_HOURS: Final = """
+SELECT {n} AS n, target_id, agent_id, up, slow, down, agent_error, covered_secs
+FROM {hours} WHERE hour >= {since} AND hour < {until} AND target_id = ANY ({targets})
+"""
+"""Whole hours of some targets."""
+SOME_ROWS: Final = """
+SELECT {n} AS n, s.target_id, s.agent_id,
+    (m.outcome <= 2)::integer AS up, (m.outcome = 2)::integer AS slow,
+    (m.outcome BETWEEN 3 AND 12)::integer AS down, (m.outcome = 13)::integer AS agent_error,
+    CASE WHEN m.outcome = 13 THEN 0 ELSE c.interval_secs END AS covered_secs
+FROM {metrics} AS m JOIN {series} AS s ON s.id = m.series_id JOIN {contexts} AS c ON c.id = m.context_id
+WHERE m.time >= {since} AND m.time < {until} AND s.target_id = ANY ({targets})
+"""
+"""Parts of hours of some targets, from the results themselves."""
+
+HISTOGRAMS: Final = """
+WITH held AS MATERIALIZED ({source})
+SELECT h.n, h.target_id, u.bucket, sum(u.count)::bigint, NULL::real, NULL::real
+FROM held AS h CROSS JOIN LATERAL unnest(h.buckets, h.counts) AS u (bucket, count)
+WHERE h.responses > 0
+GROUP BY 1, 2, 3
+UNION ALL
+SELECT n, target_id, NULL, 0, min(response_min), max(response_max) FROM held WHERE responses > 0 GROUP BY 1, 2
+"""
+"""Response times of each numbered span by target: how often a bucket occurs; and without a bucket, the extremes."""
+HISTOGRAM_COLUMNS: Final = "{n} AS n, target_id, responses, response_min, response_max, buckets, counts"
+
+HISTORY: Final = """
+SELECT
+    (SELECT written FROM {alarm_position}),
+    (
+        SELECT json_strip_nulls(coalesce(json_agg(e), '[]'))::text FROM (
+            (
+                SELECT id, condition, subject, severity, since, opened, ended, closed, reason, url, labels, detail,
+                    seen, voters, days, not_after, held, under, late, ack_by, ack_at, ack_note
+                FROM {episodes} WHERE closed IS NULL ORDER BY since DESC LIMIT %(most)s
+            ) UNION ALL (
+                SELECT id, condition, subject, severity, since, opened, ended, closed, reason, url, labels, detail,
+                    seen, voters, days, not_after, held, under, late, ack_by, ack_at, ack_note
+                FROM {episodes} WHERE closed >= %(bars)s ORDER BY closed DESC LIMIT %(most)s
+            )
+        ) AS e
+    ),
+    (
+        SELECT json_strip_nulls(coalesce(json_agg(n), '[]'))::text FROM (
+            SELECT id, episode, channel, event, step, made, due, state, at
+            FROM {notices} WHERE state IN ('waiting', 'failed') ORDER BY due DESC LIMIT %(most)s
+        ) AS n
+    ),
+    (
+        SELECT json_strip_nulls(coalesce(json_agg(s), '[]'))::text FROM (
+            SELECT id, match, begins, until, by, reason FROM {silences} WHERE until > now()
+            ORDER BY until, id LIMIT %(most)s
+        ) AS s
+    ),
+    (
+        SELECT json_strip_nulls(coalesce(json_agg(m), '[]'))::text FROM (
+            SELECT id, name, match, begins, until, by, reason, public FROM {maintenance} WHERE until > %(year)s
+            ORDER BY begins, id LIMIT %(most)s
+        ) AS m
+    ),
+    (
+        SELECT json_strip_nulls(coalesce(json_agg(a), '[]'))::text FROM (
+            SELECT id, title, text, begins, until, by, episode FROM {announcements}
+            WHERE until IS NULL OR until > %(bars)s ORDER BY begins DESC, id LIMIT %(most)s
+        ) AS a
+    )
+"""
+"""What the judge wrote: since when it is as it is, episodes, notices, silences, maintenance, announcements."""
