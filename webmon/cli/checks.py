@@ -65,6 +65,9 @@ def _add_watch(commands: Any) -> None:
         help="seconds between two checks of a target (default: as the file says; 10 for URLs)",
     )
     parser.add_argument(
+        "--page", action="store_true", help="show it in a browser, too: the operators' page, on 127.0.0.1 alone"
+    )
+    parser.add_argument(
         "--rules", type=Path, metavar="FILE", help="a file of alarms' rules (default: what counts without one)"
     )
     _add_surroundings(parser)
@@ -92,6 +95,7 @@ def _watch(arguments: argparse.Namespace) -> int:
     return run(
         arguments.what,
         every=arguments.every,
+        page=arguments.page,
         rules=arguments.rules,
         authority=arguments.ca,
         variables=environment(arguments.env_file),

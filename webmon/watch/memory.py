@@ -1,19 +1,27 @@
 """What was seen since the start: a target's state and counts, and what an alarm would have said; pure."""
 
+import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import NamedTuple
+from datetime import UTC, date, datetime
+from typing import Final, NamedTuple
+
+from msgspec.structs import astuple
 
 from webmon.alarm.conditions import Rules
 from webmon.alarm.desk import Message
 from webmon.alarm.judge import Judge, Listed
 from webmon.alarm.notice import Notice
 from webmon.alarm.notices import Notices
+from webmon.alarm.orders import Ack, Order, Resend
 from webmon.alarm.quiet import as_moment
-from webmon.check.result import CheckResult
+from webmon.check.result import CheckResult, Outcome
 from webmon.check.target import Target
+from webmon.page.snapshot import Phases, Point, Tally
 from webmon.report.status import State, TargetStatus, Vantage
+
+_POINTS: Final = 360
 
 
 @dataclass
@@ -25,8 +33,10 @@ class Seen:
     """When its state began."""
     state: State = State.NO_DATA
     last: CheckResult | None = None
-    ups: int = 0
-    downs: int = 0
+    days: dict[date, Tally] = field(default_factory=dict)
+    """What was counted of each day (UTC)."""
+    points: deque[Point] = field(default_factory=lambda: deque(maxlen=_POINTS))
+    """The last checks, for a chart."""
     alarms: list[str] = field(default_factory=list)
     """The conditions that hold for it now, as the judge has it."""
 
@@ -45,9 +55,21 @@ class Seen:
         return None if self.last is None else self.last.response_time
 
     @property
-    def uptime(self) -> float | None:
-        """The share of the checks that found it up; an agent_error is on neither side."""
-        return self.ups / (self.ups + self.downs) if self.ups + self.downs else None
+    def tally(self) -> Tally:
+        """What was counted since the start."""
+        return Tally(*map(sum, zip(*(astuple(day) for day in self.days.values()), strict=True)))
+
+    def take(self, result: CheckResult) -> None:
+        """Take what a check found."""
+        self.last, outcome = result, result.outcome
+        day = self.days.setdefault(result.time.astimezone(UTC).date(), Tally())
+        day.up += outcome.is_up
+        day.slow += outcome is Outcome.SLOW
+        day.down += outcome.is_down
+        day.agent_error += outcome is Outcome.AGENT_ERROR
+        day.covered_secs += result.interval
+        day.owed_secs += result.interval
+        self.points.append(Point(result.time, outcome, result.response_time, Phases(*astuple(result.phases))))
 
 
 @dataclass(frozen=True)
@@ -72,12 +94,15 @@ class Turn(NamedTuple):
 class Memory:
     """The targets, and a judge to whom each check is told. Whoever calls gives the time: milliseconds of the epoch."""
 
-    def __init__(self, targets: Iterable[Target], rules: Rules, *, now: int) -> None:
-        """Begin with nothing seen."""
+    def __init__(self, targets: Iterable[Target], rules: Rules, *, now: int, vantage: str) -> None:
+        """Begin with nothing seen by this vantage."""
+        self.vantage = vantage
         self.began = self.now = as_moment(now)
         self.seen = {target.name: Seen(target, self.began) for target in targets}
         self.told: list[Told] = []
-        self.checks = 0
+        self.checks = self.turns = 0
+        self.lock = threading.Lock()
+        """Of who turns it, against who shows it elsewhere."""
         self.judge = Judge(rules, now=now)
         self._notices = Notices(self.judge.book, None)
         listed = [Listed(s.target.name, s.target.url, s.target.labels, s.target.interval) for s in self.seen.values()]
@@ -85,7 +110,23 @@ class Memory:
 
     def turn(self, came: Iterable[tuple[CheckResult, int]], now: int) -> "Turn":
         """Take what checks found, with when it came, and let time pass; once a second."""
+        with self.lock:
+            return self._turn(came, now)
+
+    def order(self, order: Order) -> None:
+        """Take what somebody orders on the page; from any thread."""
+        with self.lock:
+            match order:
+                case Ack():
+                    self.judge.acknowledge(order.episode, by=order.by, note=order.note, at=order.at)
+                case Resend():
+                    self.judge.resend(order.notice, at=order.at)
+                case _:
+                    self.judge.order(order.record())
+
+    def _turn(self, came: Iterable[tuple[CheckResult, int]], now: int) -> "Turn":
         results = [self._take(result, arrived) for result, arrived in came]
+        self.turns += 1
         self.now = as_moment(now)
         self.judge.tick(now)
         told = list(self._tell(now))
@@ -99,10 +140,7 @@ class Memory:
         return Turn(self, results, sorted(changed, key=lambda seen: seen.since), told)
 
     def _take(self, result: CheckResult, arrived: int) -> CheckResult:
-        seen = self.seen[result.target]
-        seen.last = result
-        seen.ups += result.outcome.is_up
-        seen.downs += result.outcome.is_down
+        self.seen[result.target].take(result)
         self.checks += 1
         self.judge.result(result, arrived, partition=0, offset=self.checks)
         return result

@@ -28,10 +28,12 @@ from webmon.once import run as once
 from webmon.settings import HostPort
 from webmon.targets import file as targets_file
 from webmon.watch.memory import Memory
+from webmon.watch.page import Page
 from webmon.watch.show import Json, Lines, Table
 
 _HERE: Final = "targets.yml"
 """What is watched where nothing is named."""
+_PORT: Final = 9466
 _TICK_SECS: Final = 1.0
 _URLS_SECS: Final = 10.0
 """Interval of what is named by its URL: somebody waits."""
@@ -43,6 +45,7 @@ def run(
     what: Sequence[str],
     *,
     every: float | None,
+    page: bool,
     rules: Path | None,
     authority: Path | None,
     variables: Mapping[str, str],
@@ -53,6 +56,7 @@ def run(
     Args:
         what: URLs, or one targets file; nothing is targets.yml of this directory.
         every: seconds between two checks of a target, whatever the file says.
+        page: whether the operators' page is served, too.
         rules: a file of alarms' rules; None: the defaults.
         authority: a PEM file trusted beside the system's store.
         variables: the environment, with the secrets that the file names.
@@ -73,8 +77,9 @@ def run(
         forbidden=once.forbidden_by(variables),
     )
     once.prepare(rounds.probe, targets, authority)
-    memory = Memory(targets, dataclasses.replace(ruled, targets=said), now=_now())
-    view = _view(as_json=as_json)
+    memory = Memory(targets, dataclasses.replace(ruled, targets=said), now=_now(), vantage=rounds.probe.agent)
+    served = _page(memory) if page else None
+    view = _view(served.url if served else "", as_json=as_json)
     try:
         _begin(rounds, targets)
         ends = False
@@ -85,6 +90,8 @@ def run(
             ends = signals.wait(_TICK_SECS) is not None
     finally:
         rounds.stop(0)
+        if served is not None:
+            served.stop()
         view.end(memory)
 
 
@@ -140,17 +147,29 @@ def _begin(rounds: Rounds, targets: Sequence[Target]) -> None:
     loop.call(first)
 
 
-def _view(*, as_json: bool) -> Lines | Table:
+def _page(memory: Memory) -> Page:
+    """Serve it at its usual place, or at another where something listens there already."""
+    try:
+        served = Page(memory, HostPort("127.0.0.1", _PORT))
+    except UserError:
+        served = Page(memory, HostPort("127.0.0.1", 0))
+    served.start()
+    return served
+
+
+def _view(page: str, *, as_json: bool) -> Lines | Table:
     out = sys.stdout
     is_live = out.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not as_json
     # A terminal of an old encoding gets ? in the table, where each place counts, and never a traceback.
     with contextlib.suppress(AttributeError):
         out.reconfigure(errors="replace" if is_live else "backslashreplace")  # type: ignore[union-attr]
     if is_live:
-        table = Table()
+        table = Table(page)
         logging.basicConfig(level="WARNING", handlers=[table], force=True)
         return table
     log.configure("WARNING")
+    if page:
+        print(page, file=sys.stderr)
     return Json() if as_json else Lines()
 
 

@@ -62,9 +62,10 @@ class Json(Lines):
 class Table(logging.Handler):
     """A table that fills the terminal, the most urgent first; below it the last alarms, and what would be logged."""
 
-    def __init__(self) -> None:
-        """Take the terminal over."""
+    def __init__(self, page: str = "") -> None:
+        """Take the terminal over, and the address of the page, which stands in it all the time."""
         super().__init__()
+        self._page = page
         self._below: deque[str] = deque(maxlen=_BELOW)
         self._logged: list[str] = []
         self._coloured = not os.environ.get("NO_COLOR")
@@ -87,7 +88,7 @@ class Table(logging.Handler):
         shown = rows if len(rows) <= room else rows[: room - 1]
         table = lines(_columns(width), [(seen, memory) for seen in shown], width=width, colour=self._colour)
         more = [f"... and {len(rows) - len(shown)} more"] if len(rows) > len(shown) else []
-        drawn = [_headline(memory), "", *table, *more, *below][:height]
+        drawn = [_headline(memory), self._page, *table, *more, *below][:height]
         sys.stdout.write("\033[H" + "\r\n".join(f"{line}\033[K" for line in drawn) + "\033[J")
         sys.stdout.flush()
 
@@ -109,7 +110,7 @@ _COLUMNS: Final[tuple[Column[_Row], ...]] = (
     Column("STATE", lambda row: row[0].state.value),
     Column("FOR", lambda row: as_duration((row[1].now - row[0].since).total_seconds()), right=True),
     Column("RESPONSE", lambda row: as_milliseconds(row[0].response), right=True),
-    Column("UP", lambda row: as_percent(row[0].uptime), right=True),
+    Column("UP", lambda row: as_percent(row[0].tally.uptime), right=True),
     Column("ALARM", lambda row: ", ".join(row[0].alarms)),
     # Behind the numbers: a name that is written from the right would take those behind it along.
     Column("TARGET", lambda row: _name(row[0]), is_text=True),
@@ -148,7 +149,7 @@ def _counted(number: int, what: str) -> str:
 
 def _summary(memory: Memory) -> Iterator[str]:
     yield _headline(memory)
-    if not_well := [seen for seen in _sorted(memory) if seen.state is not State.UP or seen.downs]:
+    if not_well := [seen for seen in _sorted(memory) if seen.state is not State.UP or seen.tally.down]:
         yield ""
         yield from lines(_COLUMNS, [(seen, memory) for seen in not_well])
 

@@ -18,7 +18,7 @@ EVERY = 10 * SECOND
 def memory(*names: str, channels: tuple[str, ...] = ("mail",), said: Mapping[str, Any] | None = None) -> Memory:
     targets = [Target(name=name, url=f"https://{name}.example.org/", interval=10, timeout=5) for name in names]
     rules = Ruleset(routes=(Route((Step(0.0, channels),)),), targets=said or {})
-    return Memory(targets, rules, now=START)
+    return Memory(targets, rules, now=START, vantage="here")
 
 
 def after(seen: Memory, seconds: int, outcome: Outcome | None = Outcome.UP, *names: str, **more: Any) -> Turn:
@@ -42,14 +42,14 @@ def test_a_change_of_state_is_told_once_and_what_goes_on_is_not() -> None:
     assert states(after(seen, 21, Outcome.TIMEOUT, error="no answer")) == [("shop", State.DOWN)]
     assert states(after(seen, 31, Outcome.TIMEOUT, error="no answer")) == []
     assert states(after(seen, 41)) == [("shop", State.UP)]
-    assert seen.seen["shop"].uptime == 3 / 5
+    assert seen.seen["shop"].tally.uptime == 3 / 5
 
 
 def test_our_own_fault_is_neither_up_nor_down() -> None:
     seen = memory("shop")
     after(seen, 1)
     assert states(after(seen, 11, Outcome.AGENT_ERROR, error="vantage cut off")) == [("shop", State.NO_DATA)]
-    assert seen.seen["shop"].uptime == 1.0
+    assert seen.seen["shop"].tally.uptime == 1.0
 
 
 def test_a_target_of_which_nothing_comes_any_more_is_stale_from_then_on() -> None:

@@ -58,7 +58,7 @@ def turn(*failing: str, names: tuple[str, ...] = ("shop", "news"), error: str = 
     targets = [
         Target(name=name, url=f"https://{n}.example.org/", interval=10, timeout=5) for n, name in enumerate(names)
     ]
-    seen = Memory(targets, Ruleset(routes=(Route((Step(0.0, ("mail",)),)),)), now=START)
+    seen = Memory(targets, Ruleset(routes=(Route((Step(0.0, ("mail",)),)),)), now=START, vantage="here")
     for at in (START + SECOND, START + 11 * SECOND, START + 21 * SECOND):
         outcomes = {name: Outcome.CONNECT_ERROR if name in failing else Outcome.UP for name in names}
         checks = [
@@ -165,7 +165,7 @@ def test_what_a_site_or_a_file_says_steers_no_terminal_and_begins_no_line(
 
 def test_lines_tell_changes_and_whole_messages(terminal: Terminal) -> None:
     targets = [Target(name="shop", url="https://shop.example.org/", interval=10, timeout=5)]
-    seen = Memory(targets, Ruleset(), now=START)
+    seen = Memory(targets, Ruleset(), now=START, vantage="here")
     lines = Lines()
     for at, outcome in ((1, Outcome.UP), (11, Outcome.TIMEOUT), (21, Outcome.TIMEOUT)):
         now = START + at * SECOND
