@@ -72,6 +72,14 @@ IN_A_TEST: Final = {
     "webmon check --targets FILE NAME": (
         "tests/unit/once/test_once.py::test_a_target_of_a_file_is_checked_as_the_file_says"
     ),
+    **dict.fromkeys(
+        ("python3 -m venv try", "try/bin/pip install .", "try/bin/webmon watch https://www.example.org/"),
+        "tests/e2e/test_readme.py::test_a_fresh_venv_and_one_command_are_enough_to_watch_something",
+    ),
+    "webmon watch": "tests/unit/watch/test_watch.py::test_a_mistake_is_told_with_what_would_be_right",
+    "webmon watch FILE": (
+        "tests/unit/watch/test_watch.py::test_five_hundred_targets_are_all_checked_at_once_and_go_on_by_the_schedule"
+    ),
     "webmon check command:NAME": (
         "tests/unit/once/test_once.py::test_a_command_that_is_listed_is_run_and_its_answer_shown"
     ),

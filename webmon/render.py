@@ -137,6 +137,11 @@ def as_json(columns: Sequence[Column[R]], rows: Sequence[R]) -> str:
 def as_document(document: Any) -> str:
     """Give JSON; what could steer a terminal stands in it as an escape."""
     text = json.dumps(document, indent=2, ensure_ascii=False, default=_as_text, allow_nan=False)
+    return escaped(text)
+
+
+def escaped(text: str) -> str:
+    """Give JSON in which what could steer a terminal stands as an escape; a line's end stays."""
     return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 

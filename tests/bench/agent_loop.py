@@ -27,7 +27,7 @@ def main(env_file: Path) -> None:
     agent = Agent(read, (target,))
     for line in sys.stdin:
         for _ in range(int(line)):
-            agent._keep(target, agent._probe.check(target, utc_now()))
+            agent._rounds.judge(target, agent._rounds.probe.check(target, utc_now()))
         last = agent._metrics._last.get(target.name)
         assert last is None or last.outcome is Outcome.UP, last
         print("done", flush=True)

@@ -24,6 +24,8 @@ from typing import Any, Final
 
 from kafka import KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
+from kafka.record import memory_records
+from kafka.record.default_records import DefaultRecordBatch
 from psycopg2 import sql
 
 from tests.agent_process import AgentProcess
@@ -34,7 +36,7 @@ from tests.integration.services import find
 from tests.integration.stage import Stage
 from tests.waiting import wait_until
 from webmon.check.result import CheckResult, Outcome, Phases, encode, headers
-from webmon.kafka import client
+from webmon.kafka import client, mac
 from webmon.settings import Sink
 from webmon.sink import rows
 from webmon.sink.writer import ADD_NEW, SESSION, STATEMENT_SECS, Writer
@@ -280,6 +282,63 @@ class _Drained:
     """Peak of the largest sink."""
 
 
+def reading_figures(size: _Size) -> Iterator[Figure]:
+    """Read batches as agents make them, in our way and in kafka-python's; it needs no broker."""
+    packed = _batches(size.stored)
+
+    def read(kind: type[DefaultRecordBatch]) -> None:
+        for one in packed:
+            for _ in kind(one):
+                pass
+
+    turns = [
+        tuple(_cpu_secs(partial(read, kind)) for kind in (memory_records.DefaultRecordBatch, DefaultRecordBatch))
+        for _ in range(2 * size.runs)
+    ]
+    note = f"median of {len(turns)} turns, {size.stored:,} signed messages in {len(packed):,} batches"
+    yield Figure("CPU of unpacking and reading messages", min(ours for ours, _ in turns) / size.stored * 1e6, "us/row")
+    ratio = statistics.median(ours / theirs for ours, theirs in turns)
+    yield Figure("it against kafka-python's own", ratio, "ratio", at_most=0.8, note=note)
+
+
+def _batches(count: int) -> list[bytes]:
+    """Give the messages of agents that sign, in batches as their producers pack them."""
+    signer = mac.Signer("k" * 43)
+    found, made = [], None
+    for result in checks(count):
+        key, value = result.target.encode(), encode(result)
+        said = [*headers(), (mac.HEADER, signer.sign(key, value))]
+        if made is None or made.append(0, key, value, said) is None:
+            if made is not None:
+                made.close()
+                found.append(bytes(made.buffer()))
+            made = memory_records.MemoryRecordsBuilder(magic=2, compression_type=4, batch_size=16_384)
+            made.append(0, key, value, said)
+    assert made is not None
+    made.close()
+    return [*found, bytes(made.buffer())]
+
+
+def _cpu_secs(action: Callable[[], object]) -> float:
+    gc.collect()
+    began = time.process_time()
+    action()
+    return time.process_time() - began
+
+
+def signed_figures(stage: Stage, size: _Size) -> Iterator[Figure]:
+    """Let the real `webmon sink` work off the same backlog, with and without a look at who signed it."""
+    known = stage.directory / "agents"
+    turns = [
+        (_drain(stage, size.behind, sinks=1), _drain(stage, size.behind, sinks=1, agents=known))
+        for _ in range(size.runs)
+    ]
+    note = f"median of {size.runs} pairs, {size.behind:,} messages behind"
+    yield Figure("CPU of the sink, each message's MAC seen", min(seen.cpu_us for _, seen in turns), "us/row")
+    ratio = statistics.median(seen.rows_a_sec / unseen.rows_a_sec for unseen, seen in turns)
+    yield Figure("rows/s with MACs seen, against not", ratio, "ratio", at_least=0.88, note=note)
+
+
 def topic_figures(stage: Stage, size: _Size) -> Iterator[Figure]:
     """Let the real `webmon sink` work off a backlog, alone and as two."""
     _publish(stage, size.behind)
@@ -301,12 +360,19 @@ def topic_figures(stage: Stage, size: _Size) -> Iterator[Figure]:
 
 
 def _publish(stage: Stage, count: int) -> None:
+    """Send results as agents do, each signed by the one that it names; their keys are in the file `agents`."""
     producer = KafkaProducer(**client.producer_args(stage.kafka_settings("agent")))
-    ours = headers()
+    keys = {f"vantage-{number}": str(number) * 43 for number in range(VANTAGES)}
+    signers = {agent: mac.Signer(key) for agent, key in keys.items()}
+    agents = stage.directory / "agents"
+    agents.touch(0o600)
+    agents.write_text("".join(f"{agent} {key}\n" for agent, key in keys.items()))
     try:
         last = None
         for number, result in enumerate(checks(count)):
-            last = producer.send(stage.topic, key=result.target.encode(), value=encode(result), headers=ours)
+            key, value = result.target.encode(), encode(result)
+            said = [*headers(), (mac.HEADER, signers[result.agent].sign(key, value))]
+            last = producer.send(stage.topic, key=key, value=value, headers=said)
             if number % 20_000 == 0:
                 producer.flush(timeout=60)
         producer.flush(timeout=60)
@@ -316,7 +382,7 @@ def _publish(stage: Stage, count: int) -> None:
         producer.close(timeout=5)
 
 
-def _drain(stage: Stage, total: int, *, sinks: int) -> _Drained:
+def _drain(stage: Stage, total: int, *, sinks: int, agents: Path | None = None) -> _Drained:
     _empty(stage)
     with stage.admin() as admin:
         with contextlib.suppress(kafka_errors.GroupIdNotFoundError):
@@ -327,7 +393,11 @@ def _drain(stage: Stage, total: int, *, sinks: int) -> _Drained:
             return sum(max(0, offset.offset) for offset in offsets.values())
 
         programs = [
-            stage.start_sink(SINK_BATCH_SECS=str(DEFAULTS.batch_secs), MONITORING_LOG_LEVEL="WARNING")
+            stage.start_sink(
+                SINK_BATCH_SECS=str(DEFAULTS.batch_secs),
+                MONITORING_LOG_LEVEL="WARNING",
+                SINK_AGENTS_PATH=None if agents is None else str(agents),
+            )
             for _ in range(sinks)
         ]
         pids = [program.process.pid for program in programs]
@@ -441,9 +511,11 @@ def disk_figures(stage: Stage, size: _Size) -> Iterator[Figure]:
 
 def figures(size: _Size = QUICK) -> Iterator[Figure]:
     """Measure all at a size."""
+    yield from reading_figures(size)
     with a_stage() as stage:
         yield from store_figures(stage, size)
         yield from topic_figures(stage, size)
+        yield from signed_figures(stage, size)
     with a_stage() as stage:
         yield from freshness_figures(stage)
         yield from disk_figures(stage, size)

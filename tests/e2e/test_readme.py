@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.lab import ROOT, Lab
+from tests.hostile import HostileServer, page
 from tests.lab.demo import recap
 from tests.readme import FOR_THE_CONTROLLER, ON_HOSTS, block, commands
 
@@ -26,16 +28,21 @@ STAND_FOR = {"URL": "http://web1/", "CHANNEL": "receiver"}
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout of a newcomer, whose inventory/mine will be the test lab's."""
-    copy = tmp_path_factory.mktemp("newcomer") / "webmon"
+    copy = copied(tmp_path_factory.mktemp("newcomer") / "webmon")
+    (copy / ".venv").symlink_to(ROOT / ".venv")
+    # The built release and the fetched archive, so that the copy does not make them once more.
+    (copy / "build").symlink_to(ROOT / "build")
+    return copy
+
+
+def copied(copy: Path) -> Path:
+    """Copy what the repository has."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     for name in listed.stdout.splitlines():
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, copy / name)
-    (copy / ".venv").symlink_to(ROOT / ".venv")
-    # The built release and the fetched archive, so that the copy does not make them once more.
-    (copy / "build").symlink_to(ROOT / "build")
     return copy
 
 
@@ -52,6 +59,24 @@ def run(command: str, where: Path, lab: Lab) -> str:
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done.stdout
+
+
+def test_a_fresh_venv_and_one_command_are_enough_to_watch_something(tmp_path: Path) -> None:
+    checkout = copied(tmp_path / "webmon")
+    *install, watch = block("README.md", "sh").splitlines()
+    for command in install:
+        subprocess.run(command.split(), cwd=checkout, check=True, timeout=600)
+    with HostileServer(page(b"hi")) as server:
+        watching = subprocess.Popen(
+            [*watch.split()[:-1], server.url], cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert watching.stdout is not None
+        first = watching.stdout.readline()
+        watching.send_signal(signal.SIGINT)
+        rest, _ = watching.communicate(timeout=60)
+    assert first.endswith(f"UTC  up        {server.url}\n"), first + rest
+    assert rest.startswith("\n1 target: 1 up; "), rest
+    assert watching.returncode == 0
 
 
 def test_the_commands_for_the_controller_work_and_change_nothing_on_a_finished_lab(lab: Lab, checkout: Path) -> None:

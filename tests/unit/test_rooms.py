@@ -14,7 +14,7 @@ import webmon
 TOP: Final = Path(inspect.getfile(webmon)).parent
 ORDER: Final = (
     {"cli"},
-    {"doctor"},
+    {"doctor", "watch"},
     {"page"},
     {"alarm", "agent", "sink", "init", "report", "once"},
     {"store", "kafka", "daemon", "targets"},

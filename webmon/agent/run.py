@@ -4,20 +4,17 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from prometheus_client import Metric
 
-from webmon.agent.checks import Checks
 from webmon.agent.metrics import Metrics
 from webmon.agent.outbox import Outbox
 from webmon.agent.publisher import Publisher
-from webmon.agent.schedule import PAUSE, SECOND, Schedule
+from webmon.agent.rounds import Rounds
+from webmon.agent.schedule import PAUSE, SECOND
 from webmon.agent.shard import mine
-from webmon.agent.vantage import Vantage, asked_host, is_network_kind
-from webmon.check.probe import Probe, utc_now
-from webmon.check.resolver import Addresses, Resolver, resolve_here
+from webmon.check.probe import utc_now
 from webmon.check.result import CheckResult, UnreadableResultError, decode, encode
 from webmon.check.target import Target
 from webmon.daemon import log, systemd, threads
@@ -32,8 +29,6 @@ from webmon.targets import file as targets_file
 _log = logging.getLogger(__name__)
 
 _TICK_SECS: Final = 1.0
-_JUDGES: Final = 4
-"""Threads that may wait for canaries."""
 _STATUS_SECS: Final = 5.0
 _CHECKS_STOP_SECS: Final = 10.0
 _PUBLISHER_STOP_SECS: Final = 6.0
@@ -87,24 +82,12 @@ class Agent:
         monitoring = settings.monitoring
         self._outbox = Outbox(monitoring.outbox_path, monitoring.outbox_bytes)
         self._publisher = Publisher(settings.kafka, self._outbox, mac_key=monitoring.mac_key)
-        resolver = Resolver(self._lookup)
-        canaries = monitoring.canaries or settings.kafka.brokers
-        self._vantage = Vantage(canaries, resolver, resolver.is_silent)
-        self._judges = ThreadPoolExecutor(_JUDGES, thread_name_prefix="canaries")
-        authorities = (monitoring.ca_certificates,) if monitoring.ca_certificates else ()
-        self._probe = Probe(
-            agent=monitoring.vantage,
-            resolve=resolver,
-            authorities=authorities,
+        self._rounds = Rounds(
+            monitoring.vantage,
+            self._keep,
+            canaries=monitoring.canaries or settings.kafka.brokers,
+            authorities=(monitoring.ca_certificates,) if monitoring.ca_certificates else (),
             forbidden=monitoring.forbidden_networks,
-            start=lambda work: threads.Thread("checks", work).start(),
-        )
-        self._schedule = Schedule(monitoring.vantage)
-        self._checks = Checks(
-            self._schedule,
-            self._probe.loop,
-            lambda due, done: self._probe.begin(due.target, due.scheduled_at, done),
-            self._take,
         )
         self._targets = targets
         self._metrics = Metrics(monitoring.vantage, self._own_metrics)
@@ -118,7 +101,8 @@ class Agent:
         """Begin to check and to publish."""
         self._publisher.start()
         self.use(self._targets)
-        self._vantage.tell_local_canaries()
+        assert self._rounds.vantage is not None  # the brokers at least are canaries
+        self._rounds.vantage.tell_local_canaries()
         self._listener = listen(
             self._metrics_address, "MONITORING_METRICS_ADDRESS", self._metrics, lambda: not self.faults(), self._said
         )
@@ -130,12 +114,12 @@ class Agent:
             UserError: a file cannot be used; the list before goes on.
         """
         try:
-            self._probe.prepare(targets)
+            self._rounds.probe.prepare(targets)
         except OSError as error:  # of a file that was good when it was looked at, a moment ago
             raise UserError(f"MONITORING_CA_CERTIFICATES, or tls of a target: a file can't be used: {error}") from error
         self._targets = targets
         self._metrics.use(target.name for target in targets)
-        self._checks.replace_targets(targets)
+        self._rounds.checks.replace_targets(targets)
         _log.info("%(targets)d targets", {"targets": len(targets)})
 
     def tick(self) -> bool:
@@ -154,17 +138,19 @@ class Agent:
 
     def faults(self) -> list[str]:
         """Tell, a line each, which part stands still; each begins with the part's name."""
-        return [*self._checks.faults(), *self._outbox.faults(), *self._publisher.faults()]
+        return [*self._rounds.checks.faults(), *self._outbox.faults(), *self._publisher.faults()]
 
     def _said(self) -> str:
         return "\n".join(self.faults())
 
     def _own_metrics(self) -> Iterator[Metric]:
         yield gauge("webmon_targets", "Targets of this agent", len(self._targets))
-        yield gauge("webmon_checks_running", "Checks that run", len(self._checks))
-        yield counter("webmon_loop_late_seconds_total", "Time for which all checks were held up", self._probe.loop.late)
-        yield counter("webmon_slots_kept_total", "Slots of the schedule that were kept", self._schedule.kept)
-        yield counter("webmon_slots_missed_total", "Slots that could not be kept", self._schedule.missed)
+        yield gauge("webmon_checks_running", "Checks that run", len(self._rounds.checks))
+        late = self._rounds.probe.loop.late
+        yield counter("webmon_loop_late_seconds_total", "Time for which all checks were held up", late)
+        schedule = self._rounds.schedule
+        yield counter("webmon_slots_kept_total", "Slots of the schedule that were kept", schedule.kept)
+        yield counter("webmon_slots_missed_total", "Slots that could not be kept", schedule.missed)
         yield gauge("webmon_outbox_results", "Results that Kafka has not acknowledged", len(self._outbox))
         yield gauge("webmon_outbox_bytes", "Bytes in use for them on disk", self._outbox.used())
         yield gauge("webmon_outbox_oldest_age_seconds", "Age of the oldest of them", self._oldest_age())
@@ -196,7 +182,7 @@ class Agent:
         ago = "none yet" if acknowledged is None else f"{time.monotonic() - acknowledged:.0f} s ago"
         parts = [
             f"{len(self._targets)} targets, {rate:.3g} checks/s",
-            f"slots kept {self._schedule.kept}, missed {self._schedule.missed}",
+            f"slots kept {self._rounds.schedule.kept}, missed {self._rounds.schedule.missed}",
             f"outbox {len(self._outbox)} results",
             f"last acknowledgement {ago}",
         ]
@@ -211,36 +197,16 @@ class Agent:
         """Start no new check; what is done is on disk when this ends."""
         if self._listener is not None:
             self._listener.close()
-        left = self._checks.stop(_CHECKS_STOP_SECS)
-        if left:
+        if left := self._rounds.stop(_CHECKS_STOP_SECS):
             _log.warning("%d checks were still running and were abandoned", left)
-        self._probe.close()
-        self._judges.shutdown(cancel_futures=False)
         self._publisher.stop(_PUBLISHER_STOP_SECS)
         self._outbox.close(_OUTBOX_STOP_SECS)
         waiting = len(self._outbox) if self._outbox.is_on_disk else 0
         _log.info("stopped; %d results wait in the outbox for the next start", waiting)
 
-    def _lookup(self, host: str, port: int) -> Addresses:
-        addresses = resolve_here(host, port)
-        self._vantage.note_resolved(host, addresses)
-        return addresses
-
-    def _take(self, target: Target, result: CheckResult) -> None:
-        """Take a result, in the loop; to ask the canaries may take seconds, so that is done elsewhere."""
-        if is_network_kind(result):
-            self._judges.submit(self._keep, target, result)
-        else:
-            self._keep(target, result)
-
-    def _keep(self, target: Target, result: CheckResult) -> None:
-        try:
-            judged = self._vantage.judge(result, asked_host(target))
-            self._outbox.put(judged.target.encode(), encode(judged))
-            self._metrics.note(judged)
-        # In a pool's thread nobody else would say so.
-        except Exception:  # noqa: BLE001
-            _log.exception("%(target)s: a bug in webmon, no result", {"target": result.target})
+    def _keep(self, result: CheckResult) -> None:
+        self._outbox.put(result.target.encode(), encode(result))
+        self._metrics.note(result)
 
 
 def _reload(agent: Agent, settings: AgentSettings, environment: Environment) -> None:

@@ -1,15 +1,16 @@
-"""What needs no installation: one check in a terminal, and a look at a targets file."""
+"""What needs no installation: checks in a terminal, one or on and on, and a look at a targets file."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from webmon.cli.options import group, named, seconds
+from webmon.cli.options import argument, group, named, seconds
 
 
 def add_to(commands: Any) -> None:
     """Add the commands."""
     _add_check(commands)
+    _add_watch(commands)
     _add_targets(commands)
 
 
@@ -22,6 +23,12 @@ def _add_check(commands: Any) -> None:
     parser.add_argument("what", metavar="URL|NAME", help="the URL to check, or with --targets the name of a target")
     parser.add_argument("--targets", type=Path, metavar="FILE", help="check a target of this file, as an agent would")
     parser.add_argument("--timeout", type=seconds, metavar="S", help="seconds for the whole check (default: 15)")
+    _add_surroundings(parser)
+    parser.add_argument("--json", action="store_true", help="print the very message that Kafka would get")
+    parser.set_defaults(run=_check)
+
+
+def _add_surroundings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ca", type=Path, metavar="FILE", help="a PEM file of authorities to trust beside the system's"
     )
@@ -32,8 +39,6 @@ def _add_check(commands: Any) -> None:
         help="a .env with the secrets that the targets file names, and other variables of an agent (default: the "
         "environment alone)",
     )
-    parser.add_argument("--json", action="store_true", help="print the very message that Kafka would get")
-    parser.set_defaults(run=_check)
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -42,6 +47,60 @@ def _check(arguments: argparse.Namespace) -> int:
 
     target = {"targets": arguments.targets, "timeout": arguments.timeout, "authority": arguments.ca}
     return run(arguments.what, secrets=environment(arguments.env_file), as_json=arguments.json, **target)
+
+
+def _add_watch(commands: Any) -> None:
+    text = "Check on schedule, and show what is up, what is not, and what an alarm would have said."
+    more = """All of it happens in this process, in memory: it needs no .env, no Kafka and no database, stores nothing
+    and tells nobody. In a terminal it is a table, else a line for each change of a state; Ctrl-C ends it with a
+    summary. Exit status: 0, 2 for a mistake in the command or in a file, 1 for anything else."""
+    parser = commands.add_parser("watch", help=text, description=f"{text} {more}")
+    parser.add_argument(
+        "what", nargs="*", metavar="FILE|URL", help="a targets file, or URLs (default: targets.yml of this directory)"
+    )
+    parser.add_argument(
+        "--every",
+        type=_every,
+        metavar="S",
+        help="seconds between two checks of a target (default: as the file says; 10 for URLs)",
+    )
+    parser.add_argument(
+        "--page", action="store_true", help="show it in a browser, too: the operators' page, on 127.0.0.1 alone"
+    )
+    parser.add_argument(
+        "--rules", type=Path, metavar="FILE", help="a file of alarms' rules (default: what counts without one)"
+    )
+    _add_surroundings(parser)
+    parser.add_argument(
+        "--json", action="store_true", help="print each check as the message that Kafka would get, a line each"
+    )
+    parser.set_defaults(run=_watch)
+
+
+@argument
+def _every(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 1 <= number <= 86_400:
+        raise ValueError(f"{text!r}; right would be a number of seconds from 1 to 86400")
+    return number
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    from webmon.env_file import environment
+    from webmon.watch.run import run
+
+    return run(
+        arguments.what,
+        every=arguments.every,
+        page=arguments.page,
+        rules=arguments.rules,
+        authority=arguments.ca,
+        variables=environment(arguments.env_file),
+        as_json=arguments.json,
+    )
 
 
 def _add_targets(commands: Any) -> None:

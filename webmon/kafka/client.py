@@ -1,11 +1,14 @@
 """Arguments of kafka-python's clients, and those of its private parts that are overridden here, and nowhere else."""
 
+import functools
 import gzip
 import io
 import logging
+import threading
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
+import msgspec
 import zstandard
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka import errors as kafka_errors
@@ -14,7 +17,8 @@ from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 from kafka.protocol.admin import AlterClientQuotasRequest, DescribeClientQuotasRequest
 from kafka.record import memory_records
-from kafka.record.default_records import DefaultRecord, DefaultRecordBatch
+from kafka.record.default_records import DefaultRecordBatch
+from kafka.record.util import decode_varint as _varint
 
 from webmon.settings import Kafka
 
@@ -29,6 +33,8 @@ UNPACKED_SPARE: Final = 384 * 1024
 Agents pack 16 kB at once, and the largest result that there is has 310 kB; a sink holds 500 such at most."""
 _WINDOW: Final = 8 * 1024 * 1024
 """Bytes that unpacking may look back: what RFC 8878 (3.1.1.1.2) wants every decoder to have, and no more."""
+_PART: Final = 64 * 1024
+"""Bytes that are unpacked at once: most batches have fewer, and room for all that one may have costs more than they."""
 MOST_HEADERS: Final = 100
 """Headers that a record may have: an empty one takes 2 bytes of a batch and a hundred of our memory."""
 
@@ -56,21 +62,47 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]
     _decompressed: Any
     _pos: Any
 
-    def __iter__(self) -> Iterator[DefaultRecord]:
+    def __iter__(self) -> Iterator["_Record"]:
         """Give the records in their order, and at last what stands for those that can't be had."""
         read, size = 0, self.size_in_bytes
         try:
             self._unpack(UNPACKED_SPARE + size)
-            for _ in range(self._num_records):
-                record = self._read_msg()
+            for record in self._records():
                 read += 1
                 if (count := len(record.headers)) > MOST_HEADERS:
                     reason = f"has {count} headers, more than {MOST_HEADERS}"
-                    record = self._stand_in(record.offset, record.offset, size, reason)
-                yield record
+                    yield self._stand_in(record.offset, record.offset, size, reason)
+                else:
+                    yield record
         except Exception as error:  # noqa: BLE001 - whatever one batch does, it stops no other
             said = str(error) if isinstance(error, _TooLargeError) else f"{type(error).__name__}: {error}"
             yield self._stand_in(self.base_offset + read, self.last_offset, size, " ".join(said.split())[:200])
+
+    def _records(self) -> Iterator["_Record"]:
+        """Read one after the other: kafka-python's own way takes three times as long, a fifth of all that a sink does.
+
+        Raises:
+            Exception: of any kind, where there is no record.
+        """
+        data, pos, at = bytes(self._buffer), self._pos, _varint
+        kind, first, base = self.timestamp_type, self.first_timestamp, self.base_offset
+        came = self.max_timestamp if kind == self.LOG_APPEND_TIME else None
+        for _ in range(self._num_records):
+            length, pos = at(data, pos)
+            end = pos + length
+            since, pos = at(data, pos + 1)  # behind attributes, of which there are none yet
+            behind, pos = at(data, pos)
+            key, pos = _text(data, pos)
+            value, pos = _text(data, pos)
+            count, pos = at(data, pos)
+            headers = []
+            for _ in range(count):
+                name, pos = _text(data, pos)
+                said, pos = _text(data, pos)
+                headers.append((name.decode(), said))
+            if pos != end or count < 0:
+                raise kafka_errors.CorruptRecordError(f"a record of {length} bytes has {pos - end + length}")
+            yield _Record(length, base + behind, first + since if came is None else came, kind, key, value, headers)
 
     def _unpack(self, most: int) -> None:
         kind = self.compression_type
@@ -80,25 +112,63 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]
             if kind == self.CODEC_GZIP:
                 reader = gzip.GzipFile(fileobj=packed)
             else:
-                unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
-                reader = unpacker.stream_reader(packed, read_across_frames=True)
+                reader = _unpacker(threading.get_ident()).stream_reader(packed, read_across_frames=True)
+            parts, left = [], most
             with reader:
-                unpacked = bytearray(reader.read(most + 1))
-            if len(unpacked) > most:
-                raise _TooLargeError(f"unpacks to more than {most} bytes")
+                while part := reader.read(_PART):
+                    parts.append(part)
+                    left -= len(part)
+                    if left < 0:
+                        raise _TooLargeError(f"unpacks to more than {most} bytes")
+            unpacked = b"".join(parts)
             self._buffer, self._pos = unpacked, 0
             self._decompressed = True
         # The others are not installed: it says so.
         self._maybe_uncompress()
 
-    def _stand_in(self, first: int, last: int, size: int, reason: str) -> DefaultRecord:
+    def _stand_in(self, first: int, last: int, size: int, reason: str) -> "_Record":
         value = Withheld()
         value.first, value.size, value.reason = first, size, reason
-        return DefaultRecord(size, last, self.max_timestamp, self.timestamp_type, None, value, [])
+        return _Record(size, last, self.max_timestamp, self.timestamp_type, None, value, [])
+
+
+class _Record(msgspec.Struct, gc=False):
+    """What kafka-python's consumer asks of a record: its own has a property for each, asked for fifteen times."""
+
+    size_in_bytes: int
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+    checksum: ClassVar[None] = None
+
+    def validate_crc(self) -> bool:
+        """The batch has one for all."""
+        return True
 
 
 class _TooLargeError(Exception):
     """A batch unpacks to more than it may."""
+
+
+@functools.cache  # to make one costs as much as to unpack a batch of twenty results
+def _unpacker(thread: int) -> zstandard.ZstdDecompressor:  # noqa: ARG001 - each thread has its own
+    return zstandard.ZstdDecompressor(max_window_size=_WINDOW)
+
+
+def _text(data: bytes, pos: int) -> tuple[Any, int]:
+    """Give the bytes that stand behind their length, None for the length -1; and where they end."""
+    length = data[pos]
+    if length < 0x80 and not length & 1:  # the usual one, a varint of one byte
+        pos += 1
+        length >>= 1
+    else:
+        length, pos = _varint(data, pos)
+        if length < 0:
+            return None, pos
+    return data[pos : pos + length], pos + length
 
 
 # Where the consumer makes its batches; there is no argument for it.

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from webmon.check.flow import Trace
@@ -18,6 +18,7 @@ from webmon.once import show
 from webmon.settings import METADATA, NETWORKS, networks
 from webmon.targets import commands as commands_file
 from webmon.targets import file as targets_file
+from webmon.targets.commands import Commands
 
 
 def run(
@@ -40,7 +41,7 @@ def run(
         UserError: as `choose` and `check`.
     """
     target = choose(what, targets=targets, secrets=secrets, timeout=timeout)
-    result, trace = check(target, authority=authority, forbidden=_forbidden(secrets))
+    result, trace = check(target, authority=authority, forbidden=forbidden_by(secrets))
     if as_json:
         print(encode(result).decode())
     else:
@@ -90,11 +91,7 @@ def check(
     """
     authorities = (authority,) if authority else ()
     probe = Probe(agent=socket.gethostname(), resolve=resolve, authorities=authorities, forbidden=forbidden)
-    try:
-        probe.prepare([target])
-    except OSError as error:
-        why = targets_file.why_no_authority(error)
-        raise UserError(f"{error.filename or authority}: {why}; right would be a readable PEM file") from error
+    prepare(probe, [target], authority)
     trace = Trace()
     try:
         return probe.check(target, utc_now(), trace), trace
@@ -102,12 +99,36 @@ def check(
         probe.close()
 
 
-def _forbidden(variables: Mapping[str, str]) -> Sequence[Network]:
+def prepare(probe: Probe, targets: Iterable[Target], authority: Path | None) -> None:
+    """Read the certificate files for these targets.
+
+    Raises:
+        UserError: one of them cannot be used.
+    """
+    try:
+        probe.prepare(targets)
+    except OSError as error:
+        why = targets_file.why_no_authority(error)
+        raise UserError(f"{error.filename or authority}: {why}; right would be a readable PEM file") from error
+
+
+def forbidden_by(variables: Mapping[str, str]) -> Sequence[Network]:
+    """Give the networks that no check connects to, as MONITORING_FORBIDDEN_NETWORKS has them.
+
+    Raises:
+        UserError: it is no list of networks.
+    """
     text = variables.get("MONITORING_FORBIDDEN_NETWORKS") or METADATA
     try:
         return networks(text)
     except ValueError as error:
         raise UserError(f"MONITORING_FORBIDDEN_NETWORKS is {text!r}; right would be {NETWORKS}") from error
+
+
+def commands_of(variables: Mapping[str, str]) -> Commands:
+    """Give what may be run, as the file of MONITORING_COMMANDS_PATH has it."""
+    path = variables.get("MONITORING_COMMANDS_PATH")
+    return commands_file.read(Path(variables.get(WORKSPACE, "")) / Path(path).expanduser() if path else None)
 
 
 def _of_url(url: str) -> Target:
@@ -118,8 +139,7 @@ def _of_url(url: str) -> Target:
 
 
 def _with_command(target: Target, variables: Mapping[str, str]) -> Target:
-    path = variables.get("MONITORING_COMMANDS_PATH")
-    commands = commands_file.read(Path(variables.get(WORKSPACE, "")) / Path(path).expanduser() if path else None)
+    commands = commands_of(variables)
     if commands.faults:
         raise UserError(*commands.faults)
     try:

@@ -93,6 +93,21 @@ def load(
     return reader.finish()
 
 
+def load_with_alarms(
+    path: Path, *, secrets: Mapping[str, str], commands: Commands
+) -> tuple[tuple[Target, ...], dict[str, dict[str, Any]]]:
+    """Read a file that a person names, once, as it may be a pipe; give what `load` and `alarms` give.
+
+    Raises:
+        UserError: a line for each fault.
+    """
+    reader = _Reader(
+        path, interval=DEFAULT_INTERVAL, timeout=None, regex=None, secrets=secrets, only=None, commands=commands
+    )
+    _read(reader, path, path, named=True)
+    return reader.finish(), reader.alarms
+
+
 def alarms(path: Path) -> dict[str, dict[str, Any]]:
     """Give what the targets of a file say of their alarms, by name: fields of webmon.alarm.conditions.Conditions.
 

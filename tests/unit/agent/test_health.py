@@ -78,13 +78,13 @@ def test_an_agent_without_a_broker_is_well(agent: Agent) -> None:
 def test_a_check_that_passes_its_deadline_is_not_well_until_it_ends(
     agent: Agent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    begin, held_back = agent._probe.begin, []
+    begin, held_back = agent._rounds.probe.begin, []
     with monkeypatch.context() as patch:
-        patch.setattr(agent._probe, "begin", lambda *arguments: held_back.append(arguments))
+        patch.setattr(agent._rounds.probe, "begin", lambda *arguments: held_back.append(arguments))
         stands_still(agent, "checks: shop should have ended ")
         agent.tick()
         assert caplog.text.count("not well, so systemd's watchdog is not fed: checks: shop should have ended") == 1
-    agent._probe.loop.call(lambda: begin(*held_back[0]))
+    agent._rounds.probe.loop.call(lambda: begin(*held_back[0]))
     goes_on(agent)
 
 
@@ -100,7 +100,7 @@ def test_a_loop_that_stands_still_is_not_well(agent: Agent) -> None:
     def stand_still() -> None:
         release.wait(60)
 
-    agent._probe.loop.call(stand_still)
+    agent._rounds.probe.loop.call(stand_still)
     stands_still(agent, "schedule: due checks have not been looked for in ")
     release.set()
     goes_on(agent)

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 from kafka import KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
@@ -158,6 +160,49 @@ def read(*batches: bytes) -> list[tuple[int, bytes]]:
         assert one.validate_crc()
         found += [(record.offset, record.value) for record in one]
     return found
+
+
+_BYTES: Final = st.none() | st.binary(max_size=200)
+_RECORDS: Final = st.lists(
+    st.tuples(
+        st.integers(0, 2**42), _BYTES, _BYTES, st.lists(st.tuples(st.text(max_size=80), _BYTES), max_size=MOST_HEADERS)
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+@given(_RECORDS, st.integers(0, 2**62), st.booleans())
+def test_each_record_is_what_kafka_python_would_have_read(
+    records: list[tuple[int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]], first: int, by_broker: bool
+) -> None:
+    made = DefaultRecordBatchBuilder(
+        magic=2, compression_type=0, is_transactional=False, producer_id=-1, producer_epoch=-1, base_sequence=-1,
+        batch_size=1 << 30,
+    )  # fmt: skip
+    for number, (timestamp, *rest) in enumerate(records):
+        assert made.append(number, timestamp, *rest)
+    built = bytearray(made.build())
+    struct.pack_into(">q", built, 0, first)
+    built[DefaultRecordBatch.ATTRIBUTES_OFFSET + 1] |= DefaultRecordBatch.TIMESTAMP_TYPE_MASK if by_broker else 0
+
+    def told(batch: DefaultRecordBatch) -> list[tuple[object, ...]]:
+        names = ("size_in_bytes", "offset", "timestamp", "timestamp_type", "key", "value", "headers", "checksum")
+        return [(*(getattr(record, name) for name in names), record.validate_crc()) for record in batch]
+
+    ours = MemoryRecords(bytes(built)).next_batch()
+    assert type(ours) is not DefaultRecordBatch
+    assert told(ours) == told(DefaultRecordBatch(built))
+
+
+@given(st.data())
+def test_no_bytes_whatever_of_a_batch_stop_a_consumer(data: st.DataObject) -> None:
+    content = bytearray(records_of(batch(b"one", b"two", b"three", headers=(("schema", b"2"), ("mac", b"x" * 32)))))
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=5)):
+        content[place] = data.draw(st.integers(0, 255))
+    kept = bytes(content[: data.draw(st.integers(0, len(content)))])
+    *_, after = read(packed(batch(b"one", b"two", b"three"), 0, kept), batch(b"next", first=43))
+    assert after == (43, b"next")
 
 
 PACK: Final[dict[str, tuple[int, Callable[[bytes], bytes]]]] = {
