@@ -199,6 +199,12 @@ class Kafka(_Group):
     access_key: WorkspacePath = _var("KAFKA_ACCESS_KEY", "Its key, mode 0600", _A_FILE)
     ca_certificate: WorkspacePath = _var("KAFKA_CA_CERTIFICATE", "Authority of the brokers' certificates", _A_FILE)
     group: str = _var("KAFKA_GROUP_ID", "Consumer group of the sinks", _A_NAME, "webmon-sink")
+    alarm_group: str = _var(
+        "KAFKA_ALARM_GROUP_ID",
+        "Consumer group of the judges: the one that it gives the alarm log to judges, the others stand by",
+        _A_NAME,
+        "webmon-alarm",
+    )
 
     @property
     def brokers(self) -> list[HostPort]:
@@ -214,6 +220,16 @@ class Kafka(_Group):
     def dead_letter_topic(self) -> str:
         """Where goes what can't be read."""
         return f"{self.topic}.dead-letters"
+
+    @property
+    def alarm_topic(self) -> str:
+        """The alarm log: compacted, one partition."""
+        return f"{self.topic}.alarms"
+
+    @property
+    def orders_topic(self) -> str:
+        """What people order of the judge: one partition."""
+        return f"{self.topic}.orders"
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Tell when certificate and key do not fit, or a file is not PEM."""
@@ -540,8 +556,9 @@ SecretUrl = Annotated[SecretStr, BeforeValidator(_secret_url)]
 class Alarm(_Group):
     """Who is told, and by which ways."""
 
-    readable = ("rules_path", "targets_path", "ca_certificates")
-    lists = ("rules_path", "targets_path")
+    readable = ("rules_path", "targets_path", "ca_certificates", "agents_path")
+    private = ("agents_path",)
+    lists = ("rules_path", "targets_path", "agents_path")
 
     rules_path: WorkspacePath | None = _var(
         "ALARM_RULES_PATH", "The rules: what is told, to whom, by which channel", "the path of a readable file", None
@@ -590,6 +607,22 @@ class Alarm(_Group):
     )
     heartbeat_secs: Annotated[float, Field(ge=1, le=86400)] = _var(
         "ALARM_HEARTBEAT_SECS", "Seconds from one such call to the next", "a number of seconds from 1 to 86400", 60.0
+    )
+    agents_path: WorkspacePath | None = _var(
+        "ALARM_AGENTS_PATH",
+        "Agents and their keys, the file of SINK_AGENTS_PATH: nothing is judged of another, or that its agent did not "
+        "sign",
+        "the path of a readable file",
+        None,
+    )
+    page_url: Annotated[str, Field(pattern=f"^{HTTP_URL}$")] | None = _var(
+        "ALARM_PAGE_URL", "Where people find the operators' page; messages link to it", _A_URL, None
+    )
+    metrics_address: Address = _var(
+        "ALARM_METRICS_ADDRESS",
+        "host:port of /metrics for Prometheus and of the judge's /healthz, or off",
+        f"{_HOST_PORT}, or off",
+        HostPort("127.0.0.1", 9467),
     )
 
     def faults(self) -> Iterator[tuple[str, str]]:
@@ -681,7 +714,25 @@ class AlarmSettings:
     """What `webmon alarm` reads."""
 
     common: Common
+    kafka: Kafka
+    postgres: Postgres
     alarm: Alarm
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialSettings:
+    """What `webmon alarm test` reads."""
+
+    common: Common
+    alarm: Alarm
+
+
+@dataclasses.dataclass(frozen=True)
+class OrdersSettings:
+    """What `webmon alarms ack` and its neighbours read, of the .env of `webmon alarm`."""
+
+    common: Common
+    kafka: Kafka
 
 
 T = TypeVar(
@@ -693,6 +744,8 @@ T = TypeVar(
     ReportSettings,
     LettersSettings,
     AlarmSettings,
+    TrialSettings,
+    OrdersSettings,
 )
 
 

@@ -14,9 +14,9 @@ from kafka import OffsetAndMetadata, TopicPartition
 from tests.contract.faults import Faulty, Plan
 from tests.contract.sink import Pair
 from webmon.check.result import CheckResult, encode, headers
+from webmon.kafka.decode import Unreadable
 from webmon.settings import Kafka, Sink
 from webmon.sink.consumer import BatchConsumer
-from webmon.sink.decode import Unreadable
 from webmon.sink.loop import Letters, Rows
 from webmon.sink.writer import Stored
 

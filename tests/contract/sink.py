@@ -17,10 +17,10 @@ from kafka import errors as kafka_errors
 from tests.contract.faults import DiedError, Faulty, Plan
 from webmon.check.result import CheckResult, Outcome, encode
 from webmon.errors import UserError
+from webmon.kafka.decode import Record
 from webmon.kafka.reach import KafkaAwayError
 from webmon.settings import Kafka
 from webmon.sink.consumer import BatchConsumer, join
-from webmon.sink.decode import Record
 from webmon.sink.loop import Letters, Loop, Rows
 from webmon.sink.state import State
 from webmon.store.postgres import DatabaseAwayError

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from tests.fuzz_store.messages import Message
 from webmon.check.result import CheckResult
+from webmon.kafka.decode import Unreadable
 from webmon.sink.consumer import BatchConsumer
-from webmon.sink.decode import Unreadable
 from webmon.sink.writer import Stored, Writer
 
 _BY_BROKER: Final = 1

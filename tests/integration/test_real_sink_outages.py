@@ -15,11 +15,11 @@ from tests.integration.proxy import relay
 from tests.integration.stage import SINK_PASSWORD, Program, Stage, recent
 from tests.waiting import wait_until
 from webmon.kafka import client
+from webmon.kafka.decode import Unreadable
 from webmon.kafka.reach import KafkaAwayError
 from webmon.settings import SinkSettings
 from webmon.sink import dead_letters, run
 from webmon.sink.consumer import BatchConsumer
-from webmon.sink.decode import Unreadable
 from webmon.sink.state import State
 from webmon.sink.writer import Writer
 from webmon.store.postgres import DatabaseAwayError

@@ -163,6 +163,8 @@ class Maintenance(msgspec.Struct, omit_defaults=True, kw_only=True):
     by: str = ""
     reason: str = ""
     public: bool = False
+    name: str = ""
+    """Of a window of the rules file, which is here for those who read it; the judge asks the rules."""
 
     @property
     def key(self) -> str:
@@ -179,6 +181,8 @@ class Announcement(msgspec.Struct, omit_defaults=True, kw_only=True):
     begins: Milliseconds
     until: Milliseconds | None = None
     by: str = ""
+    episode: str = ""
+    """The incident whose timeline it is written into."""
 
     @property
     def key(self) -> str:

@@ -46,7 +46,7 @@ def _test(arguments: argparse.Namespace) -> int:
     from webmon.alarm.trial import run
     from webmon.cli.options import env_file_of
     from webmon.env_file import environment
-    from webmon.settings import AlarmSettings
+    from webmon.settings import TrialSettings
 
-    settings = load(AlarmSettings, arguments)
+    settings = load(TrialSettings, arguments)
     return OK if run(settings.alarm, arguments.channel, environment(env_file_of(arguments))) else FAILED

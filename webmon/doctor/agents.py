@@ -6,7 +6,7 @@ from typing import Final
 
 from webmon.doctor.finding import Finding, failed, ok, warning
 from webmon.errors import UserError
-from webmon.sink import agents
+from webmon.kafka import agents
 
 _SHOWN: Final = 5
 
@@ -20,7 +20,7 @@ def examine(path: Path | None) -> Iterator[Finding]:
         )
         return
     try:
-        listed = agents.read(path)
+        listed = agents.read(path, "SINK_AGENTS_PATH")
     except UserError as error:
         for line in error.lines:
             yield failed("agents", line)

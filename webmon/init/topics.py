@@ -19,7 +19,7 @@ _DEAD_LETTER_BYTES: Final = 10 * 1024 * 1024
 """Room for whatever the results' topic took, with the headers that a dead letter gets on top."""
 _OLDEST_MS: Final = 86_400_000
 """How old a record may say that it is when it comes: an agent sends it with the time of now, and what a sink makes of
-its result's age hangs on that (webmon/sink/decode.py)."""
+its result's age hangs on that (webmon/kafka/decode.py)."""
 _SEGMENT: Final = 1 << 30
 """Bytes of a segment, as brokers have it: Kafka deletes whole ones, and keeps that much more than it is told."""
 _KNOWN_SECS: Final = 15.0

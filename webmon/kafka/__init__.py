@@ -1,4 +1,5 @@
-"""Kafka's side: the clients' arguments, the way to the brokers and what is wrong with it, our own certificate.
+"""Kafka's side: the clients' arguments, the way to the brokers and what is wrong with it, our own certificate; what a
+record of the results says, and who wrote it.
 
-Called by agent, sink, init and doctor. It never reads or writes a message, and knows no database.
+Called by agent, sink, alarm, init and doctor. It never sends or fetches a message, and knows no database.
 """

@@ -12,9 +12,9 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 
 from webmon.errors import UserError
 from webmon.kafka import client, reach
+from webmon.kafka.decode import Record
 from webmon.kafka.reach import KafkaAwayError
 from webmon.settings import Kafka, Sink
-from webmon.sink.decode import Record
 
 log = logging.getLogger(__name__)
 

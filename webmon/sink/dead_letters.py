@@ -9,9 +9,9 @@ from kafka import errors as kafka_errors
 from webmon.errors import UserError
 from webmon.kafka import client, reach
 from webmon.kafka.client import Withheld
+from webmon.kafka.decode import Record, Unreadable
 from webmon.kafka.reach import KafkaAwayError
 from webmon.settings import Kafka
-from webmon.sink.decode import Record, Unreadable
 
 ACKNOWLEDGE_SECS: Final = 10.0
 LARGEST: Final = 64 * 1024 * 1024

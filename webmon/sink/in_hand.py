@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from webmon.kafka.client import Withheld
-from webmon.sink.decode import Record, Unreadable
+from webmon.kafka.decode import Record, Unreadable
 
 _log = logging.getLogger(__name__)
 

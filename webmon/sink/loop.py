@@ -17,11 +17,11 @@ from webmon.check.result import CheckResult
 from webmon.daemon.outage import Outage
 from webmon.errors import UserError
 from webmon.kafka import reach
+from webmon.kafka.agents import Agents
+from webmon.kafka.decode import Read, Record, Unreadable, read
 from webmon.kafka.reach import KafkaAwayError
 from webmon.settings import Kafka
-from webmon.sink.agents import Agents
 from webmon.sink.consumer import BatchConsumer, explain
-from webmon.sink.decode import Read, Record, Unreadable, read
 from webmon.sink.in_hand import InHand
 from webmon.sink.state import State
 from webmon.sink.writer import Stored

@@ -12,10 +12,10 @@ from kafka import errors as kafka_errors
 
 from webmon.errors import UserError
 from webmon.kafka import client, reach
+from webmon.kafka.decode import Record
 from webmon.render import Column, Form, show
 from webmon.settings import Kafka, LettersSettings
 from webmon.sink.dead_letters import ACKNOWLEDGE_SECS, CUT_FROM, LARGEST, OFFSET, PARTITION, REASON, TOPIC
-from webmon.sink.decode import Record
 
 Id = tuple[int, int]
 """Where a letter stands in the topic of the dead letters: partition and offset."""

@@ -14,8 +14,9 @@ from webmon.daemon import log, threads
 from webmon.daemon.listener import listen
 from webmon.daemon.signals import Signals
 from webmon.daemon.systemd import notify
+from webmon.kafka import agents
 from webmon.settings import SinkSettings
-from webmon.sink import agents, consumer
+from webmon.sink import consumer
 from webmon.sink.consumer import BatchConsumer
 from webmon.sink.dead_letters import DeadLetters
 from webmon.sink.in_hand import InHand, directory
@@ -43,7 +44,7 @@ def run(settings: SinkSettings) -> int:
     """
     log.configure(settings.common.log_level)
     path = settings.sink.agents_path
-    believed = agents.read(path) if path else None
+    believed = agents.read(path, "SINK_AGENTS_PATH") if path else None
     # What is loaded stays, and is not looked through again and again.
     gc.freeze()
     gc.set_threshold(_UNCOLLECTED)

@@ -19,8 +19,9 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from webmon.check.result import CheckResult
 from webmon.errors import UserError
+from webmon.kafka import bugs
 from webmon.settings import Postgres
-from webmon.sink import bugs, rows
+from webmon.sink import rows
 from webmon.sink.dimensions import Dimensions
 from webmon.store import postgres, version
 from webmon.store.names import Tables

@@ -13,8 +13,8 @@ import pytest
 
 from tests.contract.sink import result, results
 from webmon.check.result import CheckResult
+from webmon.kafka import bugs
 from webmon.settings import Postgres
-from webmon.sink import bugs
 from webmon.sink.writer import Writer
 from webmon.store.postgres import DatabaseAwayError
 

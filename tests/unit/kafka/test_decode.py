@@ -11,9 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from webmon.check.result import CheckResult, Outcome, UnreadableResultError, decode, encode
+from webmon.kafka import bugs
 from webmon.kafka.client import Withheld
-from webmon.sink import bugs, dimensions
-from webmon.sink.decode import read
+from webmon.kafka.decode import read
+from webmon.sink import dimensions
 from webmon.sink.rows import binary
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -253,7 +254,7 @@ def test_a_bug_that_one_message_meets_is_told_once_and_sets_no_other_aside(
             raise KeyError("gone")
         return decode(value)
 
-    monkeypatch.setattr("webmon.sink.decode.decode", broken)
+    monkeypatch.setattr("webmon.kafka.decode.decode", broken)
     monkeypatch.setattr(bugs, "_told", set())
     records = [make_record(encode(make_result(target=name))) for name in ("a", "bad", "b", "bad")]
     readable, unreadable = read(records, now=NOW)

@@ -1,4 +1,4 @@
-"""Whom a sink believes: the file SINK_AGENTS_PATH, with the keys of the agents, and what it says of a message.
+"""Whom a reader believes: the file of SINK_AGENTS_PATH or ALARM_AGENTS_PATH, with the keys of the agents.
 
 A line is `NAME KEY`, or `NAME KEY UNSIGNED`. NAME is the agent's name in its results, with a blank, a % or a # in it as
 %20, %25 and %23 (RFC 3986, 2.1). UNSIGNED is a moment (2026-06-01T12:00:00Z): what Kafka got before it needs no MAC,
@@ -38,9 +38,10 @@ class _Agent:
 class Agents:
     """The agents of an installation, and how each proves that a message is its own."""
 
-    def __init__(self, agents: dict[str, _Agent]) -> None:
-        """Take what `read` has found."""
+    def __init__(self, agents: dict[str, _Agent], variable: str) -> None:
+        """Take what `read` has found, and the variable that names the file."""
         self._agents = agents
+        self._variable = variable
 
     def __len__(self) -> int:
         """Give how many are listed."""
@@ -66,7 +67,7 @@ class Agents:
         agent = self._agents.get(name) or self._of_several(name)
         if agent is None:
             raise UnreadableResultError(
-                f"agent {_shown(name)} is not in SINK_AGENTS_PATH: it was taken out, or is not known here yet"
+                f"agent {_shown(name)} is not in {self._variable}: it was taken out, or is not known here yet"
             )
         if signed is None:
             if received < agent.unsigned_before:
@@ -89,8 +90,8 @@ def _shown(name: str) -> str:
     return repr(name if len(name) <= _SHOWN else name[: _SHOWN - 1] + "…")
 
 
-def read(path: Path) -> Agents:
-    """Read the file.
+def read(path: Path, variable: str) -> Agents:
+    """Read the file that a variable names.
 
     Raises:
         UserError: a line for each fault, with its place in the file; none of them shows a key.
@@ -98,13 +99,13 @@ def read(path: Path) -> Agents:
     try:
         text = files.read(path, most=files.LIST).data.decode()
     except OSError as error:
-        raise UserError(f"SINK_AGENTS_PATH: {path}: {error.strerror}; right would be a readable file") from error
+        raise UserError(f"{variable}: {path}: {error.strerror}; right would be a readable file") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"SINK_AGENTS_PATH: {path}: is not UTF-8 text") from error
-    return _parse(path, text.split("\n"))
+        raise UserError(f"{variable}: {path}: is not UTF-8 text") from error
+    return _parse(path, variable, text.split("\n"))
 
 
-def _parse(path: Path, lines: Iterable[str]) -> Agents:
+def _parse(path: Path, variable: str, lines: Iterable[str]) -> Agents:
     agents: dict[str, _Agent] = {}
     faults: list[str] = []
     for number, line in enumerate(lines, start=1):
@@ -112,10 +113,10 @@ def _parse(path: Path, lines: Iterable[str]) -> Agents:
         if not words or words[0].startswith("#"):
             continue
         if fault := _take(words, agents):
-            faults.append(f"SINK_AGENTS_PATH: {path}:{number}: {fault}")
+            faults.append(f"{variable}: {path}:{number}: {fault}")
     if faults:
         raise UserError(*faults)
-    return Agents(agents)
+    return Agents(agents, variable)
 
 
 def _take(words: list[str], agents: dict[str, _Agent]) -> str | None:

@@ -6,10 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from webmon.check.result import CheckResult, UnreadableResultError, decode, headers, schema_of
-from webmon.kafka import mac
+from webmon.kafka import bugs, mac
+from webmon.kafka.agents import Agents
 from webmon.kafka.client import Withheld
-from webmon.sink import bugs
-from webmon.sink.agents import Agents
 
 Record = Any
 """kafka-python's ConsumerRecord, which comes without types: topic, partition, offset, key, value, headers, timestamp

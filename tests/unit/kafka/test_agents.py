@@ -9,10 +9,10 @@ import pytest
 
 from webmon.check.result import CheckResult, Outcome, encode
 from webmon.errors import UserError
+from webmon.kafka import agents
+from webmon.kafka.decode import read
 from webmon.kafka.mac import Signer
-from webmon.sink import agents
 from webmon.sink.dead_letters import letter
-from webmon.sink.decode import read
 from webmon.sink.redrive import _original_headers
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -26,7 +26,7 @@ def file(tmp_path: Path) -> Path:
 
 def listed(file: Path, *lines: str) -> agents.Agents:
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return agents.read(file)
+    return agents.read(file, "SINK_AGENTS_PATH")
 
 
 def record(agent: str, key: str | None = None, *, at: datetime = NOW, **changes: Any) -> Any:
@@ -150,10 +150,10 @@ def test_every_fault_of_the_file_is_told_with_its_line_and_no_key(file: Path) ->
 
 def test_a_file_that_is_no_text_or_not_there_is_told(file: Path) -> None:
     with pytest.raises(UserError, match="right would be a readable file"):
-        agents.read(file)
+        agents.read(file, "SINK_AGENTS_PATH")
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="is not UTF-8 text"):
-        agents.read(file)
+        agents.read(file, "SINK_AGENTS_PATH")
 
 
 def test_a_dead_letter_that_is_sent_back_is_judged_as_before(file: Path) -> None:
