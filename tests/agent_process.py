@@ -45,7 +45,8 @@ class AgentProcess:
             **more,
         }
         path = self.workspace / ".env"
-        path.write_text("".join(f"{name}='{value}'\n" for name, value in values.items()))
+        quoted = {name: value.replace("'", "\\'") for name, value in values.items()}
+        path.write_text("".join(f"{name}='{value}'\n" for name, value in quoted.items()))
         path.chmod(0o600)
 
     def target(self, *urls: str) -> None:

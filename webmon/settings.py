@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_type_hints
 
@@ -136,6 +136,9 @@ Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "FATAL"], BeforeV
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 ChannelBinding = Literal["disable", "prefer", "require"]
 
+SecurityProtocol = Literal["SSL", "SASL_SSL"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
 _A_NAME = "a name"
 AN_AGENTS_KEY = "32 to 64 letters, digits and signs of ASCII, without a blank"
 _A_FILE = "the path of a readable PEM file"
@@ -165,6 +168,11 @@ class _Group(BaseModel):
     lists: ClassVar[tuple[str, ...]] = ()
     """Fields that name a list, which may be long; other files are PEM."""
 
+    @classmethod
+    def needed(cls, _values: Mapping[str, str], /) -> tuple[str, ...]:
+        """Give the variables that must be set because of what others are, as they stand in the .env."""
+        return ()
+
     def faults(self) -> Iterator[tuple[str, str]]:
         """Give what is wrong beyond one value: (variable, message)."""
         yield from ()
@@ -181,8 +189,12 @@ class Common(_Group):
     )
 
 
+_FOR_SSL = ("KAFKA_ACCESS_CERTIFICATE", "KAFKA_ACCESS_KEY", "KAFKA_CA_CERTIFICATE")
+_FOR_SASL = ("KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD")
+
+
 class Kafka(_Group):
-    """How to reach the topic: always TLS with a client certificate."""
+    """How to reach the topic: always TLS, and we are known by a client certificate, or by a user and its password."""
 
     readable = ("access_certificate", "access_key", "ca_certificate")
     private = ("access_key",)
@@ -195,9 +207,34 @@ class Kafka(_Group):
         "1 to 230 letters, digits, dots, dashes and underscores",
         "webmon-results",
     )
-    access_certificate: WorkspacePath = _var("KAFKA_ACCESS_CERTIFICATE", "Our client certificate", _A_FILE)
-    access_key: WorkspacePath = _var("KAFKA_ACCESS_KEY", "Its key, mode 0600", _A_FILE)
-    ca_certificate: WorkspacePath = _var("KAFKA_CA_CERTIFICATE", "Authority of the brokers' certificates", _A_FILE)
+    security_protocol: SecurityProtocol = _var(
+        "KAFKA_SECURITY_PROTOCOL",
+        "SSL: the brokers know us by our certificate; SASL_SSL: by a user and its password, inside TLS",
+        " or ".join(get_args(SecurityProtocol)),
+        "SSL",
+    )
+    sasl_mechanism: SaslMechanism | None = _var(
+        "KAFKA_SASL_MECHANISM",
+        "How the password is proved: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 (required with SASL_SSL)",
+        ", ".join(get_args(SaslMechanism)),
+        None,
+    )
+    sasl_username: str | None = _var(
+        "KAFKA_SASL_USERNAME", "User to log in to Kafka as, or an API key (required with SASL_SSL)", _A_NAME, None
+    )
+    sasl_password: SecretStr | None = _var(
+        "KAFKA_SASL_PASSWORD", "Its password, or the key's secret (required with SASL_SSL)", "a password", None
+    )
+    access_certificate: WorkspacePath | None = _var(
+        "KAFKA_ACCESS_CERTIFICATE", "Our client certificate (required with SSL)", _A_FILE, None
+    )
+    access_key: WorkspacePath | None = _var("KAFKA_ACCESS_KEY", "Its key, mode 0600 (required with SSL)", _A_FILE, None)
+    ca_certificate: WorkspacePath | None = _var(
+        "KAFKA_CA_CERTIFICATE",
+        "Authority of the brokers' certificates (required with SSL; else those of the system)",
+        _A_FILE,
+        None,
+    )
     group: str = _var("KAFKA_GROUP_ID", "Consumer group of the sinks", _A_NAME, "webmon-sink")
     alarm_group: str = _var(
         "KAFKA_ALARM_GROUP_ID",
@@ -231,10 +268,32 @@ class Kafka(_Group):
         """What people order of the judge: one partition."""
         return f"{self.topic}.orders"
 
+    @property
+    def identity(self) -> str:
+        """Who we are to the brokers, for people."""
+        if self.security_protocol == "SASL_SSL":
+            return f"our user {self.sasl_username!r} (KAFKA_SASL_USERNAME)"
+        return f"our certificate ({self.access_certificate})"
+
+    @classmethod
+    def needed(cls, values: Mapping[str, str], /) -> tuple[str, ...]:
+        """Give what the protocol needs; and beside a certificate its key."""
+        protocol = values.get("KAFKA_SECURITY_PROTOCOL", "SSL")
+        if protocol != "SASL_SSL":
+            return _FOR_SSL if protocol == "SSL" else ()
+        pair = _FOR_SSL[:2] if any(name in values for name in _FOR_SSL[:2]) else ()
+        return (*_FOR_SASL, *pair)
+
     def faults(self) -> Iterator[tuple[str, str]]:
-        """Tell when certificate and key do not fit, or a file is not PEM."""
+        """Tell when certificate and key do not fit, a file is not PEM, or a password would never be asked for."""
+        if self.security_protocol == "SSL":
+            without = "has no effect without KAFKA_SECURITY_PROTOCOL=SASL_SSL; right would be both, or none"
+            values = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
+            yield from ((name, without) for name, value in zip(_FOR_SASL, values, strict=True) if value is not None)
         if fault := _authority_fault(self.ca_certificate):
             yield "KAFKA_CA_CERTIFICATE", fault
+        if self.access_certificate is None or self.access_key is None:
+            return
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
             # An empty password, so that an encrypted key fails here and nobody is asked for one on a terminal.
@@ -939,12 +998,19 @@ def _load_group(group: type[_Group], source: Source, faults: list[str]) -> _Grou
     by_alias = {str(field.alias): (name, field) for name, field in group.model_fields.items()}
     base = source.file.parent if source.file else Path.cwd()
     workspace = base / source.values.get(WORKSPACE, "")
+    missing = [variable for variable in group.needed(source.values) if variable not in source.values]
+    wrong: list[str] = []
+    loaded = None
     try:
         loaded = group.model_validate(dict(source.values), context={"workspace": workspace})
     except ValidationError as error:
         for fault in error.errors(include_url=False):
-            variable = str(fault["loc"][0])
-            faults.append(_describe(variable, by_alias[variable][1], source, missing=fault["type"] == "missing"))
+            (missing if fault["type"] == "missing" else wrong).append(str(fault["loc"][0]))
+    # In the order of the table.
+    for variable, (_, field) in by_alias.items():
+        if variable in (*missing, *wrong):
+            faults.append(_describe(variable, field, source, missing=variable in missing))
+    if loaded is None or missing:
         return None
     faults.extend(f"{source.place(variable)}: {variable}: {text}" for variable, text in _faults(loaded))
     return loaded if len(faults) == before else None

@@ -95,7 +95,9 @@ class Pair(abc.ABC):
 class TurnedSink:
     """A sink that a test turns."""
 
-    def __init__(self, pair: Pair, plan: Plan, *, batch_size: int = 5000) -> None:
+    def __init__(
+        self, pair: Pair, plan: Plan, *, batch_size: int = 5000, look: Callable[..., None] = lambda *_, **__: None
+    ) -> None:
         """Start it, as a member of the group."""
         self.state = State(clock=pair.clock)
 
@@ -109,7 +111,7 @@ class TurnedSink:
             rows=Faulty(pair.rows(), plan),
             letters=Faulty(pair.letters(), plan),
             stop=pair.stop(),
-            look=lambda *_, **__: None,
+            look=look,
             clock=pair.clock,
         )
         self.loop.start()
@@ -253,6 +255,31 @@ class SinkContract:
         sink.turn_until(lambda: sink.state.reading.lasts, "told")
         assert f" READ topic {pair.kafka.topic} as group {pair.kafka.group}" in sink.state.waits_for()
         self.stores_all(sink, pair, results(*range(12)), messages=12)
+        sink.loop.close()
+
+    def test_a_password_that_is_no_longer_right_is_told_once_as_long_as_it_is_not(
+        self, pair: Pair, plan: Plan, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        wrong = False
+
+        def look(*_: object, **__: object) -> None:
+            if wrong:
+                raise UserError("refuses our user")
+
+        sink = TurnedSink(pair, plan, look=look)
+        wrong = True
+        # Now and then: kafka-python raises it where it happens to connect, and gives no records and no error meanwhile.
+        refused = kafka_errors.SaslAuthenticationFailedError("no")
+        plan.before("poll", refused, lambda: None, refused, lambda: None, refused)
+        for _ in range(5):
+            sink.loop.step()
+        assert sink.state.waits_for() == "waiting for Kafka: refuses our user"
+        told = [one.getMessage() for one in caplog.records if "waiting for Kafka" in one.getMessage()]
+        assert told == ["waiting for Kafka: refuses our user"]
+        wrong = False
+        pair.publish(results(*range(12)))
+        self.stores_all(sink, pair, results(*range(12)), messages=12)
+        assert not sink.state.broker.lasts
         sink.loop.close()
 
     def test_an_offset_that_is_told_late_does_not_set_the_group_back(self, pair: Pair, plan: Plan) -> None:

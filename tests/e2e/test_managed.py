@@ -112,7 +112,7 @@ def test_init_says_what_it_could_not_set_and_why_that_is_fine(lab: Lab, inventor
     assert "unchanged  topic managed-results" in out
     told = [line for line in out.splitlines() if line.startswith("not set") and "ACLs" in line]
     assert told
-    assert all("does not let our certificate change ACLs" in line for line in told)
+    assert all("does not let us change ACLs" in line for line in told)
 
 
 def test_what_the_service_gave_is_no_administrator(services: Services, inventory: Path) -> None:

@@ -564,3 +564,50 @@ def test_a_file_of_keys_that_others_may_read_is_refused(workspace: Path) -> None
     (workspace / "agents").chmod(0o640)
     (told,) = faults(SinkSettings, write(workspace, KAFKA + POSTGRES + "SINK_AGENTS_PATH=agents\n"))
     assert "SINK_AGENTS_PATH: others may read" in told
+
+
+PASSWORD = """\
+KAFKA_HOST=kafka.example.org
+KAFKA_PORT=9092
+KAFKA_SECURITY_PROTOCOL=SASL_SSL
+KAFKA_SASL_MECHANISM=SCRAM-SHA-512
+KAFKA_SASL_USERNAME=webmon
+KAFKA_SASL_PASSWORD=secret-word
+MONITORING_TARGETS_PATH=targets.txt
+"""
+
+
+def test_with_a_password_for_kafka_there_need_be_no_certificate(workspace: Path) -> None:
+    kafka = load(AgentSettings, write(workspace, PASSWORD)).kafka
+    assert (kafka.access_certificate, kafka.access_key, kafka.ca_certificate) == (None, None, None)
+    assert kafka.identity == "our user 'webmon' (KAFKA_SASL_USERNAME)"
+    assert "secret-word" not in repr(kafka)
+
+
+def test_what_a_password_for_kafka_needs_is_told_at_once(workspace: Path) -> None:
+    text = PASSWORD.replace("SCRAM-SHA-512", "GSSAPI").replace("KAFKA_SASL_USERNAME", "KAFKA_SASL_USER")
+    file = write(workspace, text.replace("KAFKA_SASL_PASSWORD", "KAFKA_PASSWORD") + "KAFKA_ACCESS_KEY=service.key\n")
+    assert faults(AgentSettings, file) == [
+        f"{file}:4: KAFKA_SASL_MECHANISM is 'GSSAPI'; right would be PLAIN, SCRAM-SHA-256, SCRAM-SHA-512",
+        f"{file}: KAFKA_SASL_USERNAME is missing (line 5 sets KAFKA_SASL_USER: did you mean that?); right would be a "
+        "name",
+        f"{file}: KAFKA_SASL_PASSWORD is missing (line 6 sets KAFKA_PASSWORD: did you mean that?); right would be a "
+        "password",
+        f"{file}: KAFKA_ACCESS_CERTIFICATE is missing; right would be the path of a readable PEM file",
+    ]
+
+
+def test_a_password_that_kafka_would_never_be_told_is_a_fault(workspace: Path) -> None:
+    told = faults(AgentSettings, write(workspace, AGENT + "KAFKA_SASL_USERNAME=a\nKAFKA_SASL_PASSWORD=secret-word\n"))
+    assert [line.partition(": ")[2].partition(" has no effect")[0] for line in told] == [
+        "KAFKA_SASL_USERNAME:",
+        "KAFKA_SASL_PASSWORD:",
+    ]
+    assert all("KAFKA_SECURITY_PROTOCOL=SASL_SSL" in line for line in told)
+    assert "secret-word" not in "".join(told)
+
+
+def test_kafka_without_tls_is_no_choice(workspace: Path) -> None:
+    file = write(workspace, AGENT + "KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT\n")
+    (told,) = faults(AgentSettings, file)
+    assert told.endswith("KAFKA_SECURITY_PROTOCOL is 'SASL_PLAINTEXT'; right would be SSL or SASL_SSL")

@@ -34,7 +34,7 @@ def examine(settings: Kafka, rights: Mapping[str, Sequence[str]], init: Init | N
         yield failed("broker", reach.explain(error, settings, wanted="answer"))
         return
     try:
-        yield ok("broker", f"Kafka at {', '.join(settings.bootstrap)} answers, and takes our certificate")
+        yield ok("broker", f"Kafka at {', '.join(settings.bootstrap)} answers, and takes {settings.identity}")
         topics = {topic["name"]: topic for topic in admin.describe_topics()}
         if init is not None:
             yield from _declared(settings, init, topics)

@@ -16,33 +16,35 @@ _SUBJECT: Final = "certificate"
 
 
 def examine(kafka: Kafka, *, now: datetime | None = None) -> Iterator[Finding]:
-    """Look at certificate, key and authority, before any broker does."""
+    """Look at certificate, key and authority, before any broker does; at nothing where a password stands for them."""
     now = now or datetime.now(UTC)
+    authority, ours, key = kafka.ca_certificate, kafka.access_certificate, kafka.access_key
+    if authority is None or ours is None or key is None:
+        return
     try:
-        examined = certificate.examine(kafka.ca_certificate, kafka.access_certificate, kafka.access_key)
-        made = datetime.fromtimestamp(kafka.access_key.stat().st_mtime, UTC)
+        examined = certificate.examine(authority, ours, key)
+        made = datetime.fromtimestamp(key.stat().st_mtime, UTC)
     except OSError as error:  # ssl.SSLError is one
         yield failed(
             _SUBJECT,
-            f"KAFKA_CA_CERTIFICATE {kafka.ca_certificate}, KAFKA_ACCESS_CERTIFICATE {kafka.access_certificate} and "
-            f"KAFKA_ACCESS_KEY {kafka.access_key} don't fit each other: {error.strerror or error}; right would be a "
+            f"KAFKA_CA_CERTIFICATE {authority}, KAFKA_ACCESS_CERTIFICATE {ours} and "
+            f"KAFKA_ACCESS_KEY {key} don't fit each other: {error.strerror or error}; right would be a "
             "certificate, the key that it was made with, and the authority that signed it",
         )
         return
     if examined.fault is not None or examined.not_after is None:
         yield failed(
             _SUBJECT,
-            f"KAFKA_ACCESS_CERTIFICATE {kafka.access_certificate}: {examined.fault}; right would be a new one of that "
-            "authority",
+            f"KAFKA_ACCESS_CERTIFICATE {ours}: {examined.fault}; right would be a new one of that authority",
         )
         return
     left = examined.not_after - now
-    text = f"{kafka.access_certificate} fits its key and authority and lasts {left.days} days more"
+    text = f"{ours} fits its key and authority and lasts {left.days} days more"
     if left < RENEW_BEFORE:
         yield warning(_SUBJECT, f"{text}: renew it before it ends on {examined.not_after:%Y-%m-%d}")
     else:
         yield ok(_SUBJECT, text)
-    old = f"{kafka.access_key} is {(now - made).days} days old"
+    old = f"{key} is {(now - made).days} days old"
     if now - made > KEY_LASTS:
         yield warning(
             "key",

@@ -28,7 +28,7 @@ from webmon.settings import Init, Kafka
 
 Right = tuple[ResourceType, str, ACLOperation]
 
-_NOT_OURS: Final = "this cluster does not let our certificate change ACLs"
+_NOT_OURS: Final = "this cluster does not let us change ACLs"
 
 # READ and WRITE each imply DESCRIBE, and since Kafka 2.8 WRITE on a topic is enough for an idempotent producer.
 

@@ -150,7 +150,7 @@ def _create(
         error = kafka_errors.for_code(code)
         if issubclass(error, kafka_errors.AuthorizationError):
             raise UserError(
-                f"Kafka does not let our certificate create topic {name}: make it there yourself, with {partitions} "
+                f"Kafka does not let us create topic {name}: make it there yourself, with {partitions} "
                 "partitions, or give init's principal the right to CREATE topics; then run `webmon init` again"
             )
         hint = "KAFKA_TOPIC_REPLICATION: " if error is kafka_errors.InvalidReplicationFactorError else ""

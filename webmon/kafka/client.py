@@ -14,8 +14,10 @@ from kafka import KafkaAdminClient, KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
+from kafka.net.sasl import get_sasl_mechanism
 from kafka.net.selector import NetworkSelector
 from kafka.protocol.admin import AlterClientQuotasRequest, DescribeClientQuotasRequest
+from kafka.protocol.sasl import SaslAuthenticateRequest
 from kafka.record import memory_records
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.util import decode_varint as _varint
@@ -175,6 +177,11 @@ def _text(data: bytes, pos: int) -> tuple[Any, int]:
 memory_records.DefaultRecordBatch = _Batch
 
 
+# With MONITORING_LOG_LEVEL DEBUG kafka-python logs each request as text and as bytes: a password would be among them.
+SaslAuthenticateRequest.__repr__ = SaslAuthenticateRequest.__str__ = lambda self: type(self).__name__
+logging.getLogger("kafka.protocol.parser").setLevel(logging.INFO)
+
+
 class _ProducerClient(KafkaNetClient):  # type: ignore[misc]
     """kafka-python's own, without its producer's spin.
 
@@ -270,19 +277,45 @@ def topic_id(consumer: Any, topic: str) -> Any:
 
 
 def _client_args(kafka: Kafka) -> dict[str, Any]:
+    # Files, not a context: kafka-python reads them anew for each connection, so renewed ones need no restart. What has
+    # no file of authorities takes the system's.
+    files = {
+        "ssl_cafile": kafka.ca_certificate,
+        "ssl_certfile": kafka.access_certificate,
+        "ssl_keyfile": kafka.access_key,
+    }
     return {
         "bootstrap_servers": kafka.bootstrap,
-        "security_protocol": "SSL",
-        # Files, not a context: kafka-python reads them anew for each connection, so renewed ones need no restart.
-        "ssl_cafile": str(kafka.ca_certificate),
-        "ssl_certfile": str(kafka.access_certificate),
-        "ssl_keyfile": str(kafka.access_key),
+        "security_protocol": kafka.security_protocol,
+        **_sasl_args(kafka),
+        **{name: str(path) for name, path in files.items() if path is not None},
         # Empty, so that OpenSSL never asks for a passphrase on a terminal.
         "ssl_password": "",
         "ssl_check_hostname": True,
         "bootstrap_timeout_ms": 15_000,
         "reconnect_backoff_max_ms": 5_000,
     }
+
+
+def _sasl_args(kafka: Kafka) -> dict[str, Any]:
+    if kafka.security_protocol != "SASL_SSL":
+        return {}
+    assert kafka.sasl_username is not None
+    assert kafka.sasl_password is not None
+    name = kafka.sasl_username
+    if kafka.sasl_mechanism != "PLAIN":
+        # RFC 5802, 5.1; kafka-python 3.0.12 sends the name as it is.
+        name = name.replace("=", "=3D").replace(",", "=2C")
+    return {
+        "sasl_mechanism": kafka.sasl_mechanism,
+        "sasl_plain_username": name,
+        "sasl_plain_password": kafka.sasl_password.get_secret_value(),
+    }
+
+
+def sasl_exchange(kafka: Kafka) -> Any:
+    """Give kafka-python's half of a log-in with our user: `auth_bytes()` to send, `receive()` the answer."""
+    return get_sasl_mechanism(kafka.sasl_mechanism)(**_client_args(kafka))
 
 
 def producer_args(kafka: Kafka) -> dict[str, Any]:

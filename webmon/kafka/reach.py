@@ -15,7 +15,7 @@ from kafka import errors as kafka_errors
 
 from webmon import files
 from webmon.errors import UserError
-from webmon.kafka import certificate
+from webmon.kafka import certificate, login
 from webmon.kafka.client import admin_args
 from webmon.settings import Kafka
 
@@ -28,7 +28,11 @@ _CERTIFICATE_EXPIRED, _CERTIFICATE_NOT_YET_VALID = 10, 9
 """OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED and X509_V_ERR_CERT_NOT_YET_VALID."""
 
 
-REFUSALS: Final = (kafka_errors.AuthorizationError, kafka_errors.UnknownTopicOrPartitionError)
+REFUSALS: Final = (
+    kafka_errors.AuthorizationError,
+    kafka_errors.SaslAuthenticationFailedError,
+    kafka_errors.UnknownTopicOrPartitionError,
+)
 """What waiting will not mend, of all that a client may be told; a broker hides a topic from whoever may not see it."""
 
 
@@ -43,14 +47,16 @@ def explain(error: kafka_errors.KafkaError, kafka: Kafka, *, wanted: str) -> str
     """
     if isinstance(error, kafka_errors.AuthorizationError):
         return (
-            f"Kafka does not let our certificate ({kafka.access_certificate}) {wanted}: `webmon init` gives that "
+            f"Kafka does not let {kafka.identity} {wanted}: `webmon init` gives that "
             "right to the principals in its KAFKA_..._PRINCIPALS"
         )
     if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
         return (
-            f"Kafka could not {wanted}: there is no such topic (KAFKA_TOPIC_NAME), or our certificate "
-            f"({kafka.access_certificate}) may not see it; `webmon init` creates it and gives the rights"
+            f"Kafka could not {wanted}: there is no such topic (KAFKA_TOPIC_NAME), or {kafka.identity} "
+            "may not see it; `webmon init` creates it and gives the rights"
         )
+    if isinstance(error, kafka_errors.SaslAuthenticationFailedError):
+        return f"Kafka does not log in {kafka.identity} with KAFKA_SASL_PASSWORD by {kafka.sasl_mechanism}"
     text = " ".join(str(error).split()) or type(error).__name__
     # kafka-python says InvalidRecordError where several timestamps of a batch are out of range.
     if isinstance(error, kafka_errors.InvalidTimestampError | kafka_errors.InvalidRecordError) and "Timestamp" in text:
@@ -111,16 +117,25 @@ def check_reachable(kafka: Kafka, *, timeout: float = CONNECT_SECS) -> None:
 
 def _context(kafka: Kafka) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    named = {
+        "KAFKA_CA_CERTIFICATE": kafka.ca_certificate,
+        "KAFKA_ACCESS_CERTIFICATE": kafka.access_certificate,
+        "KAFKA_ACCESS_KEY": kafka.access_key,
+    }
+    there = {variable: path for variable, path in named.items() if path is not None}
     try:
-        for path in (kafka.ca_certificate, kafka.access_certificate, kafka.access_key):
+        for path in there.values():
             files.look(path, most=files.PEM)
-        context.load_verify_locations(kafka.ca_certificate)
-        context.load_cert_chain(kafka.access_certificate, kafka.access_key, password="")
+        if kafka.ca_certificate is None:
+            context.load_default_certs()
+        else:
+            context.load_verify_locations(kafka.ca_certificate)
+        if kafka.access_certificate is not None:
+            context.load_cert_chain(kafka.access_certificate, kafka.access_key, password="")
     except OSError as error:  # ssl.SSLError is one
-        raise UserError(
-            f"KAFKA_CA_CERTIFICATE {kafka.ca_certificate}, KAFKA_ACCESS_CERTIFICATE {kafka.access_certificate} and "
-            f"KAFKA_ACCESS_KEY {kafka.access_key} can't be used: {_reason(error)}"
-        ) from error
+        *rest, last = (f"{variable} {path}" for variable, path in there.items())
+        told = f"{', '.join(rest)} and {last}" if rest else last
+        raise UserError(f"{told} can't be used: {_reason(error)}") from error
     return context
 
 
@@ -186,12 +201,23 @@ def _first_answer(kafka: Kafka, place: str, secure: ssl.SSLSocket) -> None:
         fault = _own_certificate_fault(kafka)
         if fault:
             raise UserError(_refused(kafka, place, fault))
+        ours = kafka.access_certificate
+        named = f" KAFKA_ACCESS_CERTIFICATE {ours}" if ours else " (we show none)"
         raise KafkaAwayError(
-            f"{place}: closes the connection after the TLS handshake; it is stopping, does not trust our certificate "
-            f"KAFKA_ACCESS_CERTIFICATE {kafka.access_certificate}, or is no Kafka broker"
+            f"{place}: closes the connection after the TLS handshake; it is stopping, does not trust our certificate"
+            f"{named}, or is no Kafka broker"
         )
     if len(answer) == 8 and struct.unpack(">i", answer[4:])[0] != 1:
         raise UserError(f"{place}: what answers there speaks TLS but not Kafka's protocol; is the port right?")
+    if kafka.security_protocol == "SASL_SSL":
+        try:
+            login.skip(secure, struct.unpack(">i", answer[:4])[0] - len(answer[4:]))
+            login.log_in(secure, kafka)
+        except login.RefusedError as error:
+            raise UserError(f"{place}: {error}") from error
+        except (*broken, struct.error) as error:
+            fault = f"{place}: closes the connection during the log-in; it is starting or stopping"
+            raise KafkaAwayError(fault) from error
 
 
 def _broker_certificate_fault(kafka: Kafka, host: str, place: str, error: ssl.SSLCertVerificationError) -> str:
@@ -202,6 +228,12 @@ def _broker_certificate_fault(kafka: Kafka, host: str, place: str, error: ssl.SS
         )
     if error.verify_code in (_CERTIFICATE_EXPIRED, _CERTIFICATE_NOT_YET_VALID):
         return f"{place}: the broker's certificate: {error.verify_message}"
+    if kafka.ca_certificate is None:
+        return (
+            f"{place}: the broker's certificate is not trusted by this host's authorities ({error.verify_message}); "
+            "right would be KAFKA_CA_CERTIFICATE with the authority that signed it, or a host with the package "
+            "ca-certificates"
+        )
     return (
         f"{place}: the broker's certificate is not trusted by KAFKA_CA_CERTIFICATE {kafka.ca_certificate} "
         f"({error.verify_message}); it must hold the authority that signed the broker's certificate"
@@ -222,11 +254,18 @@ def _handshake_fault(kafka: Kafka, place: str, error: ssl.SSLError) -> str:
 
 
 def _refused(kafka: Kafka, place: str, fault: str) -> str:
+    if kafka.access_certificate is None:
+        return (
+            f"{place}: asks for a client certificate beside the password ({fault}); right would be "
+            "KAFKA_ACCESS_CERTIFICATE and KAFKA_ACCESS_KEY, or another port"
+        )
     return f"{place}: refuses our certificate KAFKA_ACCESS_CERTIFICATE {kafka.access_certificate}: {fault}"
 
 
 def _own_certificate_fault(kafka: Kafka) -> str | None:
     """Say what a broker can dislike in our certificate: brokers answer "certificate unknown" to any fault."""
+    if kafka.ca_certificate is None or kafka.access_certificate is None or kafka.access_key is None:
+        return None
     return certificate.examine(kafka.ca_certificate, kafka.access_certificate, kafka.access_key).fault
 
 

@@ -213,6 +213,10 @@ class Loop:
 
     def _refused(self, error: kafka_errors.KafkaError) -> None:
         """Take an error that the consumer raised; of a broker that is merely away it raises none."""
+        if isinstance(error, kafka_errors.SaslAuthenticationFailedError):
+            # Raised for a moment now and then, by each broker at its own time; the way to them tells it once.
+            self._look_for_broker()
+            return
         cause = explain(error, self._kafka)
         self._state.reading.begins(cause, lasting=isinstance(error, reach.REFUSALS))
 

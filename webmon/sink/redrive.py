@@ -191,7 +191,7 @@ def _reading(ours: Kafka) -> Iterator[Any]:
 def _fault(error: kafka_errors.KafkaError, ours: Kafka, wanted: str) -> UserError:
     if isinstance(error, kafka_errors.AuthorizationError):
         return UserError(
-            f"Kafka does not let our certificate ({ours.access_certificate}) {wanted}: `webmon dead-letters` takes "
+            f"Kafka does not let {ours.identity} {wanted}: `webmon dead-letters` takes "
             f"an administrator's, as the .env of init has it (READ and WRITE on {ours.dead_letter_topic}, WRITE on "
             f"{ours.topic})"
         )

@@ -5,10 +5,12 @@ import contextlib
 import gzip
 import hashlib
 import inspect
+import logging
 import socket
 import struct
 import tracemalloc
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -22,12 +24,15 @@ from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 from kafka.producer.sender import Sender
+from kafka.protocol.parser import KafkaProtocol
+from kafka.protocol.sasl import SaslAuthenticateRequest
 from kafka.record import MemoryRecords
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from kafka.record.util import calc_crc32c
 
 from webmon.kafka import client
 from webmon.kafka.client import MOST_HEADERS, UNPACKED_SPARE, Producer, Withheld
+from webmon.settings import Kafka
 
 SOURCES: Final[dict[Callable[..., Any], str]] = {
     KafkaNetClient.__init__: "9d5a78ad19c39989",
@@ -268,3 +273,40 @@ def test_a_record_of_countless_headers_is_withheld_alone() -> None:
     assert isinstance(value, Withheld)
     assert value.reason == f"has {MOST_HEADERS + 1} headers, more than {MOST_HEADERS}"
     assert (offset, value.first, other) == (40, 40, (41, b"some"))
+
+
+def by_password(tmp_path: Path, mechanism: str, user: str = "a,b=c") -> Kafka:
+    values = {
+        "KAFKA_HOST": "broker",
+        "KAFKA_PORT": 9093,
+        "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "KAFKA_SASL_MECHANISM": mechanism,
+        "KAFKA_SASL_USERNAME": user,
+        "KAFKA_SASL_PASSWORD": "secret-word",
+    }
+    return Kafka.model_validate(values, context={"workspace": tmp_path})
+
+
+def test_a_password_goes_to_the_client_and_files_only_where_there_are_some(tmp_path: Path) -> None:
+    arguments = client.admin_args(by_password(tmp_path, "PLAIN"))
+    assert arguments["security_protocol"] == "SASL_SSL"
+    assert (arguments["sasl_plain_username"], arguments["sasl_plain_password"]) == ("a,b=c", "secret-word")
+    assert not arguments.keys() & {"ssl_cafile", "ssl_certfile", "ssl_keyfile"}
+    assert arguments["ssl_check_hostname"] is True
+
+
+def test_a_name_is_escaped_as_scram_has_it(tmp_path: Path) -> None:
+    kafka = by_password(tmp_path, "SCRAM-SHA-256")
+    assert client.sasl_exchange(kafka).auth_bytes().startswith(b"n,,n=a=2Cb=3Dc,r=")
+    assert client.sasl_exchange(by_password(tmp_path, "PLAIN")).auth_bytes() == b"a,b=c\0a,b=c\0secret-word"
+
+
+def test_a_password_is_in_no_line_that_the_client_logs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    token = client.sasl_exchange(by_password(tmp_path, "PLAIN")).auth_bytes()
+    request = SaslAuthenticateRequest(auth_bytes=token, version=0)
+    assert "secret-word" not in f"{request!r} {request}"  # as kafka.net.connection logs it
+    protocol = KafkaProtocol(client_id="x")
+    protocol.send_request(request)
+    assert b"secret-word" in protocol.send_bytes()
+    assert "secret-word" not in caplog.text
