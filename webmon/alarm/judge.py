@@ -17,7 +17,7 @@ from webmon.alarm.desk import Desk, Message, Steps
 from webmon.alarm.groups import Groups
 from webmon.alarm.records import Announcement, Change, Episode, Held, Maintenance, Notice, Silence, read
 from webmon.alarm.targets import WEEK, Look, Targets, forget, take
-from webmon.alarm.vantages import AHEAD, Vantages
+from webmon.alarm.vantages import AHEAD, LEAST, Vantages
 from webmon.alarm.votes import FAIL, NEVER, NOTHING, STALE_INTERVALS, UP, Site, Slot, Vantage, oldest
 from webmon.check.result import CheckResult, Outcome
 
@@ -259,6 +259,13 @@ class Judge:
                 self._queue_up(site, at)
 
     # Questions
+
+    def has_doubts(self) -> bool:
+        """Tell whether a vantage may be at fault, which each tick looks for."""
+        return any(
+            vantage.excluded or vantage.errors_since or len(vantage.failing) >= LEAST
+            for vantage in self._vantages.values()
+        )
 
     def next_look(self) -> int:
         """Give when time alone may change something of a target next."""

@@ -2,7 +2,8 @@
 
 The judge is the one that runs, with a clock that is given and channels that take everything at once. Of the results
 only those are judged that may change something (webmon/alarm/past.py); in between a target is passed over. A result
-counts as arrived when its check was over. Time alone is looked at where something is due, else every ten seconds.
+counts as arrived when its check was over. Time alone is looked at once a second, as the judge does, where something is
+due or a vantage is in doubt, and else every ten seconds.
 """
 
 import heapq
@@ -238,7 +239,8 @@ class Replay:
         judge = self._judge
         while True:
             notices = (notice.due for notice in judge.book.waiting.values())
-            due = min(self._ticked + _LONGEST_TICK, judge.next_look(), *notices)
+            step = _TICK if judge.has_doubts() else _LONGEST_TICK
+            due = min(self._ticked + step, judge.next_look(), *notices)
             due = max(due, self._ticked + _TICK)
             if due > until:
                 break
