@@ -318,7 +318,7 @@ def test_a_database_that_refuses_leaves_the_last_snapshot_and_says_why(stage: St
 
 def test_a_slow_database_is_given_up_after_its_time_and_read_again(stage: Stage, tmp_path: Path) -> None:
     put(stage, [check("shop", "a", timedelta(seconds=30))])
-    collector = Collector(page_settings(stage, tmp_path), statement_secs=0.5)
+    collector = Collector(page_settings(stage, tmp_path), statement_secs=2)
     assert collector.refresh()
     with stage.database() as cursor:
         cursor.execute("BEGIN")
