@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 import yaml
 
+from tests.readme import block
 from tests.unit.page import fakes
 from webmon.check.result import Outcome
 from webmon.cli import main
@@ -126,6 +127,11 @@ def test_the_command_counts_and_the_example_that_we_ship_has_no_fault(
 )
 def test_every_fault_is_told_with_its_line_and_what_would_be_right(tmp_path: Path, text: str, told: list[str]) -> None:
     assert faults(tmp_path, text) == told
+
+
+def test_the_example_of_the_page_has_no_fault(tmp_path: Path) -> None:
+    found = read(tmp_path, block("docs/page.md", "yaml"))
+    assert [group.name for group in found.groups] == ["Shop", "API"]
 
 
 def test_a_file_that_is_not_there_or_no_text_is_told(tmp_path: Path) -> None:
