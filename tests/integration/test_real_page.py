@@ -1,9 +1,14 @@
 """The page's snapshots from a real database: the same numbers as the commands that report, to the digit."""
 
 import contextlib
+import http.client
 import json
 import random
 import re
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +22,7 @@ from psycopg2 import sql
 from tests.integration.stage import Stage
 from tests.integration.test_real_reports import check as check_of_day
 from tests.integration.test_real_reports import put, roll_up
+from tests.waiting import wait_until
 from webmon.check.result import CheckResult, Outcome
 from webmon.page.collect import Collector
 from webmon.page.memory import Memory
@@ -312,7 +318,7 @@ def test_a_database_that_refuses_leaves_the_last_snapshot_and_says_why(stage: St
 
 def test_a_slow_database_is_given_up_after_its_time_and_read_again(stage: Stage, tmp_path: Path) -> None:
     put(stage, [check("shop", "a", timedelta(seconds=30))])
-    collector = Collector(page_settings(stage, tmp_path), statement_secs=0.5)
+    collector = Collector(page_settings(stage, tmp_path), statement_secs=2)
     assert collector.refresh()
     with stage.database() as cursor:
         cursor.execute("BEGIN")
@@ -326,6 +332,79 @@ def test_a_slow_database_is_given_up_after_its_time_and_read_again(stage: Stage,
     assert collector.refresh()
     assert collector.look.trouble == ""
     collector.stop()
+
+
+def free_address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def get(address: str, path: str) -> tuple[int, str]:
+    host, _, port = address.rpartition(":")
+    with contextlib.closing(http.client.HTTPConnection(host, int(port), timeout=10)) as connection:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+
+def answers(address: str, path: str, status: int, word: str) -> bool:
+    with contextlib.suppress(OSError):
+        found, text = get(address, path)
+        return found == status and word in text
+    return False
+
+
+def test_it_runs_shows_what_is_public_anew_after_a_reload_and_the_doctor_finds_it_well(
+    stage: Stage, tmp_path: Path
+) -> None:
+    put(stage, [check("shop", "a", timedelta(seconds=-1)), check("internal", "a", timedelta(seconds=0))])
+    public, operator, metrics = (free_address() for _ in range(3))
+    page_file = tmp_path / "page.yml"
+    page_file.write_text("title: Ours\ngroups: [{name: All, targets: [{target: shop, as: Checkout}]}]\n")
+    # No way to Kafka: nobody can act, and all the rest works.
+    without_kafka = dict.fromkeys(
+        ["KAFKA_HOST", "KAFKA_PORT", "KAFKA_ACCESS_CERTIFICATE", "KAFKA_ACCESS_KEY", "KAFKA_CA_CERTIFICATE"]
+    )
+    env_file = stage.env_file(
+        "report",
+        **without_kafka,
+        _WORKSPACE_PATH=str(tmp_path),
+        PAGE_ADDRESS=public,
+        PAGE_OPERATOR_ADDRESS=operator,
+        PAGE_METRICS_ADDRESS=metrics,
+        PAGE_FILE_PATH="page.yml",
+        PAGE_EXPORT_PATH="copy",
+        PAGE_REFRESH_SECS="1",
+    )
+    command = [str(Path(sys.executable).with_name("webmon")), "page", "--env-file", str(env_file)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path.cwd()) as process:
+        try:
+            wait_until(lambda: answers(public, "/", 200, "Checkout"), "the public page shows the target", 60)
+            assert "internal" not in get(public, "/")[1]
+            wait_until(lambda: answers(operator, "/", 200, "internal"), "the operator sees all")
+            assert get(metrics, "/healthz")[0] == 200
+            found = get(metrics, "/metrics")[1]
+            assert re.search(r"^webmon_page_refresh_last_statements [1-8]\.0$", found, re.MULTILINE)
+            assert re.search(r"^webmon_page_snapshot_age_seconds [0-9.]+$", found, re.MULTILINE)
+            page_file.write_text("title: Ours\ngroups: [{name: All, targets: [{target: shop, as: Till}]}]\n")
+            process.send_signal(signal.SIGHUP)
+            wait_until(lambda: answers(public, "/", 200, "Till"), "the page's file is read again")
+            wait_until((tmp_path / "copy" / "index.html").exists, "the copy is there")
+            doctor = subprocess.run(
+                [command[0], "doctor", "page", "--env-file", str(env_file), "--json"],
+                capture_output=True, text=True, check=False, timeout=60, cwd=Path.cwd(),
+            )  # fmt: skip
+            levels = {one["subject"]: one["level"] for one in json.loads(doctor.stdout)}
+            assert levels | {"acts": "warning"} == levels
+            assert {subject for subject, level in levels.items() if level == "FAILED"} == set()
+            assert {"public", "snapshot", "copy", "service", "database"} <= levels.keys()
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=30)
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+    assert (tmp_path / "snapshot.json").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.fixture(autouse=True)
