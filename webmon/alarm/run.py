@@ -17,6 +17,7 @@ from webmon.alarm import rules as rules_file
 from webmon.alarm.around import Around
 from webmon.alarm.delivery import Delivery
 from webmon.alarm.heartbeat import Heartbeat
+from webmon.alarm.history import History
 from webmon.alarm.judge import Listed
 from webmon.alarm.log import Membership, SupersededError, explain
 from webmon.alarm.own import Own
@@ -90,6 +91,7 @@ class Daemon:
         self._session: Session | None = None
         self._writer = LogWriter(settings.kafka, may_write=self._may_act)
         self._delivery = Delivery(settings.alarm, self._may_act)
+        self._history = History(settings.kafka, settings.postgres)
         self._rules, self._listed, self._agents = self._read()
         self._own = Own()
 
@@ -103,7 +105,7 @@ class Daemon:
         around = Around(settings.kafka, settings.postgres, stop)
         heartbeat = self._heartbeat(stop)
         state.log_written, state.log_waiting = lambda: self._writer.written, lambda: len(self._writer)
-        state.outages["alarm log"] = self._writer.outage
+        state.outages |= {"alarm log": self._writer.outage, **self._history.outages}
         address = settings.alarm.metrics_address
         listener = listen(address, "ALARM_METRICS_ADDRESS", state, state.is_alive, state.waits_for)
         self._writer.start()
@@ -220,6 +222,7 @@ class Daemon:
         self._session = session
         try:
             session.begin(tick)
+            self._history.start()
             self._state.kafka.ends()
             while not signals.stop.is_set():
                 if self._hear(signals):
@@ -234,6 +237,7 @@ class Daemon:
         finally:
             session.end(seconds=_SEND_SECS)
             self._session = None
+            self._history.stop()
             _close(reader.close)
         if signals.stop.is_set():
             raise StoppedError
