@@ -22,6 +22,7 @@ from webmon.errors import UserError
 from webmon.page.access import access_by
 from webmon.page.chart import Charts
 from webmon.page.collect import Collector
+from webmon.page.export import Export, Exporter
 from webmon.page.file import Public
 from webmon.page.file import load as load_file
 from webmon.page.operator_app import operator_app
@@ -82,11 +83,15 @@ class Page(MetricsCollector):
         if not faces:
             raise UserError("PAGE_ADDRESS and PAGE_OPERATOR_ADDRESS are off; right would be one of them, at least")
         self._server = Server(faces)
+        self._export = Export(page.export_path, page.url) if page.export_path else None
+        self._public = public
 
     def run(self, signals: Signals) -> None:
         """Serve until the stop."""
         self.collector.start()
         self._server.start()
+        if self._export is not None:
+            Exporter(self._export, self._public.page, signals.stop).start()
         address = self._settings.page.metrics_address
         listener = listen(address, "PAGE_METRICS_ADDRESS", self, self.is_alive, lambda: self.collector.look.trouble)
         notify("READY=1", f"STATUS={self.status()}")
