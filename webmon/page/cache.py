@@ -46,9 +46,7 @@ class Cache:
         try:
             found = msgspec.json.decode(data, type=_Format).format
             if found != FORMAT:
-                _log.warning(
-                    "PAGE_CACHE_PATH: %s is of another release (%s); it is not shown", self._path, found
-                )
+                _log.warning("PAGE_CACHE_PATH: %s is of another release (%s); it is not shown", self._path, found)
                 return None
             return msgspec.json.decode(data, type=Snapshot)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
