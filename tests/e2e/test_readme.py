@@ -74,7 +74,7 @@ def test_a_fresh_venv_and_one_command_are_enough_to_watch_something(tmp_path: Pa
         first = watching.stdout.readline()
         watching.send_signal(signal.SIGINT)
         rest, _ = watching.communicate(timeout=60)
-    assert first.endswith(f"UTC  up        {server.url}\n"), first + rest
+    assert first.endswith(f"UTC  up         {server.url}\n"), first + rest
     assert rest.startswith("\n1 target: 1 up; "), rest
     assert watching.returncode == 0
 

@@ -153,7 +153,7 @@ def run(settings: ReportSettings, *, form: Form) -> int:
         COLUMNS,
         read(settings),
         nothing="no target yet: the first result of an agent brings it",
-        colour=lambda status: COLOURS[status.state],
+        colour=lambda status: _COLOURS[status.state],
     )
     return 0
 
@@ -249,7 +249,7 @@ def _present(vantages: Sequence[Vantage]) -> tuple[Vantage, ...]:
     return tuple(sorted(present, key=lambda vantage: vantage.agent))
 
 
-COLOURS: Final = {State.UP: "32", State.DOWN: "1;31", State.DEGRADED: "33", State.STALE: "35", State.NO_DATA: "35"}
+_COLOURS: Final = {State.UP: "32", State.DOWN: "1;31", State.DEGRADED: "33", State.STALE: "35", State.NO_DATA: "35"}
 
 COLUMNS: Final[tuple[Column[TargetStatus], ...]] = (
     Column(name="target", value=lambda status: status.target),

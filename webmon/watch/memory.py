@@ -1,79 +1,33 @@
-"""What was seen since the start: a target's state and counts, and what an alarm would have said; pure."""
+"""What was seen since the start, as the page's own snapshot, and what an alarm would have said; with no clock."""
 
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from msgspec.structs import astuple
 
+from webmon.alarm import orders
 from webmon.alarm.conditions import Rules
 from webmon.alarm.desk import Message
 from webmon.alarm.judge import Judge, Listed
 from webmon.alarm.notice import Notice
 from webmon.alarm.notices import Notices
-from webmon.alarm.orders import Ack, Order, Resend
 from webmon.alarm.quiet import as_moment
 from webmon.check.result import CheckResult, Outcome
 from webmon.check.target import Target
-from webmon.page.snapshot import Phases, Point, Tally
-from webmon.report.status import State, TargetStatus, Vantage
+from webmon.page import snapshot as page
+from webmon.page.judged import history_of
+from webmon.page.model import OperatorPage, OperatorTarget, State, operator
 
 _POINTS: Final = 360
+"""Checks of a target that a chart has."""
+_SAME: Final = ("outcome", "time", "interval", "http_status", "answer", "error", "redirects", "remote_ip")
 
 
-@dataclass
-class Seen:
-    """One target."""
-
-    target: Target
-    since: datetime
-    """When its state began."""
-    state: State = State.NO_DATA
-    last: CheckResult | None = None
-    days: dict[date, Tally] = field(default_factory=dict)
-    """What was counted of each day (UTC)."""
-    points: deque[Point] = field(default_factory=lambda: deque(maxlen=_POINTS))
-    """The last checks, for a chart."""
-    alarms: list[str] = field(default_factory=list)
-    """The conditions that hold for it now, as the judge has it."""
-
-    def status(self, now: datetime) -> TargetStatus:
-        """Give its status as `webmon status` has it, from one vantage."""
-        last, target = self.last, self.target
-        if last is None:
-            return TargetStatus(target.name, target.url, dict(target.labels), ())
-        age = max(0.0, (now - last.time).total_seconds())
-        seen = (last.agent, last.time, last.interval, last.outcome, last.http_status, last.answer, last.response_time)
-        return TargetStatus(target.name, target.url, dict(target.labels), (Vantage(*seen, last.error, age),))
-
-    @property
-    def response(self) -> float | None:
-        """Seconds that the last check waited for its answer."""
-        return None if self.last is None else self.last.response_time
-
-    @property
-    def tally(self) -> Tally:
-        """What was counted since the start."""
-        return Tally(*map(sum, zip(*(astuple(day) for day in self.days.values()), strict=True)))
-
-    def take(self, result: CheckResult) -> None:
-        """Take what a check found."""
-        self.last, outcome = result, result.outcome
-        day = self.days.setdefault(result.time.astimezone(UTC).date(), Tally())
-        day.up += outcome.is_up
-        day.slow += outcome is Outcome.SLOW
-        day.down += outcome.is_down
-        day.agent_error += outcome is Outcome.AGENT_ERROR
-        day.covered_secs += result.interval
-        day.owed_secs += result.interval
-        self.points.append(Point(result.time, outcome, result.response_time, Phases(*astuple(result.phases))))
-
-
-@dataclass(frozen=True)
-class Told:
+class Told(NamedTuple):
     """What an alarm would have said, and by which channels."""
 
     at: datetime
@@ -82,65 +36,111 @@ class Told:
 
 
 class Turn(NamedTuple):
-    """What a second brought."""
+    """What there is after a second, and what that brought."""
 
     memory: "Memory"
+    page: OperatorPage
     results: list[CheckResult]
-    changed: list[Seen]
+    changed: list[OperatorTarget]
     """Those whose state is another now."""
     told: list[Told]
 
 
 class Memory:
-    """The targets, and a judge to whom each check is told. Whoever calls gives the time: milliseconds of the epoch."""
+    """The targets, and a judge who is told of each check. Whoever calls gives the time: milliseconds of the epoch."""
 
-    def __init__(self, targets: Iterable[Target], rules: Rules, *, now: int, vantage: str) -> None:
-        """Begin with nothing seen by this vantage."""
-        self.vantage = vantage
+    def __init__(self, targets: Iterable[Target], rules: Rules, *, now: int) -> None:
+        """Begin with nothing seen."""
         self.began = self.now = as_moment(now)
-        self.seen = {target.name: Seen(target, self.began) for target in targets}
-        self.told: list[Told] = []
         self.checks = self.turns = 0
-        self.lock = threading.Lock()
-        """Of who turns it, against who shows it elsewhere."""
+        self.told: list[Told] = []
+        self.since: dict[str, datetime] = {}
+        """When the state of a target began."""
         self.judge = Judge(rules, now=now)
         self._notices = Notices(self.judge.book, None)
-        listed = [Listed(s.target.name, s.target.url, s.target.labels, s.target.interval) for s in self.seen.values()]
-        self.judge.list_targets(listed, at=now)
+        self._lock = threading.Lock()
+        """Of the one who turns it, against those who look at its page."""
+        self._states: dict[str, State] = {}
+        self._points: dict[str, deque[page.Point]] = defaultdict(lambda: deque(maxlen=_POINTS))
+        self._targets: dict[str, page.Target] = {}
+        targets = list(targets)
+        for target in sorted(targets, key=lambda target: target.name):
+            counted = page.Tally()  # of all spans, as each began with us
+            spans = [page.Window(days=days, since=self.began, tally=counted) for days in page.WINDOWS]
+            labels = dict(target.labels)
+            self._targets[target.name] = page.Target(
+                name=target.name, url=target.url, labels=labels, first_seen=self.began, uptime=spans
+            )
+        self.judge.list_targets((Listed(one.name, one.url, one.labels, one.interval) for one in targets), at=now)
 
-    def turn(self, came: Iterable[tuple[CheckResult, int]], now: int) -> "Turn":
+    def turn(self, came: Iterable[tuple[CheckResult, int]], now: int) -> Turn:
         """Take what checks found, with when it came, and let time pass; once a second."""
-        with self.lock:
-            return self._turn(came, now)
+        with self._lock:
+            results = [self._take(result, arrived) for result, arrived in came]
+            self.turns += 1
+            self.now = as_moment(now)
+            self.judge.tick(now)
+            told = list(self._tell(now))
+        self.told += told
+        seen = operator(self.look(), None, self.now)
+        changed = [one for one in seen.targets if one.state is not self._states.get(one.target.name, State.UNKNOWN)]
+        for one in changed:
+            self._states[one.target.name] = one.state
+            self.since[one.target.name] = self.now - timedelta(seconds=one.age or 0)
+        return Turn(self, seen, results, sorted(changed, key=lambda one: self.since[one.target.name]), told)
 
-    def order(self, order: Order) -> None:
+    def order(self, order: orders.Order) -> None:
         """Take what somebody orders on the page; from any thread."""
-        with self.lock:
+        with self._lock:
             match order:
-                case Ack():
+                case orders.Ack():
                     self.judge.acknowledge(order.episode, by=order.by, note=order.note, at=order.at)
-                case Resend():
+                case orders.Resend():
                     self.judge.resend(order.notice, at=order.at)
                 case _:
                     self.judge.order(order.record())
 
-    def _turn(self, came: Iterable[tuple[CheckResult, int]], now: int) -> "Turn":
-        results = [self._take(result, arrived) for result, arrived in came]
-        self.turns += 1
-        self.now = as_moment(now)
-        self.judge.tick(now)
-        told = list(self._tell(now))
-        self.told += told
-        for seen in self.seen.values():
-            seen.alarms = []
-        for episode in self.judge.episodes():
-            if episode.is_open and episode.subject in self.seen and episode.condition.is_of_a_target:
-                self.seen[episode.subject].alarms.append(episode.condition.value)
-        changed = [seen for seen in self.seen.values() if self._has_changed(seen)]
-        return Turn(self, results, sorted(changed, key=lambda seen: seen.since), told)
+    def look(self) -> page.Look:
+        """Give all that is known; from any thread."""
+        with self._lock:
+            history = history_of(self.judge.book, self.now)
+        targets = list(self._targets.values())
+        return page.Look(
+            snapshot=page.Snapshot(as_of=self.now, refresh_secs=1.0, targets=targets, history=history),
+            number=self.turns,
+        )
+
+    def chart(self, target: page.Target, secs: float) -> page.Chart:
+        """Give the last checks of a target; from any thread."""
+        since = max(self.now - timedelta(seconds=secs), self.began)
+        points = [point for point in self._points[target.name].copy() if point.time >= since]
+        return page.Chart(since=since, until=self.now, vantages={one.name: points for one in target.vantages})
 
     def _take(self, result: CheckResult, arrived: int) -> CheckResult:
-        self.seen[result.target].take(result)
+        target, phases = self._targets[result.target], page.Phases(*astuple(result.phases))
+        target.vantages = [
+            page.Vantage(
+                name=result.agent,
+                response=result.response_time,
+                total=result.total_time,
+                phases=phases,
+                http_version=result.http_version,
+                tls_version=result.tls_version,
+                certificate_ends=result.tls_not_after,
+                **{name: getattr(result, name) for name in _SAME},
+            )
+        ]
+        self._points[target.name].append(page.Point(result.time, result.outcome, result.response_time, phases))
+        day = result.time.astimezone(UTC).date()
+        if not target.days or target.days[-1].day != day:
+            target.days = [*target.days, page.Day(day, page.Tally())][-page.BARS :]
+        for tally in (target.uptime[0].tally, target.days[-1].tally):
+            tally.up += result.outcome.is_up
+            tally.slow += result.outcome is Outcome.SLOW
+            tally.down += result.outcome.is_down
+            tally.agent_error += result.outcome is Outcome.AGENT_ERROR
+            tally.covered_secs += result.interval
+            tally.owed_secs += result.interval
         self.checks += 1
         self.judge.result(result, arrived, partition=0, offset=self.checks)
         return result
@@ -156,11 +156,3 @@ class Memory:
             assert notice is not None
             yield Told(self.now, tuple(message.channel for message in same), replace(notice, acknowledge=None))
             self.judge.sent([record.id for message in same for record in message.notices], at=now)
-
-    def _has_changed(self, seen: Seen) -> bool:
-        state = seen.status(self.now).state
-        if state is seen.state:
-            return False
-        was_result = seen.last is not None and state is not State.STALE
-        seen.state, seen.since = state, seen.last.time if was_result and seen.last else self.now
-        return True

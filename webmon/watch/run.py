@@ -25,10 +25,12 @@ from webmon.daemon import log, threads
 from webmon.daemon.signals import Signals
 from webmon.errors import UserError
 from webmon.once import run as once
+from webmon.page.operator_app import operator_app
+from webmon.page.operator_site import OperatorSite
+from webmon.page.server import Face, Server, bind
 from webmon.settings import HostPort
 from webmon.targets import file as targets_file
 from webmon.watch.memory import Memory
-from webmon.watch.page import Page
 from webmon.watch.show import Json, Lines, Table
 
 _HERE: Final = "targets.yml"
@@ -77,22 +79,23 @@ def run(
         forbidden=once.forbidden_by(variables),
     )
     once.prepare(rounds.probe, targets, authority)
-    memory = Memory(targets, dataclasses.replace(ruled, targets=said), now=_now(), vantage=rounds.probe.agent)
-    served = _page(memory) if page else None
-    view = _view(served.url if served else "", as_json=as_json)
+    memory = Memory(targets, dataclasses.replace(ruled, targets=said), now=_now())
+    served, url = serve(memory) if page else (None, "")
+    view = _view(url, as_json=as_json)
+    turn = memory.turn([], _now())
     try:
         _begin(rounds, targets)
         ends = False
-        while True:
-            view.show(memory.turn([came.get_nowait() for _ in range(came.qsize())], _now()))
-            if ends:
-                return threads.exit_status()
+        while not ends:
+            turn = memory.turn([came.get_nowait() for _ in range(came.qsize())], _now())
+            view.show(turn)
             ends = signals.wait(_TICK_SECS) is not None
     finally:
         rounds.stop(0)
         if served is not None:
             served.stop()
-        view.end(memory)
+        view.end(turn)
+    return threads.exit_status()
 
 
 def choose(
@@ -147,14 +150,16 @@ def _begin(rounds: Rounds, targets: Sequence[Target]) -> None:
     loop.call(first)
 
 
-def _page(memory: Memory) -> Page:
-    """Serve it at its usual place, or at another where something listens there already."""
+def serve(memory: Memory) -> tuple[Server, str]:
+    """Serve it at its usual place, or at another where something listens there already; give where."""
     try:
-        served = Page(memory, HostPort("127.0.0.1", _PORT))
+        taken = bind(HostPort("127.0.0.1", _PORT), "--page")
     except UserError:
-        served = Page(memory, HostPort("127.0.0.1", 0))
+        taken = bind(HostPort("127.0.0.1", 0), "--page")
+    site = OperatorSite(memory.look, lambda: None)
+    served = Server([Face(operator_app(site, charts=memory.chart, send=memory.order), taken)])
     served.start()
-    return served
+    return served, "http://{}:{}/".format(*taken.getsockname())
 
 
 def _view(page: str, *, as_json: bool) -> Lines | Table:

@@ -7,16 +7,16 @@ import logging
 import os
 import sys
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
 from webmon.alarm.senders import message
 from webmon.check.result import encode
+from webmon.page.model import OperatorTarget, State
 from webmon.render import Column, as_duration, as_milliseconds, as_percent, escaped, lines, printable
-from webmon.report.status import COLOURS, State
-from webmon.watch.memory import Memory, Seen, Told, Turn
+from webmon.watch.memory import Memory, Told, Turn
 
 _NARROW: Final = 72
 """Columns of a terminal below which only state, name and error are shown."""
@@ -35,15 +35,16 @@ class Lines:
 
     def show(self, turn: Turn) -> None:
         """Print what is new."""
-        for seen in turn.changed:
-            error = f": {_error(seen)}" if _error(seen) else ""
-            _print(f"{message.moment(seen.since)}  {seen.state.value:<8}  {printable(_name(seen) + error)}")
+        for one in turn.changed:
+            error = f": {one.error}" if one.error else ""
+            since = message.moment(turn.memory.since[one.target.name])
+            _print(f"{since}  {STATES[one.state]:<9}  {printable(one.target.name + error)}")
         for told in turn.told:
             _print(*_whole(told))
 
-    def end(self, memory: Memory) -> None:
+    def end(self, turn: Turn) -> None:
         """Print what there was."""
-        _print("", *_summary(memory))
+        _print("", *_summary(turn))
 
 
 class Json(Lines):
@@ -55,7 +56,7 @@ class Json(Lines):
         documents = [*map(encode, turn.results), *(msgspec.json.encode({"alarm": alarm}) for alarm in alarms)]
         _print(*(escaped(document.decode()) for document in documents))
 
-    def end(self, memory: Memory) -> None:
+    def end(self, turn: Turn) -> None:
         """Print no more: a program counts itself."""
 
 
@@ -68,7 +69,6 @@ class Table(logging.Handler):
         self._page = page
         self._below: deque[str] = deque(maxlen=_BELOW)
         self._logged: list[str] = []
-        self._coloured = not os.environ.get("NO_COLOR")
         sys.stdout.write("\033[?1049h\033[?7l")  # another screen, on which a line is cut and not wrapped
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -80,66 +80,59 @@ class Table(logging.Handler):
         """Draw all of it."""
         for told in turn.told:
             self._below.append(f"alarm  {message.moment(told.at)}  {message.subject(told.notice)}")
-        memory = turn.memory
-        width, height = _size()
+        # As they are now: those of the environment are older.
+        width, height = os.get_terminal_size()
         below = ["", *self._below] if self._below and height >= _LEAST else []
-        rows = _sorted(memory)
         room = max(1, height - 3 - len(below))
-        shown = rows if len(rows) <= room else rows[: room - 1]
-        table = lines(_columns(width), [(seen, memory) for seen in shown], width=width, colour=self._colour)
-        more = [f"... and {len(rows) - len(shown)} more"] if len(rows) > len(shown) else []
-        drawn = [_headline(memory), self._page, *table, *more, *below][:height]
+        targets = turn.page.targets
+        shown = targets if len(targets) <= room else targets[: room - 1]
+        colour = None if os.environ.get("NO_COLOR") else lambda one: _COLOURS[one.state]
+        columns = [c for c in _columns(turn.memory) if width >= _NARROW or c.head in ("STATE", "TARGET", "ERROR")]
+        table = lines(columns, shown, width=width, colour=colour)
+        more = [f"... and {len(targets) - len(shown)} more"] if len(targets) > len(shown) else []
+        drawn = [_headline(turn), self._page, *table, *more, *below][:height]
         sys.stdout.write("\033[H" + "\r\n".join(f"{line}\033[K" for line in drawn) + "\033[J")
         sys.stdout.flush()
 
-    def end(self, memory: Memory) -> None:
+    def end(self, turn: Turn) -> None:
         """Give the terminal back, with what there was on it."""
         sys.stdout.write("\033[?7h\033[?1049l")
-        for told in memory.told[-_LAST:]:
+        for told in turn.memory.told[-_LAST:]:
             _print(*_whole(told))
-        _print(*_summary(memory))
+        _print(*_summary(turn))
         for line in "\n".join(self._logged).splitlines():
             print(printable(line), file=sys.stderr)
 
-    def _colour(self, row: tuple[Seen, Memory]) -> str | None:
-        return COLOURS[row[0].state] if self._coloured else None
+
+STATES: Final = {state: state.value for state in State} | {State.DOWN: "DOWN", State.UNKNOWN: "not known"}
+_COLOURS: Final = {State.UP: "32", State.DOWN: "1;31", State.SLOW: "33", State.UNKNOWN: "35"}
 
 
-_Row = tuple[Seen, Memory]
-_COLUMNS: Final[tuple[Column[_Row], ...]] = (
-    Column("STATE", lambda row: row[0].state.value),
-    Column("FOR", lambda row: as_duration((row[1].now - row[0].since).total_seconds()), right=True),
-    Column("RESPONSE", lambda row: as_milliseconds(row[0].response), right=True),
-    Column("UP", lambda row: as_percent(row[0].tally.uptime), right=True),
-    Column("ALARM", lambda row: ", ".join(row[0].alarms)),
-    # Behind the numbers: a name that is written from the right would take those behind it along.
-    Column("TARGET", lambda row: _name(row[0]), is_text=True),
-    Column("ERROR", lambda row: _error(row[0]), is_text=True),
-)
+def _columns(memory: Memory) -> tuple[Column[OperatorTarget], ...]:
+    def lasted(one: OperatorTarget) -> str:
+        return as_duration((memory.now - memory.since.get(one.target.name, memory.began)).total_seconds())
+
+    def response(one: OperatorTarget) -> str:
+        return as_milliseconds(one.target.vantages[0].response if one.target.vantages else None)
+
+    return (
+        Column("STATE", lambda one: STATES[one.state]),
+        Column("FOR", lasted, right=True),
+        Column("RESPONSE", response, right=True),
+        Column("UP", lambda one: as_percent(one.target.uptime[0].tally.uptime), right=True),
+        Column("ALARM", lambda one: ", ".join(episode.condition for episode in one.episodes)),
+        # Behind the numbers: a name that is written from the right would take those behind it along.
+        Column("TARGET", lambda one: one.target.name[:_LONGEST], is_text=True),
+        Column("ERROR", lambda one: (one.error or "")[:_LONGEST], is_text=True),
+    )
 
 
-def _columns(width: int) -> Sequence[Column[_Row]]:
-    return [c for c in _COLUMNS if width >= _NARROW or c.head in ("STATE", "TARGET", "ERROR")]
-
-
-def _name(seen: Seen) -> str:
-    return seen.target.name[:_LONGEST]
-
-
-def _error(seen: Seen) -> str:
-    return ((seen.last and seen.last.error) or "")[:_LONGEST]
-
-
-def _sorted(memory: Memory) -> list[Seen]:
-    urgency = list(State)
-    return sorted(memory.seen.values(), key=lambda seen: urgency.index(seen.state))
-
-
-def _headline(memory: Memory) -> str:
-    counted = Counter(seen.state for seen in memory.seen.values())
-    states = ", ".join(f"{counted[state]} {state.value}" for state in State if counted[state])
+def _headline(turn: Turn) -> str:
+    memory = turn.memory
+    counts = Counter(one.state for one in turn.page.targets)
+    states = ", ".join(f"{counts[state]} {STATES[state]}" for state in State if counts[state])
     spent = as_duration((memory.now - memory.began).total_seconds())
-    watched, told = _counted(len(memory.seen), "target"), _counted(len(memory.told), "alarm")
+    watched, told = _counted(len(turn.page.targets), "target"), _counted(len(memory.told), "alarm")
     return f"{watched}: {states}; {_counted(memory.checks, 'check')} in {spent}, {told}"
 
 
@@ -147,11 +140,11 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _summary(memory: Memory) -> Iterator[str]:
-    yield _headline(memory)
-    if not_well := [seen for seen in _sorted(memory) if seen.state is not State.UP or seen.tally.down]:
+def _summary(turn: Turn) -> Iterator[str]:
+    yield _headline(turn)
+    if not_well := [one for one in turn.page.targets if one.state is not State.UP or one.target.uptime[0].tally.down]:
         yield ""
-        yield from lines(_COLUMNS, [(seen, memory) for seen in not_well])
+        yield from lines(_columns(turn.memory), not_well)
 
 
 def _whole(told: Told) -> Iterator[str]:
@@ -159,15 +152,6 @@ def _whole(told: Told) -> Iterator[str]:
     yield f"{message.moment(told.at)}  an alarm would tell {', '.join(told.channels)}:"
     for line in message.text(told.notice).splitlines():
         yield f"    {line}".rstrip()
-
-
-def _size() -> tuple[int, int]:
-    """Give columns and lines of the terminal as they are now: those of the environment are older."""
-    try:
-        size = os.get_terminal_size(sys.stdout.fileno())
-    except OSError:
-        return 80, 24
-    return size.columns or 80, size.lines or 24
 
 
 def _print(*given: str) -> None:

@@ -8,17 +8,18 @@ from webmon.alarm.conditions import Step
 from webmon.alarm.ruleset import Route, Ruleset
 from webmon.alarm.senders import message
 from webmon.check.result import CheckResult, Outcome
-from webmon.check.target import Target
-from webmon.report.status import State
+from webmon.check.target import Target as Checked
+from webmon.page.model import State
+from webmon.page.snapshot import Target
 from webmon.watch.memory import Memory, Turn
 
 EVERY = 10 * SECOND
 
 
 def memory(*names: str, channels: tuple[str, ...] = ("mail",), said: Mapping[str, Any] | None = None) -> Memory:
-    targets = [Target(name=name, url=f"https://{name}.example.org/", interval=10, timeout=5) for name in names]
+    listed = [Checked(name=name, url=f"https://{name}.example.org/", interval=10, timeout=5) for name in names]
     rules = Ruleset(routes=(Route((Step(0.0, channels),)),), targets=said or {})
-    return Memory(targets, rules, now=START, vantage="here")
+    return Memory(listed, rules, now=START)
 
 
 def after(seen: Memory, seconds: int, outcome: Outcome | None = Outcome.UP, *names: str, **more: Any) -> Turn:
@@ -26,12 +27,19 @@ def after(seen: Memory, seconds: int, outcome: Outcome | None = Outcome.UP, *nam
     now = START + seconds * SECOND
     checks: list[tuple[CheckResult, int]] = []
     if outcome is not None:
-        checks = [(result(name, "here", outcome, at=now, interval=10, **more), now) for name in names or seen.seen]
+        asked = names or [one.name for one in targets(seen)]
+        checks = [(result(name, "here", outcome, at=now, interval=10, **more), now) for name in asked]
     return seen.turn(checks, now)
 
 
+def targets(seen: Memory) -> list[Target]:
+    snapshot = seen.look().snapshot
+    assert snapshot is not None
+    return snapshot.targets
+
+
 def states(turn: Turn) -> list[tuple[str, State]]:
-    return [(seen.target.name, seen.state) for seen in turn.changed]
+    return [(one.target.name, one.state) for one in turn.changed]
 
 
 def test_a_change_of_state_is_told_once_and_what_goes_on_is_not() -> None:
@@ -42,23 +50,21 @@ def test_a_change_of_state_is_told_once_and_what_goes_on_is_not() -> None:
     assert states(after(seen, 21, Outcome.TIMEOUT, error="no answer")) == [("shop", State.DOWN)]
     assert states(after(seen, 31, Outcome.TIMEOUT, error="no answer")) == []
     assert states(after(seen, 41)) == [("shop", State.UP)]
-    assert seen.seen["shop"].tally.uptime == 3 / 5
+    assert targets(seen)[0].uptime[0].tally.uptime == 3 / 5
 
 
 def test_our_own_fault_is_neither_up_nor_down() -> None:
     seen = memory("shop")
     after(seen, 1)
-    assert states(after(seen, 11, Outcome.AGENT_ERROR, error="vantage cut off")) == [("shop", State.NO_DATA)]
-    assert seen.seen["shop"].tally.uptime == 1.0
+    assert states(after(seen, 11, Outcome.AGENT_ERROR, error="vantage cut off")) == [("shop", State.UNKNOWN)]
+    assert targets(seen)[0].uptime[0].tally.uptime == 1.0
 
 
-def test_a_target_of_which_nothing_comes_any_more_is_stale_from_then_on() -> None:
+def test_of_a_target_of_which_nothing_comes_any_more_nothing_is_known_after_five_minutes() -> None:
     seen = memory("shop")
     after(seen, 1)
-    assert states(after(seen, 26, None)) == []
-    turn = after(seen, 27, None)
-    assert states(turn) == [("shop", State.STALE)]
-    assert turn.changed[0].since == seen.now
+    assert states(after(seen, 300, None)) == []
+    assert states(after(seen, 301, None)) == [("shop", State.UNKNOWN)]
 
 
 def test_what_changed_is_in_the_order_of_time() -> None:
@@ -89,7 +95,9 @@ def test_the_conditions_that_hold_now_are_known_of_each_target() -> None:
     seen = memory("shop", "news")
     for place in range(3):
         after(seen, 1 + 10 * place, Outcome.TIMEOUT, "shop")
-    assert {name: one.alarms for name, one in seen.seen.items()} == {"shop": ["down"], "news": []}
+    page = after(seen, 22, None).page
+    conditions = {one.target.name: [episode.condition for episode in one.episodes] for one in page.targets}
+    assert conditions == {"shop": ["down"], "news": []}
 
 
 def test_what_fails_together_is_told_as_one_message() -> None:

@@ -15,9 +15,9 @@ from tests.unit.watch.test_memory import after, memory
 from tests.unit.watch.test_watch import Watch
 from webmon.alarm import orders
 from webmon.check.result import Outcome
-from webmon.settings import HostPort
+from webmon.page.snapshot import History
 from webmon.watch.memory import Memory
-from webmon.watch.page import Page, snapshot
+from webmon.watch.run import serve
 
 EVIL = '<script>alert(1)</script>"'
 
@@ -33,11 +33,11 @@ def failing() -> Memory:
 
 
 @pytest.fixture
-def served(failing: Memory) -> Iterator[Page]:
-    made = Page(failing, HostPort("127.0.0.1", 0))
-    made.start()
-    yield made
-    made.stop()
+def address(failing: Memory) -> Iterator[str]:
+    """Where its page is."""
+    server, url = serve(failing)
+    yield url
+    server.stop()
 
 
 def ask(url: str, path: str, fields: dict[str, str] | None = None) -> tuple[int, str]:
@@ -53,40 +53,44 @@ def ask(url: str, path: str, fields: dict[str, str] | None = None) -> tuple[int,
         return answer.status, answer.read().decode()
 
 
+def history(seen: Memory) -> History:
+    snapshot = seen.look().snapshot
+    assert snapshot is not None
+    assert snapshot.history is not None
+    return snapshot.history
+
+
 def test_a_snapshot_has_what_was_seen_since_the_start(failing: Memory) -> None:
-    seen = snapshot(failing)
+    seen = failing.look().snapshot
+    assert seen is not None
     news, shop = seen.targets
     assert (shop.name, shop.vantages[0].outcome, shop.uptime[0].tally.uptime) == ("shop", Outcome.TIMEOUT, 0.0)
     assert (news.uptime[0].tally.up, news.uptime[0].since, news.days[0].tally.down) == (3, failing.began, 0)
-    assert (news.responses[0].p50, news.responses[0].most) == (0.11, 0.21)
-    assert seen.history is not None
-    assert [(one.condition, one.subject, one.is_open) for one in seen.history.episodes] == [("down", "shop", True)]
-    assert (seen.fleet.agents[0].targets, seen.fleet.agents[0].failing) == (2, 1)
-    assert seen.fleet.newest == failing.now
+    (points,) = failing.chart(news, 3600).vantages.values()
+    assert [point.response for point in points] == [0.01, 0.11, 0.21]
+    assert [(one.condition, one.subject, one.is_open) for one in history(failing).episodes] == [("down", "shop", True)]
 
 
-def test_the_page_shows_it_and_nothing_of_a_site_is_markup(served: Page) -> None:
-    status, text = ask(served.url, "/")
+def test_the_page_shows_it_and_nothing_of_a_site_is_markup(address: str) -> None:
+    status, text = ask(address, "/")
     assert status == 200
     assert "All but 1 of 2 work" in text
     assert EVIL not in text
-    status, text = ask(served.url, f"/target?name={quote('shop')}")
+    status, text = ask(address, f"/target?name={quote('shop')}")
     assert status == 200
     assert "3 checks, 3 failed" in text
 
 
-def test_what_is_ordered_on_the_page_is_done_by_the_judge_of_this_process(served: Page, failing: Memory) -> None:
+def test_what_is_ordered_on_the_page_is_done_by_the_judge_of_this_process(address: str, failing: Memory) -> None:
     (episode,) = failing.judge.episodes()
-    _, text = ask(served.url, f"/episode/{episode.id}")
+    _, text = ask(address, f"/episode/{episode.id}")
     token = re.search(r'name="token" value="([^"]+)"', text)
     assert token is not None
     fields = {"token": token[1], "episode": episode.id, "by": "Ada", "note": "on it"}
-    assert ask(served.url, "/acts/ack", fields)[0] == 303
+    assert ask(address, "/acts/ack", fields)[0] == 303
     assert episode.ack is not None
     assert (episode.ack.by, episode.ack.note) == ("Ada", "on it")
-    history = snapshot(failing).history
-    assert history is not None
-    assert history.episodes[0].ack_by == "Ada"
+    assert history(failing).episodes[0].ack_by == "Ada"
 
 
 def test_a_silence_of_the_page_keeps_an_alarm_from_being_told() -> None:
@@ -95,20 +99,18 @@ def test_a_silence_of_the_page_keeps_an_alarm_from_being_told() -> None:
     seen.order(silence)
     told = [one for at in (1, 11, 21, 31) for one in after(seen, at, Outcome.TIMEOUT).told]
     assert told == []
-    history = snapshot(seen).history
-    assert history is not None
-    assert [one.match for one in history.silences] == ["shop"]
-    assert [one.held for one in history.episodes] == ["silence"]
+    assert [one.match for one in history(seen).silences] == ["shop"]
+    assert [one.held for one in history(seen).episodes] == ["silence"]
 
 
 def test_the_command_says_where_its_page_is_and_two_have_one_each(tmp_path: Path) -> None:
-    def address(watch: Watch) -> str:
+    def told(watch: Watch) -> str:
         assert watch.process.stderr is not None
         return watch.process.stderr.readline().decode().strip()
 
     with HostileServer(page(b"hi")) as server, contextlib.ExitStack() as stack:
         watches = [stack.enter_context(contextlib.closing(Watch(tmp_path, server.url, "--page"))) for _ in range(2)]
-        urls = [address(watch) for watch in watches]
+        urls = [told(watch) for watch in watches]
         assert len({*urls}) == 2
         for watch, url in zip(watches, urls, strict=True):
             watch.shows(r" up ")

@@ -50,7 +50,7 @@ def terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 
 
 def size(monkeypatch: pytest.MonkeyPatch, columns: int, lines: int) -> None:
-    monkeypatch.setattr("webmon.watch.show._size", lambda: os.terminal_size((columns, lines)))
+    monkeypatch.setattr("webmon.watch.show.os.get_terminal_size", lambda: os.terminal_size((columns, lines)))
 
 
 def turn(*failing: str, names: tuple[str, ...] = ("shop", "news"), error: str = "refused") -> Turn:
@@ -58,7 +58,7 @@ def turn(*failing: str, names: tuple[str, ...] = ("shop", "news"), error: str = 
     targets = [
         Target(name=name, url=f"https://{n}.example.org/", interval=10, timeout=5) for n, name in enumerate(names)
     ]
-    seen = Memory(targets, Ruleset(routes=(Route((Step(0.0, ("mail",)),)),)), now=START, vantage="here")
+    seen = Memory(targets, Ruleset(routes=(Route((Step(0.0, ("mail",)),)),)), now=START)
     for at in (START + SECOND, START + 11 * SECOND, START + 21 * SECOND):
         outcomes = {name: Outcome.CONNECT_ERROR if name in failing else Outcome.UP for name in names}
         checks = [
@@ -133,7 +133,7 @@ def test_what_is_logged_stands_below_and_is_told_at_the_end(terminal: Terminal) 
     table.handle(logging.LogRecord("x", logging.WARNING, "x", 1, f"3 slots were missed{EVIL}", (), None))
     table.show(last)
     assert terminal.screen()[-1].startswith("note   3 slots were missed [2J 1mgone")
-    table.end(last.memory)
+    table.end(last)
     terminal.wipe()
     assert "3 slots were missed" in terminal.errors
 
@@ -143,7 +143,7 @@ def test_the_terminal_is_given_back_with_what_there_was(terminal: Terminal) -> N
     assert terminal.text() == "\033[?1049h\033[?7l"
     table.show(last)
     terminal.wipe()
-    table.end(last.memory)
+    table.end(last)
     before, _, after = terminal.text().partition("\033[?7h\033[?1049l")
     assert before == ""
     assert after.splitlines()[0] == "2027-01-15 08:00:21 UTC  an alarm would tell mail:"
@@ -157,7 +157,7 @@ def test_what_a_site_or_a_file_says_steers_no_terminal_and_begins_no_line(
     last = turn(f"shop{EVIL}", names=(f"shop{EVIL}", "news"), error=f"refused{EVIL}")
     shown = view()
     shown.show(last)
-    shown.end(last.memory)
+    shown.end(last)
     text = re.sub(r"\033\[(H|K|J|[\d;]*m|\?1049[hl]|\?7[hl])", "", terminal.text())
     assert {char for char in text if not char.isprintable()} <= {"\n", "\r"}
     assert not any(line.startswith("UP") for line in text.splitlines())
@@ -165,25 +165,25 @@ def test_what_a_site_or_a_file_says_steers_no_terminal_and_begins_no_line(
 
 def test_lines_tell_changes_and_whole_messages(terminal: Terminal) -> None:
     targets = [Target(name="shop", url="https://shop.example.org/", interval=10, timeout=5)]
-    seen = Memory(targets, Ruleset(), now=START, vantage="here")
+    seen = Memory(targets, Ruleset(), now=START)
     lines = Lines()
     for at, outcome in ((1, Outcome.UP), (11, Outcome.TIMEOUT), (21, Outcome.TIMEOUT)):
         now = START + at * SECOND
         error = None if outcome is Outcome.UP else "no answer"
         lines.show(seen.turn([(result(at=now, outcome=outcome, interval=10, error=error), now)], now))
     assert terminal.text().splitlines() == [
-        "2027-01-15 08:00:01 UTC  up        shop",
-        "2027-01-15 08:00:11 UTC  DOWN      shop: no answer",
+        "2027-01-15 08:00:01 UTC  up         shop",
+        "2027-01-15 08:00:11 UTC  DOWN       shop: no answer",
     ]
     lines.show(turn("shop"))
     assert "2027-01-15 08:00:21 UTC  an alarm would tell mail:\n    DOWN shop: connect_error" in terminal.text()
 
 
 def test_a_summary_has_what_was_not_always_up_and_leaves_the_rest_to_the_count(terminal: Terminal) -> None:
-    Lines().end(turn().memory)
+    Lines().end(turn())
     assert terminal.text() == "\n2 targets: 2 up; 6 checks in 21 s, 0 alarms\n"
     terminal.wipe()
-    Lines().end(turn("news").memory)
+    Lines().end(turn("news"))
     assert terminal.text().splitlines()[1:] == [
         "2 targets: 1 DOWN, 1 up; 6 checks in 21 s, 1 alarm",
         "",
@@ -195,7 +195,7 @@ def test_a_summary_has_what_was_not_always_up_and_leaves_the_rest_to_the_count(t
 def test_json_has_the_messages_of_the_topic_and_the_alarms(terminal: Terminal) -> None:
     last = turn("news")
     Json().show(last)
-    Json().end(last.memory)
+    Json().end(last)
     first, second, third = terminal.text().splitlines()
     assert [decode(first.encode()), decode(second.encode())] == last.results
     alarm = json.loads(third)["alarm"]

@@ -105,9 +105,9 @@ def test_in_a_pipe_a_change_of_state_is_a_line_and_ctrl_c_ends_it_with_a_summary
     site = Site()
     with HostileServer(site) as server, contextlib.closing(Watch(tmp_path, server.url, "--every", "1")) as watch:
         name = re.escape(server.url)
-        watch.shows(rf"^[\d-]+ [\d:]+ UTC  up        {name}$")
+        watch.shows(rf"^[\d-]+ [\d:]+ UTC  up         {name}$")
         site.is_well = False
-        watch.shows(rf"^[\d-]+ [\d:]+ UTC  DOWN      {name}: status 500, expected 200-299$")
+        watch.shows(rf"^[\d-]+ [\d:]+ UTC  DOWN       {name}: status 500, expected 200-299$")
         watch.shows(
             rf"^[\d-]+ [\d:]+ UTC  an alarm would tell you:\n    DOWN {name}: status_mismatch \(1 of 1 vantage\)$"
         )
@@ -115,7 +115,7 @@ def test_in_a_pipe_a_change_of_state_is_a_line_and_ctrl_c_ends_it_with_a_summary
         watch.shows(rf"an alarm would tell you:\n    UP {name}: was down for \d+ s$")
         assert watch.end() == 0
     lines = watch.text.splitlines()
-    assert len([line for line in lines if line.endswith(f"up        {server.url}")]) == 2
+    assert len([line for line in lines if line.endswith(f"up         {server.url}")]) == 2
     assert re.fullmatch(r"1 target: 1 up; \d+ checks in \d+ s, 2 alarms", lines[-4])
     assert lines[-1].endswith(server.url)
     assert "\033" not in watch.text
