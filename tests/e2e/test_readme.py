@@ -116,7 +116,7 @@ def test_help_lists_what_there_is(lab: Lab, checkout: Path) -> None:
 
 def test_the_example_inventories_are_what_the_playbooks_expect(lab: Lab) -> None:
     playbook = Path(sys.executable).with_name("ansible-playbook")
-    for name in ("example", "example-managed"):
+    for name in ("example", "example-managed", "example-sasl"):
         out = run(f"{playbook} -i inventory/{name} playbooks/site.yml --list-hosts", ROOT, lab)
         assert "sink1.example.org" in out
         assert "agent2.example.org" in out
