@@ -72,6 +72,9 @@ IN_A_TEST: Final = {
     "webmon check command:NAME": (
         "tests/unit/once/test_once.py::test_a_command_that_is_listed_is_run_and_its_answer_shown"
     ),
+    "webmon settings check FILE": (
+        "tests/unit/test_settings.py::test_the_command_ends_with_2_and_a_line_for_each_fault"
+    ),
     "webmon alarm check FILE": "tests/unit/alarm/test_rules.py::test_alarm_check_says_what_there_is_or_every_fault",
     "webmon alarm test CHANNEL": (
         "tests/unit/alarm/test_trial.py::test_without_rules_one_line_of_settings_is_enough_to_send"

@@ -4,16 +4,19 @@ A component reads one .env (webmon/env_file.py). All faults are told at once, ea
 Relative paths start at _WORKSPACE_PATH.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import ipaddress
+import os
 import re
 import socket
 import ssl
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, TypeVar, get_args, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -28,10 +31,14 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from webmon import files
-from webmon.env_file import WORKSPACE, Source, read
+from webmon.env_file import WORKSPACE, Source, look
 from webmon.errors import UserError
 
 Component = Literal["agent", "sink", "init", "report"]
+PREFIXES: Final = ("KAFKA_", "MONITORING_", "POSTGRES_", "SINK_", "ALARM_", "PAGE_")
+"""How the names of our variables begin."""
+REPORT_READERS: Final = "webmon-report"
+"""The group whose members may read the report's .env where it is root's, as the role `report` makes it."""
 
 
 def _var(name: str, meaning: str, right: str, default: Any = ...) -> Any:
@@ -169,6 +176,10 @@ class _Group(BaseModel):
         """Give what is wrong beyond one value: (variable, message)."""
         yield from ()
 
+    def file_faults(self) -> Iterator[tuple[str, str]]:
+        """Give what is wrong with what is in the files, which all can be read: (variable, message)."""
+        yield from ()
+
 
 class Common(_Group):
     """What every component reads."""
@@ -215,7 +226,7 @@ class Kafka(_Group):
         """Where goes what can't be read."""
         return f"{self.topic}.dead-letters"
 
-    def faults(self) -> Iterator[tuple[str, str]]:
+    def file_faults(self) -> Iterator[tuple[str, str]]:
         """Tell when certificate and key do not fit, or a file is not PEM."""
         if fault := _authority_fault(self.ca_certificate):
             yield "KAFKA_CA_CERTIFICATE", fault
@@ -325,13 +336,16 @@ class Monitoring(_Group):
     )
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """Tell when a check may outlast its interval, or the authorities are not PEM."""
+        """Tell when a check may outlast its interval."""
         if self.timeout > self.retry_secs:
             yield (
                 "MONITORING_TIMEOUT_SECS",
                 f"is {self.timeout:g}, longer than MONITORING_RETRY_SECS ({self.retry_secs:g}); "
                 "right would be at most that",
             )
+
+    def file_faults(self) -> Iterator[tuple[str, str]]:
+        """Tell when the authorities are not PEM."""
         if fault := _authority_fault(self.ca_certificates):
             yield "MONITORING_CA_CERTIFICATES", fault
 
@@ -398,6 +412,9 @@ class Postgres(_Group):
                 "POSTGRES_CA_CERTIFICATE",
                 f"is missing, but POSTGRES_SSL is {self.ssl}; right would be {_A_FILE}",
             )
+
+    def file_faults(self) -> Iterator[tuple[str, str]]:
+        """Tell when the authority is not PEM."""
         if fault := _authority_fault(self.ca_certificate):
             yield "POSTGRES_CA_CERTIFICATE", fault
 
@@ -608,6 +625,9 @@ class Alarm(_Group):
             yield missing, "is missing; right would be both user and password, or neither"
         if self.smtp_user is not None and self.smtp_tls == "off":
             yield "ALARM_SMTP_TLS", "is off, and a password would be sent readable; right would be starttls or tls"
+
+    def file_faults(self) -> Iterator[tuple[str, str]]:
+        """Tell when the authorities are not PEM."""
         if fault := _authority_fault(self.ca_certificates):
             yield "ALARM_CA_CERTIFICATES", fault
 
@@ -696,25 +716,117 @@ T = TypeVar(
 )
 
 
-def load(kind: type[T], env_file: Path | None) -> T:
+KINDS: Final[Mapping[str, tuple[type, ...]]] = {
+    "agent": (AgentSettings,),
+    "sink": (SinkSettings,),
+    "init": (InitSettings, RetentionSettings),
+    "report": (ReportSettings,),
+    "alarm": (AlarmSettings,),
+}
+"""What reads the .env of each component."""
+
+
+def load(kind: type[T], env_file: Path | None, warn: Callable[[str], None] = lambda _: None) -> T:
     """Read what a component needs from the .env file and the process environment.
+
+    Args:
+        kind: what is needed.
+        env_file: as `env_file.read` takes it.
+        warn: is told, in a line each, which variables of ours nobody knows; that stops nothing, as they may be those of
+            another release.
 
     Raises:
         UserError: one line for each fault of the file and of the values.
     """
-    source = read(env_file)
-    faults: list[str] = []
+    source, faults = look(env_file, os.environ, readers=_readers(kind))
+    if faults:
+        raise UserError(*faults)
     groups: dict[str, _Group] = {}
     for field, group in get_type_hints(kind).items():
         loaded = _load_group(group, source, faults)
         if loaded is not None:
             groups[field] = loaded
+    for line in unknown(source, _named_in_lists(groups.values())):
+        warn(line)
     if faults:
         raise UserError(*faults)
     return kind(**groups)  # type: ignore[arg-type]
 
 
-def _load_group(group: type[_Group], source: Source, faults: list[str]) -> _Group | None:
+def check(env_file: Path, component: str | None, *, with_files: bool = True) -> list[str]:
+    """Judge a .env as its component would at its start, by itself: the environment of whoever asks changes nothing.
+
+    Args:
+        env_file: absolute.
+        component: one of KINDS, which says what must not be missing; None to judge what is set, whoever reads it.
+        with_files: whether the files that it names must be here.
+
+    Returns:
+        A line for each fault, none of which shows a secret; a variable of ours that nobody knows is one.
+
+    Raises:
+        UserError: the file can't be read.
+    """
+    kinds = KINDS[component] if component else tuple(kind for kinds in KINDS.values() for kind in kinds)
+    source, faults = look(env_file, {}, readers=_readers(*kinds) if component else None)
+    return faults + judge(source, component, with_files=with_files)
+
+
+def judge(
+    source: Source, component: str | None, *, with_files: bool, named: AbstractSet[str] = frozenset()
+) -> list[str]:
+    """Judge variables as `check` does; `named` are those that the component's lists take, as ${NAME}."""
+    kinds = KINDS[component] if component else tuple(kind for kinds in KINDS.values() for kind in kinds)
+    faults: list[str] = []
+    # Of several kinds, too, each once and in order.
+    groups = dict.fromkeys(group for kind in kinds for group in get_type_hints(kind).values())
+    made = [_load_group(group, source, faults, with_files=with_files, whole=component is not None) for group in groups]
+    loaded = [group for group in made if group is not None]
+    faults += unknown(source, named | _named_in_lists(loaded) if with_files else named)
+    return faults
+
+
+def _readers(*kinds: type) -> str | None:
+    return REPORT_READERS if kinds == (ReportSettings,) else None
+
+
+def unknown(source: Source, named: AbstractSet[str] = frozenset()) -> list[str]:
+    """Say which variables begin as ours do, and are none: a line each, with the nearest that there is.
+
+    In the process environment they are often another program's (KAFKA_HEAP_OPTS), so there only what is nearly one of
+    ours is told.
+
+    Args:
+        source: the variables.
+        named: those that a list takes, as ${NAME}.
+    """
+    known = variables().keys()
+    told = []
+    for name in dict.fromkeys((*source.lines, *source.values)):
+        if not name.startswith(PREFIXES) or name in known | source.expanded | named:
+            continue
+        in_file = name in source.lines
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.6 if in_file else 0.9)
+        if near or in_file:
+            right = near[0] if near else "a name that webmon has, or one that begins otherwise"
+            told.append(f"{source.place(name)}: {name} is no variable of webmon; right would be {right}")
+    return told
+
+
+def _named_in_lists(groups: Iterable[_Group]) -> frozenset[str]:
+    """Give the names that targets and rules take from the variables."""
+    paths = [getattr(group, name) for group in groups for name in group.lists]
+    texts = []
+    for path in filter(None, paths):
+        with contextlib.suppress(OSError):
+            texts.append(files.read(path, most=files.LIST).data)
+    return frozenset(name.decode() for text in texts for name in re.findall(rb"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", text))
+
+
+def _load_group(
+    group: type[_Group], source: Source, faults: list[str], *, with_files: bool = True, whole: bool = True
+) -> _Group | None:
+    """Read a group; add a line for each fault. Not `whole`: what is missing is none."""
     before = len(faults)
     by_alias = {str(field.alias): (name, field) for name, field in group.model_fields.items()}
     base = source.file.parent if source.file else Path.cwd()
@@ -723,10 +835,12 @@ def _load_group(group: type[_Group], source: Source, faults: list[str]) -> _Grou
         loaded = group.model_validate(dict(source.values), context={"workspace": workspace})
     except ValidationError as error:
         for fault in error.errors(include_url=False):
-            variable = str(fault["loc"][0])
-            faults.append(_describe(variable, by_alias[variable][1], source, missing=fault["type"] == "missing"))
+            variable, missing = str(fault["loc"][0]), fault["type"] == "missing"
+            if whole or not missing:
+                faults.append(_describe(variable, by_alias[variable][1], source, missing=missing))
         return None
-    faults.extend(f"{source.place(variable)}: {variable}: {text}" for variable, text in _faults(loaded))
+    found = _faults(loaded) if with_files else loaded.faults()
+    faults.extend(f"{source.place(variable)}: {variable}: {text}" for variable, text in found)
     return loaded if len(faults) == before else None
 
 
@@ -742,7 +856,7 @@ def check_files(settings: AgentSettings) -> None:
 
 
 def _faults(group: _Group) -> Iterator[tuple[str, str]]:
-    """Tell what is wrong with the files of a group: (variable, message); where all can be read, with all of it."""
+    """Tell what is wrong with a group: (variable, message); with what its files hold where all can be read."""
     unreadable = []
     for name, field in type(group).model_fields.items():
         path = getattr(group, name)
@@ -750,7 +864,8 @@ def _faults(group: _Group) -> Iterator[tuple[str, str]]:
             continue
         if text := _file_fault(path, private=name in group.private, is_list=name in group.lists):
             unreadable.append((str(field.alias), text))
-    yield from unreadable or group.faults()
+    yield from group.faults()
+    yield from unreadable or group.file_faults()
 
 
 def _describe(variable: str, field: FieldInfo, source: Source, *, missing: bool) -> str:
