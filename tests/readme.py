@@ -91,6 +91,9 @@ IN_A_TEST: Final = {
     "webmon page check FILE": (
         "tests/unit/page/test_file.py::test_the_command_counts_and_the_example_that_we_ship_has_no_fault"
     ),
+    "webmon settings check FILE": (
+        "tests/unit/test_settings.py::test_the_command_ends_with_2_and_a_line_for_each_fault"
+    ),
     "webmon alarm check FILE": "tests/unit/alarm/test_rules.py::test_alarm_check_says_what_there_is_or_every_fault",
     "webmon alarm test CHANNEL": (
         "tests/unit/alarm/test_trial.py::test_without_rules_one_line_of_settings_is_enough_to_send"

@@ -4,17 +4,20 @@ The process environment wins over the file, in values and in expansions alike; a
 """
 
 import dataclasses
+import errno
+import grp
 import io
 import os
 import pwd
 import stat
 import unicodedata
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final
 
 from dotenv.parser import Binding, parse_stream
-from dotenv.variables import parse_variables
+from dotenv.variables import Variable, parse_variables
 
 from webmon import files
 from webmon.errors import UserError
@@ -37,10 +40,15 @@ class Source:
     file: Path | None
     values: Mapping[str, str]
     lines: Mapping[str, int]
+    """Of what the file sets."""
+    environment: Mapping[str, str]
+    """What was known beside the file, and won over it."""
+    expanded: AbstractSet[str] = frozenset()
+    """Names that the file takes the value of, as ${NAME}."""
 
     def place(self, variable: str) -> str:
         """Name where a variable was set, for people."""
-        if variable in os.environ or self.file is None:
+        if variable in self.environment or self.file is None:
             return "environment"
         return f"{self.file}:{self.lines[variable]}" if variable in self.lines else str(self.file)
 
@@ -73,7 +81,7 @@ def environment(env_file: Path | None) -> Mapping[str, str]:
     return read(env_file).values
 
 
-def read(env_file: Path | None) -> Source:
+def read(env_file: Path | None, *, readers: str | None = None) -> Source:
     """Read and expand the file; process environment first, in values and in expansions alike.
 
     A file that another may have written is not read: whoever writes a .env decides where passwords are sent to, and
@@ -84,13 +92,28 @@ def read(env_file: Path | None) -> Source:
     Args:
         env_file: absolute where it was named, as find_env_file gives it where it was found; None: the environment
             alone.
+        readers: a group whose members may read it too, where it is root's.
 
     Raises:
         UserError: one line for each fault of the file.
     """
+    source, faults = look(env_file, os.environ, readers=readers)
+    if faults:
+        raise UserError(*faults)
+    return source
+
+
+def look(
+    env_file: Path | None, environment: Mapping[str, str], *, readers: str | None = None
+) -> tuple[Source, list[str]]:
+    """As `read`, with the environment that is given; give what could be read, and a line for each fault of the file.
+
+    Raises:
+        UserError: it can't be read, or is another's.
+    """
     base = Path.cwd()
     if env_file is None:
-        return Source(None, {WORKSPACE: str(base), **os.environ}, {})
+        return Source(None, {WORKSPACE: str(base), **environment}, {}, environment), []
     is_here, env_file = env_file == _HERE, env_file.absolute()
     try:
         # Of a link, too: who made it decides what is read.
@@ -102,27 +125,36 @@ def read(env_file: Path | None) -> Source:
             raise UserError(_distrusted(env_file, status, is_here=is_here))
         bindings = list(parse_stream(io.StringIO(data.decode(), newline=None)))
     except OSError as error:
-        raise UserError(f"{env_file}: {error.strerror}; right would be a readable file of NAME=value lines") from error
+        right = "a readable file of NAME=value lines"
+        if error.errno == errno.EACCES and readers:
+            right = f"to be root, or a member of the group {readers}"
+        raise UserError(f"{env_file}: {error.strerror}; right would be {right}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{env_file}: not UTF-8 at byte {error.start}; right would be UTF-8 text") from error
     faults = [f"{env_file}:{fault}" for binding in bindings for fault in _faults(binding)]
-    mode = status.st_mode
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        faults.append(
-            f"{env_file}: others may read it (mode {mode & 0o777:04o}); right would be 0600: chmod 600 {env_file}"
-        )
-    if faults:
-        raise UserError(*faults)
+    faults += _open_to_others(env_file, status, readers)
     values: dict[str, str] = {}
     lines: dict[str, int] = {}
+    expanded: set[str] = set()
     for binding in bindings:
         if binding.key is None or binding.value is None:
             continue
-        known = {WORKSPACE: str(env_file.parent), **values, **os.environ}
-        values[binding.key] = "".join(atom.resolve(known) for atom in parse_variables(binding.value))
+        known = {WORKSPACE: str(env_file.parent), **values, **environment}
+        atoms = list(parse_variables(binding.value))
+        expanded.update(atom.name for atom in atoms if isinstance(atom, Variable))
+        values[binding.key] = "".join(atom.resolve(known) for atom in atoms)
         lines[binding.key] = _line(binding)
-    values = {WORKSPACE: str(env_file.parent), **values, **os.environ}
-    return Source(env_file, {name: value for name, value in values.items() if value}, lines)
+    values = {WORKSPACE: str(env_file.parent), **values, **environment}
+    kept = {name: value for name, value in values.items() if value}
+    return Source(env_file, kept, lines, environment, expanded), faults
+
+
+def _open_to_others(env_file: Path, status: os.stat_result, readers: str | None) -> Iterator[str]:
+    shared = stat.S_IRGRP if readers and status.st_uid == _ROOT and _group(status.st_gid) == readers else 0
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) & ~shared:
+        mode = f"{status.st_mode & 0o777:04o}"
+        or_else = f", or root's with mode 0640 and the group {readers}" if readers else ""
+        yield f"{env_file}: others may read it (mode {mode}); right would be 0600: chmod 600 {env_file}{or_else}"
 
 
 def _is_trusted(found: os.stat_result, *, is_here: bool) -> bool:
@@ -145,6 +177,13 @@ def _user(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return f"the user {uid}"
+
+
+def _group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return f"the group {gid}"
 
 
 def _faults(binding: Binding) -> Iterator[str]:

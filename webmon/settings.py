@@ -4,16 +4,19 @@ A component reads one .env (webmon/env_file.py). All faults are told at once, ea
 Relative paths start at _WORKSPACE_PATH.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import ipaddress
+import os
 import re
 import socket
 import ssl
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, TypeVar, get_args, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -28,10 +31,14 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from webmon import files
-from webmon.env_file import WORKSPACE, Source, read
+from webmon.env_file import WORKSPACE, Source, look
 from webmon.errors import UserError
 
 Component = Literal["agent", "sink", "init", "report", "alarm", "page"]
+PREFIXES: Final = ("KAFKA_", "MONITORING_", "POSTGRES_", "SINK_", "ALARM_", "PAGE_")
+"""How the names of our variables begin."""
+REPORT_READERS: Final = "webmon-report"
+"""The group whose members may read the report's .env where it is root's, as the role `report` makes it."""
 
 
 def _var(name: str, meaning: str, right: str, default: Any = ...) -> Any:
@@ -177,6 +184,10 @@ class _Group(BaseModel):
         """Give what is wrong beyond one value: (variable, message)."""
         yield from ()
 
+    def file_faults(self) -> Iterator[tuple[str, str]]:
+        """Give what is wrong with what is in the files, which all can be read: (variable, message)."""
+        yield from ()
+
 
 class Common(_Group):
     """What every component reads."""
@@ -285,11 +296,14 @@ class Kafka(_Group):
         return (*_FOR_SASL, *pair)
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """Tell when certificate and key do not fit, a file is not PEM, or a password would never be asked for."""
+        """Tell when a password would never be asked for."""
         if self.security_protocol == "SSL":
             without = "has no effect without KAFKA_SECURITY_PROTOCOL=SASL_SSL; right would be both, or none"
             values = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
             yield from ((name, without) for name, value in zip(_FOR_SASL, values, strict=True) if value is not None)
+
+    def file_faults(self) -> Iterator[tuple[str, str]]:
+        """Tell when certificate and key do not fit, or a file is not PEM."""
         if fault := _authority_fault(self.ca_certificate):
             yield "KAFKA_CA_CERTIFICATE", fault
         if self.access_certificate is None or self.access_key is None:
@@ -400,13 +414,16 @@ class Monitoring(_Group):
     )
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """Tell when a check may outlast its interval, or the authorities are not PEM."""
+        """Tell when a check may outlast its interval."""
         if self.timeout > self.retry_secs:
             yield (
                 "MONITORING_TIMEOUT_SECS",
                 f"is {self.timeout:g}, longer than MONITORING_RETRY_SECS ({self.retry_secs:g}); "
                 "right would be at most that",
             )
+
+    def file_faults(self) -> Iterator[tuple[str, str]]:
+        """Tell when the authorities are not PEM."""
         if fault := _authority_fault(self.ca_certificates):
             yield "MONITORING_CA_CERTIFICATES", fault
 
@@ -473,6 +490,9 @@ class Postgres(_Group):
                 "POSTGRES_CA_CERTIFICATE",
                 f"is missing, but POSTGRES_SSL is {self.ssl}; right would be {_A_FILE}",
             )
+
+    def file_faults(self) -> Iterator[tuple[str, str]]:
+        """Tell when the authority is not PEM."""
         if fault := _authority_fault(self.ca_certificate):
             yield "POSTGRES_CA_CERTIFICATE", fault
 
@@ -716,6 +736,9 @@ class Alarm(_Group):
             yield missing, "is missing; right would be both user and password, or neither"
         if self.smtp_user is not None and self.smtp_tls == "off":
             yield "ALARM_SMTP_TLS", "is off, and a password would be sent readable; right would be starttls or tls"
+
+    def file_faults(self) -> Iterator[tuple[str, str]]:
+        """Tell when the authorities are not PEM."""
         if fault := _authority_fault(self.ca_certificates):
             yield "ALARM_CA_CERTIFICATES", fault
 
@@ -848,7 +871,7 @@ class Page(_Group):
     )
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """Tell when anybody could act as an operator, or a file of PAGE_AUTH can't be used."""
+        """Tell when anybody could act as an operator."""
         address = self.operator_address
         if address is not None and self.auth is None and not _is_loopback(address.host):
             yield (
@@ -856,6 +879,9 @@ class Page(_Group):
                 f"is {address}, which others reach, and PAGE_AUTH is missing; right would be a loopback address such "
                 f"as 127.0.0.1:9466, or PAGE_AUTH with {AN_AUTH}",
             )
+
+    def file_faults(self) -> Iterator[tuple[str, str]]:
+        """Tell when a file of PAGE_AUTH can't be used."""
         if isinstance(self.auth, BasicAuth):
             files_of_auth = [(self.auth.users, True)]
         elif isinstance(self.auth, CertificateAuth):
@@ -963,21 +989,37 @@ T = TypeVar(
 )
 
 
-def load(kind: type[T], env_file: Path | None) -> T:
+KINDS: Final[Mapping[str, tuple[type, ...]]] = {
+    "agent": (AgentSettings,),
+    "sink": (SinkSettings,),
+    "init": (InitSettings, RetentionSettings),
+    "report": (ReportSettings,),
+    "alarm": (AlarmSettings,),
+    "page": (PageSettings,),
+}
+"""What reads the .env of each component."""
+
+
+def load(kind: type[T], env_file: Path | None, warn: Callable[[str], None] = lambda _: None) -> T:
     """Read what a component needs from the .env file and the process environment.
+
+    Args:
+        kind: what is needed.
+        env_file: as `env_file.read` takes it.
+        warn: is told, in a line each, which variables of ours nobody knows; that stops nothing, as they may be those of
+            another release.
 
     Raises:
         UserError: one line for each fault of the file and of the values.
     """
-    source = read(env_file)
-    faults: list[str] = []
+    source, faults = look(env_file, os.environ, readers=_readers(kind))
+    if faults:
+        raise UserError(*faults)
     groups: dict[str, _Group | None] = {}
     for field, hint in get_type_hints(kind).items():
-        group = _group_of(hint)
-        if group is not hint and _required(group).isdisjoint(source.values):
-            groups[field] = None
-        else:
-            groups[field] = _load_group(group, source, faults)
+        groups[field] = None if _is_left_out(hint, source) else _load_group(_group_of(hint), source, faults)
+    for line in unknown(source, _named_in_lists(filter(None, groups.values()))):
+        warn(line)
     if faults:
         raise UserError(*faults)
     return kind(**groups)  # type: ignore[arg-type]
@@ -989,11 +1031,88 @@ def _group_of(hint: Any) -> type[_Group]:
     return group
 
 
-def _required(group: type[_Group]) -> set[str]:
-    return {str(field.alias) for field in group.model_fields.values() if field.is_required()}
+def _is_left_out(hint: Any, source: Source) -> bool:
+    """Tell whether a group need not be there, and nothing of what it requires is."""
+    group = _group_of(hint)
+    required = {str(field.alias) for field in group.model_fields.values() if field.is_required()}
+    return group is not hint and required.isdisjoint(source.values)
 
 
-def _load_group(group: type[_Group], source: Source, faults: list[str]) -> _Group | None:
+def check(env_file: Path, component: str | None, *, with_files: bool = True) -> list[str]:
+    """Judge a .env as its component would at its start, by itself: the environment of whoever asks changes nothing.
+
+    Args:
+        env_file: absolute.
+        component: one of KINDS, which says what must not be missing; None to judge what is set, whoever reads it.
+        with_files: whether the files that it names must be here.
+
+    Returns:
+        A line for each fault, none of which shows a secret; a variable of ours that nobody knows is one.
+
+    Raises:
+        UserError: the file can't be read.
+    """
+    kinds = KINDS[component] if component else tuple(kind for kinds in KINDS.values() for kind in kinds)
+    source, faults = look(env_file, {}, readers=_readers(*kinds) if component else None)
+    return faults + judge(source, component, with_files=with_files)
+
+
+def judge(
+    source: Source, component: str | None, *, with_files: bool, named: AbstractSet[str] = frozenset()
+) -> list[str]:
+    """Judge variables as `check` does; `named` are those that the component's lists take, as ${NAME}."""
+    kinds = KINDS[component] if component else tuple(kind for kinds in KINDS.values() for kind in kinds)
+    faults: list[str] = []
+    # Of several kinds, too, each once and in order.
+    hints = dict.fromkeys(hint for kind in kinds for hint in get_type_hints(kind).values())
+    groups = dict.fromkeys(_group_of(hint) for hint in hints if not _is_left_out(hint, source))
+    made = [_load_group(group, source, faults, with_files=with_files, whole=component is not None) for group in groups]
+    loaded = [group for group in made if group is not None]
+    faults += unknown(source, named | _named_in_lists(loaded) if with_files else named)
+    return faults
+
+
+def _readers(*kinds: type) -> str | None:
+    return REPORT_READERS if kinds == (ReportSettings,) else None
+
+
+def unknown(source: Source, named: AbstractSet[str] = frozenset()) -> list[str]:
+    """Say which variables begin as ours do, and are none: a line each, with the nearest that there is.
+
+    In the process environment they are often another program's (KAFKA_HEAP_OPTS), so there only what is nearly one of
+    ours is told.
+
+    Args:
+        source: the variables.
+        named: those that a list takes, as ${NAME}.
+    """
+    known = variables().keys()
+    told = []
+    for name in dict.fromkeys((*source.lines, *source.values)):
+        if not name.startswith(PREFIXES) or name in known | source.expanded | named:
+            continue
+        in_file = name in source.lines
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.6 if in_file else 0.9)
+        if near or in_file:
+            right = near[0] if near else "a name that webmon has, or one that begins otherwise"
+            told.append(f"{source.place(name)}: {name} is no variable of webmon; right would be {right}")
+    return told
+
+
+def _named_in_lists(groups: Iterable[_Group]) -> frozenset[str]:
+    """Give the names that targets and rules take from the variables."""
+    paths = [getattr(group, name) for group in groups for name in group.lists]
+    texts = []
+    for path in filter(None, paths):
+        with contextlib.suppress(OSError):
+            texts.append(files.read(path, most=files.LIST).data)
+    return frozenset(name.decode() for text in texts for name in re.findall(rb"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", text))
+
+
+def _load_group(
+    group: type[_Group], source: Source, faults: list[str], *, with_files: bool = True, whole: bool = True
+) -> _Group | None:
+    """Read a group; add a line for each fault. Not `whole`: what is missing is none."""
     before = len(faults)
     by_alias = {str(field.alias): (name, field) for name, field in group.model_fields.items()}
     base = source.file.parent if source.file else Path.cwd()
@@ -1007,12 +1126,14 @@ def _load_group(group: type[_Group], source: Source, faults: list[str]) -> _Grou
         for fault in error.errors(include_url=False):
             (missing if fault["type"] == "missing" else wrong).append(str(fault["loc"][0]))
     # In the order of the table.
+    told = (*missing, *wrong) if whole else wrong
     for variable, (_, field) in by_alias.items():
-        if variable in (*missing, *wrong):
+        if variable in told:
             faults.append(_describe(variable, field, source, missing=variable in missing))
     if loaded is None or missing:
         return None
-    faults.extend(f"{source.place(variable)}: {variable}: {text}" for variable, text in _faults(loaded))
+    found = _faults(loaded) if with_files else loaded.faults()
+    faults.extend(f"{source.place(variable)}: {variable}: {text}" for variable, text in found)
     return loaded if len(faults) == before else None
 
 
@@ -1028,7 +1149,7 @@ def check_files(settings: AgentSettings) -> None:
 
 
 def _faults(group: _Group) -> Iterator[tuple[str, str]]:
-    """Tell what is wrong with the files of a group: (variable, message); where all can be read, with all of it."""
+    """Tell what is wrong with a group: (variable, message); with what its files hold where all can be read."""
     unreadable = []
     for name, field in type(group).model_fields.items():
         path = getattr(group, name)
@@ -1036,7 +1157,8 @@ def _faults(group: _Group) -> Iterator[tuple[str, str]]:
             continue
         if text := _file_fault(path, private=name in group.private, is_list=name in group.lists):
             unreadable.append((str(field.alias), text))
-    yield from unreadable or group.faults()
+    yield from group.faults()
+    yield from unreadable or group.file_faults()
 
 
 def _describe(variable: str, field: FieldInfo, source: Source, *, missing: bool) -> str:

@@ -5,17 +5,19 @@ import json
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import pytest
 import trustme
 
-from webmon import settings
+from webmon import cli, settings
+from webmon.cli import checks
 from webmon.env_file import WORKSPACE, find_env_file
 from webmon.errors import UserError
 from webmon.settings import AgentSettings, PageSettings, ReportSettings, RetentionSettings, SinkSettings, T, load
@@ -687,3 +689,178 @@ def test_where_visitors_reach_the_page_is_a_plain_url(workspace: Path, value: st
     assert "without user, query and fragment" in told
     right = load(PageSettings, write(workspace, POSTGRES + "PAGE_URL=https://example.org/status\n"))
     assert right.page.url == "https://example.org/status"
+
+
+def warnings(kind: type[T], file: Path) -> list[str]:
+    """Give the lines that the user is warned by, of settings that load."""
+    told: list[str] = []
+    load(kind, file, told.append)
+    return told
+
+
+def test_a_misspelt_variable_is_told_with_its_place_and_the_nearest_name_and_stops_nothing(workspace: Path) -> None:
+    file = write(workspace, AGENT + "MONITORING_RETRY_SEC=30\nPAGE_XWXWXWXWXWXW=x\nOTHERS=x\n")
+    line = len(AGENT.splitlines()) + 1
+    assert warnings(AgentSettings, file) == [
+        f"{file}:{line}: MONITORING_RETRY_SEC is no variable of webmon; right would be MONITORING_RETRY_SECS",
+        f"{file}:{line + 1}: PAGE_XWXWXWXWXWXW is no variable of webmon; right would be a name that webmon has, or one "
+        "that begins otherwise",
+    ]
+
+
+def test_a_misspelt_variable_is_told_beside_what_stops_the_start(workspace: Path) -> None:
+    told: list[str] = []
+    with pytest.raises(UserError):
+        load(AgentSettings, write(workspace, AGENT.replace("KAFKA_HOST", "KAFKA_HSOT")), told.append)
+    assert [line.partition(": ")[2] for line in told] == [
+        "KAFKA_HSOT is no variable of webmon; right would be KAFKA_HOST"
+    ]
+
+
+def test_a_variable_of_another_component_or_one_that_is_used_is_none_of_these(workspace: Path) -> None:
+    text = AGENT.replace("KAFKA_HOST=kafka.example.org", "KAFKA_DOMAIN=example.org\nKAFKA_HOST=kafka.${KAFKA_DOMAIN}")
+    assert warnings(AgentSettings, write(workspace, text + POSTGRES + "MONITORING_SHOP_TOKEN=x\n")) != []
+    (workspace / "targets.txt").write_text("https://shop.example/?token=${MONITORING_SHOP_TOKEN}\n")
+    assert warnings(AgentSettings, write(workspace, text + POSTGRES + "MONITORING_SHOP_TOKEN=x\n")) == []
+
+
+def test_of_the_process_environment_only_what_is_nearly_ours_is_told(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(workspace, AGENT)
+    for name in (
+        "KAFKA_HEAP_OPTS",
+        "KAFKA_OPTS",
+        "KAFKA_LOG4J_OPTS",
+        "POSTGRES_DB",
+        "POSTGRES_INITDB_ARGS",
+        "PAGE_SIZE",
+    ):
+        monkeypatch.setenv(name, "x")
+    assert warnings(AgentSettings, file) == []
+    monkeypatch.setenv("MONITORING_RETRY_SEC", "30")
+    assert warnings(AgentSettings, file) == [
+        "environment: MONITORING_RETRY_SEC is no variable of webmon; right would be MONITORING_RETRY_SECS"
+    ]
+
+
+def test_a_check_tells_every_fault_at_once_and_no_secret(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_PORT", "of whoever asks")
+    text = KAFKA + "MONITORING_RETRY_SECS=sixty\nMONITORING_MAC_KEY=hush\nMONITORING_RETRY_SEC=60\nKAFKA HOST\n"
+    file = write(workspace, text, mode=0o644)
+    lines = settings.check(file, "agent", with_files=False)
+    assert [line.replace(str(file), "F").partition(";")[0] for line in lines] == [
+        "F:9: can't be read",
+        "F: others may read it (mode 0644)",
+        "F:6: MONITORING_RETRY_SECS is 'sixty'",
+        "F: MONITORING_TARGETS_PATH is missing",
+        "F:7: MONITORING_MAC_KEY is not right",
+        "F:8: MONITORING_RETRY_SEC is no variable of webmon",
+    ]
+    assert "hush" not in "".join(lines)
+
+
+def test_a_check_for_another_host_needs_no_file_and_still_what_goes_together(workspace: Path) -> None:
+    gone = AGENT.replace("ca.pem", "gone.pem").replace("targets.txt", "gone.txt")
+    file = write(workspace, gone + "MONITORING_RETRY_SECS=5\nMONITORING_TIMEOUT_SECS=6\n")
+    assert [line.split(": ")[1] for line in settings.check(file, "agent", with_files=False)] == [
+        "MONITORING_TIMEOUT_SECS"
+    ]
+    assert [line.split(": ")[1] for line in settings.check(file, "agent")] == [
+        "KAFKA_CA_CERTIFICATE",
+        "MONITORING_TIMEOUT_SECS",
+        "MONITORING_TARGETS_PATH",
+    ]
+
+
+def test_a_check_without_a_component_judges_what_is_set(workspace: Path) -> None:
+    file = write(workspace, "SINK_BATCH_SIZE=many\nKAFKA_PORT=9093\nALARM_SMTP_TLS=perhaps\n")
+    assert [line.split(" is ")[0] for line in settings.check(file, None)] == [
+        f"{file}:1: SINK_BATCH_SIZE",
+        f"{file}:3: ALARM_SMTP_TLS",
+    ]
+
+
+def test_every_component_has_what_its_settings_are_judged_by() -> None:
+    assert settings.KINDS.keys() == set(checks.COMPONENTS) >= set(get_args(settings.Component))
+
+
+def test_the_command_ends_with_2_and_a_line_for_each_fault(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(workspace, KAFKA + POSTGRES + "SINK_BATCH_SIZE=many\nSINK_BATCHSECS=2\n")
+    asked = ["settings", "check", str(file), "--component", "sink", "--without-files"]
+    assert cli.main(asked) == 2
+    assert capsys.readouterr().err == (
+        f"webmon: {file}:9: SINK_BATCH_SIZE is 'many'; right would be a whole number from 1 to 100000\n"
+        f"webmon: {file}:10: SINK_BATCHSECS is no variable of webmon; right would be SINK_BATCH_SECS\n"
+    )
+    write(workspace, KAFKA + POSTGRES)
+    assert cli.main(asked) == 0
+    assert capsys.readouterr().out == f"{file}: no fault\n"
+
+
+def test_a_command_warns_of_a_misspelt_variable_in_one_line(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(workspace, POSTGRES + "POSTGRES_HOTS=x\nPOSTGRES_PORT=none\n")
+    assert cli.main(["status", "--env-file", str(file)]) == 2
+    assert capsys.readouterr().err == (
+        f"webmon: warning: {file}:4: POSTGRES_HOTS is no variable of webmon; right would be POSTGRES_HOST\n"
+        f"webmon: {file}:5: POSTGRES_PORT is 'none'; right would be a port from 1 to 65535\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "kind", "taken"),
+    [
+        ((0, "webmon-report", 0o640), ReportSettings, True),
+        ((0, "webmon-report", 0o660), ReportSettings, False),
+        ((0, "webmon-report", 0o644), ReportSettings, False),
+        ((0, "users", 0o640), ReportSettings, False),
+        ((STRANGER, "webmon-report", 0o640), ReportSettings, False),
+        ((0, "webmon-report", 0o640), RetentionSettings, False),
+    ],
+)
+def test_the_reports_settings_alone_may_be_read_by_the_group_that_root_gave_them(
+    workspace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    made: tuple[int, str, int],
+    kind: type[T],
+    taken: bool,
+) -> None:
+    owner, group, mode = made
+    file = write(workspace, POSTGRES, mode=mode)
+    real = os.fstat
+
+    def as_made(fd: int) -> os.stat_result:
+        found = list(real(fd))
+        found[stat.ST_UID], found[stat.ST_GID] = owner, STRANGER
+        return os.stat_result(found)
+
+    monkeypatch.setattr("os.fstat", as_made)
+    monkeypatch.setattr("webmon.env_file._is_trusted", lambda *_, **__: True)
+    monkeypatch.setattr("webmon.env_file._group", lambda _: group)
+    if taken:
+        load(kind, file)
+    else:
+        [told] = faults(kind, file)
+        assert told.startswith(f"{file}: others may read it (mode {mode:04o}); right would be 0600: chmod 600 {file}")
+        assert ("or root's with mode 0640 and the group webmon-report" in told) == (kind is ReportSettings)
+
+
+def test_who_is_not_of_that_group_is_told_of_it(others: Callable[..., Path]) -> None:
+    roots = others(0, 0)
+    roots.chmod(0o755)
+    script = """
+import os, pathlib, sys
+from webmon import settings
+from webmon.errors import UserError
+os.setuid(4711)
+try:
+    settings.load(settings.ReportSettings, pathlib.Path(sys.argv[1]))
+except UserError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", script, str(roots / ".env")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(settings.__file__).parents[1])
+    told = f"{roots}/.env: Permission denied; right would be to be root, or a member of the group webmon-report\n"
+    assert done.stdout == told, done.stderr

@@ -1,10 +1,14 @@
-"""What needs no installation: checks in a terminal, one or on and on, and a look at a targets file."""
+"""What needs no installation: checks in a terminal, one or on and on, and a look at a targets file or a .env."""
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from webmon.cli.options import argument, group, named, seconds
+from webmon.errors import UserError
+
+COMPONENTS: Final = ("agent", "sink", "init", "report", "alarm", "page")
+"""Whose .env can be judged: the keys of webmon.settings.KINDS, which is loaded only where it is asked."""
 
 
 def add_to(commands: Any) -> None:
@@ -12,6 +16,7 @@ def add_to(commands: Any) -> None:
     _add_check(commands)
     _add_watch(commands)
     _add_targets(commands)
+    _add_settings(commands)
 
 
 def _add_check(commands: Any) -> None:
@@ -128,4 +133,34 @@ def _targets_check(arguments: argparse.Namespace) -> int:
 
     count = check_file(arguments.file, stands_at=arguments.stands_at, commands=arguments.commands)
     print(f"{arguments.stands_at or arguments.file}: {count} targets, no fault")
+    return 0
+
+
+def _add_settings(commands: Any) -> None:
+    text = "Find every fault of a .env."
+    more = """It is judged by itself, as at the start of a component; what stands in this environment changes nothing.
+    Exit status: 0, or 2 where there is a fault."""
+    parser = group(commands, "settings", "Look at a .env.").add_parser("check", help=text, description=f"{text} {more}")
+    parser.add_argument("file", type=named, metavar="FILE")
+    parser.add_argument(
+        "--component",
+        choices=COMPONENTS,
+        metavar="NAME",
+        help=f"whose it is, of {', '.join(COMPONENTS)}: what it needs must be there (default: judge what is set)",
+    )
+    parser.add_argument(
+        "--without-files",
+        action="store_false",
+        dest="with_files",
+        help="judge one for another host: the files that it names need not be here",
+    )
+    parser.set_defaults(run=_settings_check)
+
+
+def _settings_check(arguments: argparse.Namespace) -> int:
+    from webmon.settings import check
+
+    if faults := check(arguments.file, arguments.component, with_files=arguments.with_files):
+        raise UserError(*faults)
+    print(f"{arguments.file}: no fault")
     return 0

@@ -3,6 +3,7 @@
 import argparse
 import functools
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -49,7 +50,13 @@ def load(kind: "type[T]", arguments: argparse.Namespace) -> "T":
     """
     from webmon import settings
 
-    return settings.load(kind, env_file_of(arguments))
+    return settings.load(kind, env_file_of(arguments), _warn)
+
+
+def _warn(text: str) -> None:
+    from webmon.daemon.log import WARNING, stderr_is_the_journal
+
+    print(f"{WARNING if stderr_is_the_journal() else ''}webmon: warning: {text}", file=sys.stderr)
 
 
 def env_file_of(arguments: argparse.Namespace) -> Path | None:

@@ -24,6 +24,8 @@ _PRIORITY: Final = {
     logging.CRITICAL: 2,
 }
 """syslog(3)'s numbers."""
+WARNING: Final = "<4>"
+"""How a line of a warning begins where the journal reads it from stderr: sd-daemon(3)."""
 _SOCKET: Final = "/run/systemd/journal/socket"
 _STDERR: Final = 2
 _WAIT_SECS: Final = 1.0
@@ -179,14 +181,14 @@ def _encoded(name: str, value: str) -> bytes:
     return name.encode() + b"=" + data + b"\n"
 
 
-def _stderr_is_the_journal() -> bool:
+def stderr_is_the_journal() -> bool:
     """Tell whether the journal reads our stderr: JOURNAL_STREAM goes on to programs whose stderr is another."""
     stderr = os.fstat(_STDERR)
     return os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
 
 
 def _journal() -> Journal | None:
-    if _stderr_is_the_journal():
+    if stderr_is_the_journal():
         with contextlib.suppress(OSError):
             return Journal()
     return None

@@ -11,7 +11,7 @@ from typing import Final
 
 from webmon import settings
 from webmon.doctor import agent, agents, alarm, broker, certificates, clock, database, host, libraries, page, service
-from webmon.doctor.finding import Finding, Level, failed, ok
+from webmon.doctor.finding import Finding, Level, failed, ok, warning
 from webmon.env_file import environment
 from webmon.errors import UserError
 from webmon.init.database import ALARM_RIGHTS, READER_RIGHTS, SINK_RIGHTS
@@ -66,26 +66,33 @@ def run(component: Component | None, env_file: Path | None, *, their_clock: floa
 
 
 def _examine(component: Component, env_file: Path | None) -> Iterator[Finding]:
+    unknown: list[str] = []
     try:
-        yield from _of_component(component, env_file)
+        yield from _of_component(component, env_file, unknown)
     except UserError as error:
         # Of the settings: without them nothing else can be looked at.
         for line in error.lines:
             yield failed("settings", line)
+        yield from (warning("settings", line) for line in unknown)
 
 
-def _of_component(component: Component, env_file: Path | None) -> Iterator[Finding]:
-    where = env_file or "the environment"
+def _of_settings(env_file: Path | None, unknown: list[str]) -> Iterator[Finding]:
+    yield ok("settings", f"{env_file or 'the environment'}: every value is right, and nobody else may read the secrets")
+    yield from (warning("settings", line) for line in unknown)
+    unknown.clear()
+
+
+def _of_component(component: Component, env_file: Path | None, unknown: list[str]) -> Iterator[Finding]:
     if component == "agent":
-        of_agent = settings.load(AgentSettings, env_file)
-        yield ok("settings", f"{where}: every value is right, and nobody else may read the secrets")
+        of_agent = settings.load(AgentSettings, env_file, unknown.append)
+        yield from _of_settings(env_file, unknown)
         yield from certificates.examine(of_agent.kafka)
         yield from broker.examine(of_agent.kafka, {of_agent.kafka.topic: ["WRITE"]})
         yield from agent.examine(of_agent.monitoring, environment(env_file))
         yield from libraries.examine()
     elif component == "sink":
-        of_sink = settings.load(SinkSettings, env_file)
-        yield ok("settings", f"{where}: every value is right, and nobody else may read the secrets")
+        of_sink = settings.load(SinkSettings, env_file, unknown.append)
+        yield from _of_settings(env_file, unknown)
         yield from certificates.examine(of_sink.kafka)
         rights = {of_sink.kafka.topic: ["READ"], of_sink.kafka.dead_letter_topic: ["WRITE"]}
         yield from broker.examine(of_sink.kafka, rights)
@@ -93,14 +100,14 @@ def _of_component(component: Component, env_file: Path | None) -> Iterator[Findi
         yield from agents.examine(of_sink.sink.agents_path, "SINK_AGENTS_PATH")
         yield service.ask(of_sink.sink.metrics_address, "SINK_METRICS_ADDRESS", "webmon-sink")[0]
     elif component == "init":
-        of_init = settings.load(InitSettings, env_file)
-        yield ok("settings", f"{where}: every value is right, and nobody else may read the secrets")
+        of_init = settings.load(InitSettings, env_file, unknown.append)
+        yield from _of_settings(env_file, unknown)
         yield from certificates.examine(of_init.kafka)
         yield from broker.examine(of_init.kafka, {}, of_init.init)
         yield from database.examine(of_init.postgres, None, wants_results=False)
     elif component == "alarm":
-        of_alarm = settings.load(AlarmSettings, env_file)
-        yield ok("settings", f"{where}: every value is right, and nobody else may read the secrets")
+        of_alarm = settings.load(AlarmSettings, env_file, unknown.append)
+        yield from _of_settings(env_file, unknown)
         kafka = of_alarm.kafka
         yield from certificates.examine(kafka)
         both = ("READ", "WRITE")
@@ -110,8 +117,8 @@ def _of_component(component: Component, env_file: Path | None) -> Iterator[Findi
         yield from alarm.examine(of_alarm.alarm, environment(env_file))
         yield service.ask(of_alarm.alarm.metrics_address, "ALARM_METRICS_ADDRESS", "webmon-alarm")[0]
     elif component == "page":
-        of_page = settings.load(PageSettings, env_file)
-        yield ok("settings", f"{where}: every value is right, and nobody else may read the secrets")
+        of_page = settings.load(PageSettings, env_file, unknown.append)
+        yield from _of_settings(env_file, unknown)
         if of_page.kafka is not None:
             yield from certificates.examine(of_page.kafka)
             yield from broker.examine(of_page.kafka, {of_page.kafka.orders_topic: ["WRITE"]})
@@ -119,6 +126,6 @@ def _of_component(component: Component, env_file: Path | None) -> Iterator[Findi
         yield from page.examine(of_page)
         yield service.ask(of_page.page.metrics_address, "PAGE_METRICS_ADDRESS", "webmon-page")[0]
     else:
-        of_report = settings.load(ReportSettings, env_file)
-        yield ok("settings", f"{where}: every value is right, and nobody else may read the secrets")
+        of_report = settings.load(ReportSettings, env_file, unknown.append)
+        yield from _of_settings(env_file, unknown)
         yield from database.examine(of_report.postgres, READER_RIGHTS, wants_results=True)
