@@ -79,6 +79,22 @@ IN_A_TEST: Final = {
     "webmon alarm test CHANNEL": (
         "tests/unit/alarm/test_trial.py::test_without_rules_one_line_of_settings_is_enough_to_send"
     ),
+    **dict.fromkeys(
+        ("webmon alarms", "webmon alarms --all", "webmon alarms --all --since 30d"),
+        "tests/integration/test_real_alarms_list.py::test_all_has_what_is_over_of_the_last_week_or_since_a_time",
+    ),
+    "webmon alarm": (
+        "tests/integration/test_real_alarm_history.py::"
+        "test_what_a_judge_tells_is_listed_and_the_rights_that_init_gives_are_enough"
+    ),
+    **dict.fromkeys(
+        ("webmon revoke User:webmon-alarm", "webmon revoke User:webmon-page"),
+        "tests/integration/test_real_init.py::"
+        "test_judge_and_page_may_do_their_part_on_kafka_and_no_other_and_both_can_be_revoked",
+    ),
+    "webmon alarm replay --since 30d --file FILE": (
+        "tests/integration/test_real_alarm_replay.py::test_the_answer_stands_beside_what_was_told"
+    ),
     "webmon init": "tests/integration/test_real_init.py::test_a_second_run_finds_everything_unchanged_line_by_line",
     "webmon revoke PRINCIPAL": (
         "tests/integration/test_real_agents.py::"

@@ -96,12 +96,13 @@ class Alarms:
         notices = [one for one in values.values() if one.get("episode") in ours]
         return bool(notices) and all(one.get("state") == "sent" for one in notices)
 
-    def publish(self, *outcomes: Outcome, target: str = "shop", agent: str = "a", interval: float = 60.0) -> float:
-        """Let checks end now, one after the other; give when the last did."""
+    def publish(self, *outcomes: Outcome, target: str = "shop", agent: str = "a", interval: float = 60.0) -> datetime:
+        """Let checks end now, one after the other; give when the last was, to the millisecond."""
         if self._producer is None:
             self._producer = self.stage.producer()
         for outcome in outcomes:
             now = datetime.now(UTC)
+            now = now.replace(microsecond=now.microsecond // 1000 * 1000)
             one = CheckResult(
                 target=target,
                 url=f"https://{target}.example.org/",
@@ -114,23 +115,25 @@ class Alarms:
                 error=None if outcome.is_up else "no answer",
             )
             self.stage.publish([one], producer=self._producer)
-        return datetime.now(UTC).timestamp()
+        return now
 
     def told(self) -> list[dict[str, Any]]:
         """Give the messages that the receiver got, in order."""
         return [json.loads(request.body) for request in list(self.receiver.requests) if request.body]
 
-    def said(self, target: str | None = None) -> list[str]:
-        """Give `event target` of each, those of our own left out."""
+    def of(self, target: str | None = None) -> list[dict[str, Any]]:
+        """Give all that was told of a target, or of any, one by one, with `event` and `key`; none of our own."""
         found = []
         for message in self.told():
-            every = [message, *message["others"]]
-            found += [
-                f"{message['event']} {one['target']}"
-                for one in every
-                if one["condition"] != "monitor" and target in (None, one["target"])
-            ]
+            for one in [message, *message["others"]]:
+                if one["condition"] != "monitor" and target in (None, one["target"]):
+                    is_over = message["event"] != "ended" and one["until"] is not None
+                    found.append(one | {"event": "over" if is_over else message["event"], "key": message["key"]})
         return found
+
+    def said(self, target: str | None = None) -> list[str]:
+        """Give `event target` of each, those of our own left out."""
+        return [f"{one['event']} {one['target']}" for one in self.of(target)]
 
     def said_since(self, start: int) -> set[str]:
         """Give `event target` of what came after so many requests."""

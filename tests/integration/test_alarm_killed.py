@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.integration.killed import POINTS
 from tests.integration.stage import Stage
 from tests.receiver import Receiver
 from tests.waiting import wait_until
+from webmon.alarm.log import POSITION
 from webmon.check.result import Outcome
 
 UP, DOWN = Outcome.UP, Outcome.TIMEOUT
@@ -38,7 +40,7 @@ def _nobody_is_left(alarms: Alarms) -> Iterator[None]:
 
 def keys(alarms: Alarms, target: str) -> list[tuple[str, str]]:
     """Give event and key of each message of a target."""
-    return [(one["event"], one["key"]) for one in alarms.told() if one["target"] == target]
+    return [(one["event"], one["key"]) for one in alarms.of(target)]
 
 
 @pytest.mark.parametrize("event", ["opened", "ended"])
@@ -77,54 +79,60 @@ def test_a_judge_that_is_killed_at_a_point_loses_nothing(alarms: Alarms, point: 
     assert [one[0] for one in dict.fromkeys(told)] == ["opened", "ended"]
 
 
-def flips(alarms: Alarms, target: str, seconds: float, chance: random.Random) -> int:
-    """Let a target go down and come up again, now and then, for so long; give how often it was down."""
-    until, downs = time.monotonic() + seconds, 0
-    while time.monotonic() < until:
-        downs += 1
-        for outcome in (DOWN, UP):
-            alarms.publish(outcome, target=target)
-            time.sleep(chance.uniform(0.05, 0.6))
-    return downs
+def flip(alarms: Alarms, target: str, chance: random.Random) -> datetime:
+    """Let a target go down and come up again; give when it went down."""
+    began = alarms.publish(DOWN, target=target)
+    time.sleep(chance.uniform(0.05, 0.6))
+    alarms.publish(UP, target=target)
+    time.sleep(chance.uniform(0.05, 0.6))
+    return began
+
+
+def kill_at_random(alarms: Alarms, chance: random.Random) -> None:
+    """Let judges be killed one after the other, at random moments, also in the midst of taking over."""
+    for _ in range(KILLS):
+        judge = alarms.start(KAFKA_ALARM_GROUP_ID=alarms.group())
+        if chance.random() < 0.8:
+            judge.wait_for_line("judging")
+        time.sleep(chance.uniform(0.0, 1.5))
+        judge.stop(signal.SIGKILL)
 
 
 def test_judges_that_are_killed_at_any_moment_lose_nothing(alarms: Alarms) -> None:
     seed = random.randrange(10**6)
-    chance = random.Random(seed)
     targets = [f"flips{number}" for number in range(3)]
-    downs = Counter[str]()
+    downs: dict[str, set[datetime]] = {target: set() for target in targets}
     over = threading.Event()
-
-    def flip(target: str, own: random.Random) -> None:
+    first = alarms.start(KAFKA_ALARM_GROUP_ID=alarms.group())
+    first.wait_for_line("judging")
+    wait_until(lambda: POSITION in alarms.log(), "a place to go on from")
+    first.stop(signal.SIGKILL)
+    for target in targets:
         alarms.publish(UP, target=target)
+
+    def go_on(target: str, chance: random.Random) -> None:
         while not over.is_set():
-            downs[target] += flips(alarms, target, 1.0, own)
+            downs[target].add(flip(alarms, target, chance))
 
     with ThreadPoolExecutor() as pool:
-        flipping = [pool.submit(flip, target, random.Random(seed + place)) for place, target in enumerate(targets)]
-        for _ in range(KILLS):
-            judge = alarms.start(KAFKA_ALARM_GROUP_ID=alarms.group())
-            if chance.random() < 0.8:  # else in the midst of taking over
-                judge.wait_for_line("judging")
-            time.sleep(chance.uniform(0.0, 1.5))
-            judge.stop(signal.SIGKILL)
+        flipping = [pool.submit(go_on, target, random.Random(seed + place)) for place, target in enumerate(targets)]
+        kill_at_random(alarms, random.Random(seed))
         over.set()
         for one in flipping:
             one.result()
-    last = alarms.start(KAFKA_ALARM_GROUP_ID=alarms.group())
-    last.wait_for_line("judging")
-    for target in targets:
+    alarms.start(KAFKA_ALARM_GROUP_ID=alarms.group())
+    for target, when in downs.items():
 
-        def is_told(target: str = target) -> bool:
-            told = Counter(event for event, _ in set(keys(alarms, target)))
-            return told["ended"] + told["over"] == downs[target]
+        def untold(target: str = target, when: set[datetime] = when) -> set[datetime]:
+            ended = [one for one in alarms.of(target) if one["event"] in ("ended", "over")]
+            return when - {datetime.fromisoformat(one["since"]) for one in ended}
 
-        alarms.wait(is_told, f"{downs[target]} times down of {target} told (seed {seed})", 40)
-        told = keys(alarms, target)
-        episodes = {one["episode"]: [] for one in alarms.told() if one["target"] == target}
-        for one in alarms.told():
-            if one["target"] == target and one["event"] not in episodes[one["episode"]]:
-                episodes[one["episode"]].append(one["event"])
-        assert all(events in (["opened", "ended"], ["over"]) for events in episodes.values()), (seed, episodes)
-        doubles = sum(count - 1 for count in Counter(told).values())
-        assert doubles <= KILLS, seed
+        deadline = time.monotonic() + 30
+        while untold() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert untold() == set(), (seed, sorted(when))
+        episodes: dict[str, dict[str, None]] = {}
+        for one in alarms.of(target):
+            episodes.setdefault(one["episode"], {})[one["event"]] = None
+        assert all(list(events) in (["opened", "ended"], ["over"]) for events in episodes.values()), (seed, episodes)
+    assert sum(count - 1 for count in Counter(one["key"] for one in alarms.told()).values()) <= KILLS, seed

@@ -150,6 +150,8 @@ class Session:
         self._state.judging, self._state.epoch = True, epoch.number
         self._turned = self._monotonic()
         self._is_active = True
+        # From here on what comes is judged, by whomever.
+        self._write([], self._now(), position=True)
         _log.info(
             "judging %(topic)s as number %(epoch)d: %(episodes)d episodes in the log, read in %(seconds).1f s",
             {

@@ -1,6 +1,7 @@
 """One look at the store: a session that only reads, in which every statement sees the same moment."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -18,6 +19,9 @@ from webmon.store.names import Tables
 _SESSION: Final = "SET jit = off; SET max_parallel_workers_per_gather = 0; SET TIME ZONE 'UTC'"
 _SOME: Final = 5000
 """Rows that are made into Python's objects at once."""
+_AT_ONCE: Final = 5_000
+"""Rows that a stream holds."""
+_numbers: Final = itertools.count()
 
 
 class Session:
@@ -48,6 +52,13 @@ class Session:
     def fill(self, statement: str, *, with_values: bool = False, **parts: sql.Composable) -> sql.Composed:
         """Put names and other parts in a statement's places, as webmon.store.names does."""
         return self._tables.fill(statement, with_values=with_values, **parts)
+
+    def stream(self, statement: str, values: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+        """Run a statement as `rows` does, and give what it finds piece by piece: it may be more than memory holds."""
+        with self._cursor.connection.cursor(f"webmon_{next(_numbers)}") as cursor:
+            cursor.itersize = _AT_ONCE
+            cursor.execute(self.fill(statement, with_values=True), values)
+            yield from cursor
 
     def now(self) -> datetime:
         """Give the time, UTC, by the database's clock: the one that this look's statements have too."""
