@@ -14,7 +14,7 @@ export ANSIBLE_HOST_PATTERN_MISMATCH := error
 # With LC_ALL=C Ansible refuses to start; C.UTF-8 is there on every Debian.
 export LC_ALL := C.UTF-8
 
-.PHONY: help demo demo-down test check controller bootstrap molecule integration attacks e2e mutations bench faults fuzz
+.PHONY: help demo demo-down test check browser controller bootstrap molecule integration attacks e2e mutations bench faults fuzz
 .PHONY: fuzz-store faults-down
 .PHONY: test-down format lock clean
 
@@ -36,6 +36,10 @@ controller: old-enough  ## prepare this machine to run the playbooks: Ansible an
 
 check: controller  ## lint, types, unit tests: two minutes
 	@$(BIN)/python -m tests.everything check
+
+browser: old-enough  ## look at the pages with Chromium; and draw docs/images anew
+	@$(PYTHON) -m tests.lab.bootstrap python browser
+	@$(BIN)/python -m tests.everything browser
 
 molecule: bootstrap  ## the roles' own tests; ROLE=NAME for one
 	@$(BIN)/python -m tests.everything molecule $(ROLE)
@@ -80,7 +84,7 @@ clean: ## remove what was made in this checkout (the environment, caches, logs)
 	rm -rf .venv build .ansible .mypy_cache .ruff_cache .pytest_cache .hypothesis webmon.egg-info
 
 bootstrap: old-enough
-	@$(PYTHON) -m tests.lab.bootstrap python lab
+	@$(PYTHON) -m tests.lab.bootstrap python lab browser
 
 .PHONY: old-enough
 old-enough:

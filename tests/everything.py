@@ -1,7 +1,7 @@
 """What `make test` runs, and CI: lint and unit tests, the roles, the demo on a lab of its own, tests and faults on it.
 
 `python -m tests.everything` runs it all and leaves nothing behind. With a name it runs that part alone: check,
-molecule [ROLE], integration, attacks, e2e; all but the first two keep their lab up for the next time (`make
+browser, molecule [ROLE], integration, attacks, e2e; the last three keep their lab up for the next time (`make
 test-down`). So do two that are in no test: bench [NAME], as what it measures depends on the machine, and fuzz-store
 [SECS [SEED]].
 """
@@ -87,6 +87,11 @@ def integration(steps: Steps) -> None:
     )
 
 
+def browser(steps: Steps) -> None:
+    """Look at the pages with a browser."""
+    steps.run("The page in a browser", Job("browser", [*PYTEST, "tests/browser"], show=True))
+
+
 def attacks(steps: Steps) -> None:
     """Run all attacks; the short ones are part of the integration tests."""
     steps.run("Attacks, on the test lab", Job("attacks", [*PYTEST, "tests/attacks"], TEST_LAB, show=True))
@@ -143,6 +148,7 @@ def everything(steps: Steps) -> None:
                 "The demo again: nothing may change", Job("demo again", [*DEMO, "--unchanged"], TEST_LAB, show=True)
             )
             integration(steps)
+            browser(steps)
         say(molecule_summary(*output))
         e2e(steps)
         faults(steps)
@@ -155,6 +161,8 @@ def one_part(steps: Steps, part: str, names: Sequence[str], *, full: bool) -> No
     match part:
         case "check":
             check(steps)
+        case "browser":
+            browser(steps)
         case "molecule":
             with molecule(steps, names) as output:
                 pass
@@ -190,9 +198,8 @@ def alone() -> Iterator[None]:
 def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     """Read what the Makefile gives."""
     parser = argparse.ArgumentParser(prog="make test", description=__doc__)
-    parser.add_argument(
-        "part", nargs="?", choices=["check", "molecule", "integration", "attacks", "fuzz-store", "e2e", "bench"]
-    )
+    parts = ["check", "browser", "molecule", "integration", "attacks", "fuzz-store", "e2e", "bench"]
+    parser.add_argument("part", nargs="?", choices=parts)
     parser.add_argument("name", nargs="*", help="roles or benches; for fuzz-store seconds and seed")
     parser.add_argument("--full", action="store_true", help="benches at full size")
     # An option may stand between the names.
@@ -203,7 +210,8 @@ def main() -> int:
     """Run everything or one part; 0 when all is well, 1 when not."""
     options = options_of(sys.argv[1:])
     stop_on_sigterm()
-    steps = Steps(options.part or "test", {None: 10, "check": 1, "molecule": 2}.get(options.part, 2), lines=400)
+    count = {None: 11, "check": 1, "browser": 1}.get(options.part, 2)
+    steps = Steps(options.part or "test", count, lines=400)
     try:
         if options.part == "check":
             check(steps)

@@ -1,9 +1,14 @@
 """The page's snapshots from a real database: the same numbers as the commands that report, to the digit."""
 
 import contextlib
+import http.client
 import json
 import random
 import re
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +22,10 @@ from psycopg2 import sql
 from tests.integration.stage import Stage
 from tests.integration.test_real_reports import check as check_of_day
 from tests.integration.test_real_reports import put, roll_up
+from tests.waiting import wait_until
 from webmon.check.result import CheckResult, Outcome
+from webmon.page.chart import Charts
+from webmon.page.chart import read as read_chart
 from webmon.page.collect import Collector
 from webmon.page.memory import Memory
 from webmon.page.snapshot import RESPONSE_WINDOWS, WINDOWS, Snapshot, Tally, Target
@@ -225,6 +233,41 @@ def test_newest_results_are_those_of_status_also_of_a_target_that_is_silent_for_
     assert (second.http_status, second.error) == (None, "no\nanswer <b>")
 
 
+def test_a_target_of_which_nothing_is_kept_is_there_and_not_known(stage: Stage) -> None:
+    put(stage, [check("gone", "a", timedelta(days=3)), check("shop", "a", timedelta(seconds=9))])
+    stage.sql("DELETE FROM {t} WHERE time < now() - INTERVAL '1 day'")
+    stage.sql("DELETE FROM {t_marks}")
+    memory = Memory(10)
+    for _ in range(2):
+        with moment(stage) as session:
+            found = {target.name: target for target in memory.read(session).targets}
+        assert (found["gone"].vantages, found["gone"].days) == ([], [])
+        assert [tally.tally.uptime for tally in found["gone"].uptime] == [None] * len(WINDOWS)
+    with moment(stage) as session:
+        chart = read_chart(session, "shop", 3600)
+    assert [(name, [point.outcome for point in points]) for name, points in chart.vantages.items()] == [("a", [UP])]
+
+
+def test_a_chart_has_the_last_hours_of_one_target_and_its_last_errors(stage: Stage) -> None:
+    put(
+        stage,
+        [check("shop", "a", timedelta(hours=5, minutes=minute), DOWN, error=f"error {minute}") for minute in range(30)]
+        + [check("shop", "b", timedelta(minutes=1)), check("docs", "a", timedelta(minutes=1))]
+        + [check("shop", "b", timedelta(hours=7))],
+    )
+    with moment(stage) as session:
+        chart = read_chart(session, "shop", 6 * 3600)
+    assert {name: len(points) for name, points in chart.vantages.items()} == {"a": 30, "b": 1}
+    times = [point.time for point in chart.vantages["a"]]
+    assert times == sorted(times)
+    assert [error for *_, error in chart.errors] == [f"error {minute}" for minute in range(20)]
+    assert (chart.until - chart.since) == timedelta(hours=6)
+    asked = Charts(stage.settings("report").postgres)
+    target = Target(name="shop", url="https://shop.example/", first_seen=NOW)
+    first = asked(target, 6 * 3600.0)
+    assert asked(target, 6 * 3600.0) is first
+
+
 def test_a_refresh_reads_no_more_chunks_of_results_than_those_of_the_last_day(stage: Stage) -> None:
     put(stage, [check("shop", "a", timedelta(days=ago, hours=1)) for ago in range(89)])
     roll_up(stage)
@@ -312,7 +355,7 @@ def test_a_database_that_refuses_leaves_the_last_snapshot_and_says_why(stage: St
 
 def test_a_slow_database_is_given_up_after_its_time_and_read_again(stage: Stage, tmp_path: Path) -> None:
     put(stage, [check("shop", "a", timedelta(seconds=30))])
-    collector = Collector(page_settings(stage, tmp_path), statement_secs=0.5)
+    collector = Collector(page_settings(stage, tmp_path), statement_secs=2)
     assert collector.refresh()
     with stage.database() as cursor:
         cursor.execute("BEGIN")
@@ -326,6 +369,79 @@ def test_a_slow_database_is_given_up_after_its_time_and_read_again(stage: Stage,
     assert collector.refresh()
     assert collector.look.trouble == ""
     collector.stop()
+
+
+def free_address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def get(address: str, path: str) -> tuple[int, str]:
+    host, _, port = address.rpartition(":")
+    with contextlib.closing(http.client.HTTPConnection(host, int(port), timeout=10)) as connection:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+
+def answers(address: str, path: str, status: int, word: str) -> bool:
+    with contextlib.suppress(OSError):
+        found, text = get(address, path)
+        return found == status and word in text
+    return False
+
+
+def test_it_runs_shows_what_is_public_anew_after_a_reload_and_the_doctor_finds_it_well(
+    stage: Stage, tmp_path: Path
+) -> None:
+    put(stage, [check("shop", "a", timedelta(seconds=-1)), check("internal", "a", timedelta(seconds=0))])
+    public, operator, metrics = (free_address() for _ in range(3))
+    page_file = tmp_path / "page.yml"
+    page_file.write_text("title: Ours\ngroups: [{name: All, targets: [{target: shop, as: Checkout}]}]\n")
+    # No way to Kafka: nobody can act, and all the rest works.
+    without_kafka = dict.fromkeys(
+        ["KAFKA_HOST", "KAFKA_PORT", "KAFKA_ACCESS_CERTIFICATE", "KAFKA_ACCESS_KEY", "KAFKA_CA_CERTIFICATE"]
+    )
+    env_file = stage.env_file(
+        "report",
+        **without_kafka,
+        _WORKSPACE_PATH=str(tmp_path),
+        PAGE_ADDRESS=public,
+        PAGE_OPERATOR_ADDRESS=operator,
+        PAGE_METRICS_ADDRESS=metrics,
+        PAGE_FILE_PATH="page.yml",
+        PAGE_EXPORT_PATH="copy",
+        PAGE_REFRESH_SECS="1",
+    )
+    command = [str(Path(sys.executable).with_name("webmon")), "page", "--env-file", str(env_file)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path.cwd()) as process:
+        try:
+            wait_until(lambda: answers(public, "/", 200, "Checkout"), "the public page shows the target", 60)
+            assert "internal" not in get(public, "/")[1]
+            wait_until(lambda: answers(operator, "/", 200, "internal"), "the operator sees all")
+            assert get(metrics, "/healthz")[0] == 200
+            found = get(metrics, "/metrics")[1]
+            assert re.search(r"^webmon_page_refresh_last_statements [1-8]\.0$", found, re.MULTILINE)
+            assert re.search(r"^webmon_page_snapshot_age_seconds [0-9.]+$", found, re.MULTILINE)
+            page_file.write_text("title: Ours\ngroups: [{name: All, targets: [{target: shop, as: Till}]}]\n")
+            process.send_signal(signal.SIGHUP)
+            wait_until(lambda: answers(public, "/", 200, "Till"), "the page's file is read again")
+            wait_until((tmp_path / "copy" / "index.html").exists, "the copy is there")
+            doctor = subprocess.run(
+                [command[0], "doctor", "page", "--env-file", str(env_file), "--json"],
+                capture_output=True, text=True, check=False, timeout=60, cwd=Path.cwd(),
+            )  # fmt: skip
+            levels = {one["subject"]: one["level"] for one in json.loads(doctor.stdout)}
+            assert levels | {"acts": "warning"} == levels
+            assert {subject for subject, level in levels.items() if level == "FAILED"} == set()
+            assert {"public", "snapshot", "copy", "service", "database"} <= levels.keys()
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=30)
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+    assert (tmp_path / "snapshot.json").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.fixture(autouse=True)

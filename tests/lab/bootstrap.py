@@ -1,6 +1,7 @@
-"""Prepare this machine: `python3 -m tests.lab.bootstrap python` or `... python lab`.
+"""Prepare this machine: `python3 -m tests.lab.bootstrap python`, and `lab` or `browser` beside it.
 
-python: the virtual environment .venv, from the lock with its hashes. lab: base trees and the Kafka archive.
+python: the virtual environment .venv, from the lock with its hashes. lab: base trees and the Kafka archive. browser:
+Debian's Chromium, which pages are looked at with.
 What is done already is not done again. Standard library only: it makes the environment that the rest runs in.
 """
 
@@ -16,7 +17,7 @@ from tests.lab.steps import LAB_PROGRAM, Job, StepError, Steps
 def main() -> int:
     """Prepare the parts that were asked for; 2 where this machine cannot, 1 where a step failed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="+", choices=["python", "lab"])
+    parser.add_argument("part", nargs="+", choices=["python", "lab", "browser"])
     parts = parser.parse_args().part
     if os.geteuid() != 0 and not shutil.which("sudo"):
         sys.stderr.write("Run this as root, or install sudo: packages are installed and hosts are booted.\n")
@@ -27,6 +28,9 @@ def main() -> int:
     if "lab" in parts:
         packages += ["systemd-container", "mmdebstrap", "iproute2", "iptables", "debian-archive-keyring"]
         packages += ["openssh-client", "maven"]
+    if "browser" in parts:
+        # Pages name no font: what they are drawn with, also right to left, is this one.
+        packages += ["chromium", "fonts-noto-core"]
     jobs = [Job("python environment", ["make", "--no-print-directory", ".venv/made"], {"MAKEFLAGS": ""})]
     if "lab" in parts:
         jobs += [Job("base trees", [LAB_PROGRAM, "base"]), Job("kafka archive", [LAB_PROGRAM, "kafka"])]

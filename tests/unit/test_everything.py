@@ -15,6 +15,7 @@ from tests.lab.steps import TOP
     [
         (["test"], None, [], False),
         (["check"], "check", [], False),
+        (["browser"], "browser", [], False),
         (["molecule"], "molecule", [], False),
         (["molecule", "ROLE=agent"], "molecule", ["agent"], False),
         (["integration"], "integration", [], False),

@@ -1,12 +1,17 @@
 """`webmon page`: what people look at, and a look at what of it is public."""
 
 import argparse
+import getpass
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from webmon.cli.options import add, load
+from webmon.errors import UserError
 
 OK = 0
+_LONGEST: Final = 1000
+"""Characters of a password."""
 
 
 def add_to(commands: Any) -> None:
@@ -24,6 +29,10 @@ def add_to(commands: Any) -> None:
     checked = page.add_parser("check", help=text, description=text)
     checked.add_argument("file", type=Path, metavar="FILE")
     checked.set_defaults(run=_check)
+    text = "Ask for a new password, and print the operator's line for the file of PAGE_AUTH=basic:FILE."
+    password = page.add_parser("password", help=text, description=f"{text} What it prints is scrypt's hash.")
+    password.add_argument("name", metavar="NAME", help="the operator's name")
+    password.set_defaults(run=_password)
 
 
 def _daemon(arguments: argparse.Namespace) -> int:
@@ -31,6 +40,24 @@ def _daemon(arguments: argparse.Namespace) -> int:
     from webmon.settings import PageSettings
 
     return run(load(PageSettings, arguments))
+
+
+def _password(arguments: argparse.Namespace) -> int:
+    from webmon.page.access import line_for
+
+    if sys.stdin.isatty():
+        first, second = (getpass.getpass(f"{said} for {arguments.name}: ") for said in ("Password", "Once more"))
+        if first != second:
+            raise UserError("the two are not the same; nothing was made")
+    else:
+        first = sys.stdin.readline(_LONGEST).rstrip("\n")
+    if not first:
+        raise UserError("an empty password; right would be a long one")
+    try:
+        print(line_for(arguments.name, first))
+    except ValueError as error:
+        raise UserError(f"NAME: {error}") from error
+    return OK
 
 
 def _check(arguments: argparse.Namespace) -> int:

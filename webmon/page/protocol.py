@@ -40,7 +40,7 @@ class BoundedProtocol(H11Protocol):
         super().data_received(data)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request; the rest of this one, and an answer that is not taken yet, still have their bound."""
+        """Wait for the next request; the rest of this one, and an answer not taken yet, still have their bound."""
         is_whole = self.conn.their_state is not h11.SEND_BODY
         if is_whole:
             self._end()

@@ -181,6 +181,11 @@ def test_what_is_kept_is_read_again_while_it_is_marked_and_once_after() -> None:
     assert ask("abc") == []
 
 
+def test_what_is_asked_for_is_read_whatever_is_known_of_it() -> None:
+    memory, _ = kept("a", "b")
+    assert memory.wanted(["a", "b"], [], 0, ["b"]) == ["b"]
+
+
 def test_a_snapshot_that_fails_forgets_no_mark() -> None:
     _, ask = kept("a", "b")
     assert ask("ab", marked="b", fails=True) == ["b"]

@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 import yaml
 
+from tests.readme import block
 from tests.unit.page import fakes
 from webmon.check.result import Outcome
 from webmon.cli import main
@@ -16,6 +17,7 @@ from webmon.page import file_model
 from webmon.page.file import Public, load
 from webmon.page.model import choose, public
 from webmon.page.slug import slug, told_apart
+from webmon.page.snapshot import History
 
 WHOLE = """\
 title: Example status
@@ -47,7 +49,7 @@ def test_a_whole_file_says_what_is_public_and_under_which_names(tmp_path: Path) 
     found = read(tmp_path, WHOLE)
     assert found.title == "Example status"
     shop, api = found.groups
-    assert (shop.id, shop.show) == ("shop", {"response", "vantages"})
+    assert (shop.id, sorted(shop.show)) == ("shop", ["response", "vantages"])
     assert shop.match is not None
     assert shop.match.fits("x", {"team": "shop"})
     assert [(entry.target, entry.name, entry.id) for entry in api.entries] == [
@@ -126,6 +128,11 @@ def test_the_command_counts_and_the_example_that_we_ship_has_no_fault(
 )
 def test_every_fault_is_told_with_its_line_and_what_would_be_right(tmp_path: Path, text: str, told: list[str]) -> None:
     assert faults(tmp_path, text) == told
+
+
+def test_the_example_of_the_page_has_no_fault(tmp_path: Path) -> None:
+    found = read(tmp_path, block("docs/page.md", "yaml"))
+    assert [group.name for group in found.groups] == ["Shop", "API"]
 
 
 def test_a_file_that_is_not_there_or_no_text_is_told(tmp_path: Path) -> None:
@@ -241,7 +248,7 @@ def test_what_show_names_is_shown(tmp_path: Path) -> None:
         "    show: [response, vantages, certificate, url, address, error]\n",
     )
     shop = fakes.target("shop", [Outcome.CONNECT_ERROR, Outcome.UP, Outcome.UP])
-    page = public(fakes.snapshot([shop], fakes.History(episodes=[fakes.episode("shop")])), file, fakes.NOW)
+    page = public(fakes.snapshot([shop], History(episodes=[fakes.episode("shop")])), file, fakes.NOW)
     (target,) = page.groups[0].targets
     assert target.url == shop.url
     assert target.addresses == ["192.0.2.7"]
