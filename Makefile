@@ -14,8 +14,8 @@ export ANSIBLE_HOST_PATTERN_MISMATCH := error
 # With LC_ALL=C Ansible refuses to start; C.UTF-8 is there on every Debian.
 export LC_ALL := C.UTF-8
 
-.PHONY: help demo demo-down test check browser controller bootstrap molecule integration attacks e2e mutations bench faults fuzz
-.PHONY: fuzz-store faults-down
+.PHONY: help demo demo-down test check browser controller bootstrap molecule integration attacks e2e mutations bench
+.PHONY: faults fuzz fuzz-store faults-down
 .PHONY: test-down format lock clean
 
 help:  ## this list
@@ -37,7 +37,7 @@ controller: old-enough  ## prepare this machine to run the playbooks: Ansible an
 check: controller  ## lint, types, unit tests: two minutes
 	@$(BIN)/python -m tests.everything check
 
-browser: old-enough  ## look at the pages with Chromium; and draw docs/images anew
+browser: old-enough  ## look at the pages with Chromium, which it installs
 	@$(PYTHON) -m tests.lab.bootstrap python browser
 	@$(BIN)/python -m tests.everything browser
 

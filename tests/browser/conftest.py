@@ -1,15 +1,13 @@
 """A Chromium, and both faces of the page to look at."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from tests.browser.faces import Faces
-
-CHROMIUM: Final = Path("/usr/bin/chromium")
+from tests.browser.images import ARGUMENTS, CHROMIUM
 
 
 @pytest.fixture(scope="session")
@@ -17,9 +15,7 @@ def chromium() -> Iterator[Browser]:
     """Debian's; `python3 -m tests.lab.bootstrap browser` installs it."""
     assert CHROMIUM.exists(), f"{CHROMIUM} is not there: python3 -m tests.lab.bootstrap browser installs it"
     with sync_playwright() as started:
-        # Root has no sandbox, and a container no room in /dev/shm; what is looked at is ours.
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--force-color-profile=srgb", "--hide-scrollbars"]
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         yield browser
         browser.close()
 
@@ -64,7 +60,7 @@ def opened(chromium: Browser) -> Iterator[Callable[..., Page]]:
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: faults.append(f"error: {error}"))
-        page.on("console", lambda said: faults.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("console", lambda said: faults.append(said.text) if _is_fault(said) else None)
         host, requests = url.split("/")[2], [] if asked is None else asked
         page.on("request", lambda one: (requests if one.url.split("/")[2] == host else faults).append(one.url))
         page.goto(url)
@@ -74,3 +70,8 @@ def opened(chromium: Browser) -> Iterator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert faults == []
+
+
+def _is_fault(said: ConsoleMessage) -> bool:
+    """Tell whether a page said something that it should not; that a page is not there is no fault of it."""
+    return said.type in ("error", "warning") and not ("404" in said.text and said.location["url"].endswith("/nope"))
