@@ -29,6 +29,7 @@ FOR_THE_CONTROLLER: Final = (".venv/bin/", "cp ")
 MADE_BY_MAKE_TEST: Final = {
     "make test": "it is what runs the tests",
     "make check": "its first step",
+    "make browser": "a step of it",
     "make molecule": "a step of it",
     "make integration": "a step of it",
     "make e2e": "a step of it",
@@ -87,6 +88,9 @@ IN_A_TEST: Final = {
         ("webmon page", "webmon doctor page"),
         "tests/integration/test_real_page.py::"
         "test_it_runs_shows_what_is_public_anew_after_a_reload_and_the_doctor_finds_it_well",
+    ),
+    "webmon page password NAME": (
+        "tests/unit/page/test_access.py::test_the_command_prints_a_line_that_lets_the_operator_in"
     ),
     "webmon page check FILE": (
         "tests/unit/page/test_file.py::test_the_command_counts_and_the_example_that_we_ship_has_no_fault"
