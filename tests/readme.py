@@ -80,6 +80,14 @@ IN_A_TEST: Final = {
     "webmon check command:NAME": (
         "tests/unit/once/test_once.py::test_a_command_that_is_listed_is_run_and_its_answer_shown"
     ),
+    **dict.fromkeys(
+        ("webmon page", "webmon doctor page"),
+        "tests/integration/test_real_page.py::"
+        "test_it_runs_shows_what_is_public_anew_after_a_reload_and_the_doctor_finds_it_well",
+    ),
+    "webmon page check FILE": (
+        "tests/unit/page/test_file.py::test_the_command_counts_and_the_example_that_we_ship_has_no_fault"
+    ),
     "webmon alarm check FILE": "tests/unit/alarm/test_rules.py::test_alarm_check_says_what_there_is_or_every_fault",
     "webmon alarm test CHANNEL": (
         "tests/unit/alarm/test_trial.py::test_without_rules_one_line_of_settings_is_enough_to_send"

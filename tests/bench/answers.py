@@ -63,7 +63,8 @@ SELECT @MIDNIGHT@ + h.n * INTERVAL '1 hour', 9, t.id, a.id, 60, CASE WHEN @IS_BA
     CASE WHEN @IS_BAD@ AND h.n = 10 THEN @FAILURES@ END, '{{-24,-23,-22,-21,-20,-19}}', '{{2,8,20,20,8,2}}'
 FROM generate_series(@DAYS@ + 1, 0, -1) AS d (n) CROSS JOIN generate_series(0, 23) AS h (n)
 CROSS JOIN {t_targets} AS t CROSS JOIN {t_agents} AS a
-WHERE a.id <= @VANTAGES@ AND (d.n <= 2 OR d.n >= @DAYS@ OR @IS_BAD@) AND @MIDNIGHT@ + h.n * INTERVAL '1 hour' < now()
+WHERE a.id <= @VANTAGES@ AND (d.n <= 2 OR d.n IN (7, 30, 90) OR d.n >= @DAYS@ OR @IS_BAD@)
+    AND @MIDNIGHT@ + h.n * INTERVAL '1 hour' < now()
 """
 _ROW: Final = """
 INSERT INTO {t} (time, series_id, context_id, delay_secs, total_secs, response_secs, dns_secs, connect_secs, tls_secs,

@@ -34,11 +34,12 @@ from psycopg2 import sql
 from tests.integration.services import COMMON_NAME, Services
 from webmon.check.result import CheckResult, Outcome, encode, headers
 from webmon.kafka import client
-from webmon.settings import InitSettings, Kafka, ReportSettings, SinkSettings, load
+from webmon.settings import AlarmSettings, InitSettings, Kafka, ReportSettings, SinkSettings, load
 from webmon.store.names import TABLES, Tables
 
 SINK_PASSWORD = "sink $ ${HOME} '\"\\ #%"
 READER_PASSWORD = "reader ü 密"
+ALARM_PASSWORD = "alarm ' ü $1"
 
 
 def principals(unit: str) -> list[str]:
@@ -103,7 +104,7 @@ class Stage:
         self.name = f"it_{secrets.token_hex(4)}"
         self.table = self.name
         self.topic = self.name.replace("_", "-")
-        self.roles = [f"{self.name}_sink", f"{self.name}_reader"]
+        self.roles = [f"{self.name}_sink", f"{self.name}_reader", f"{self.name}_alarm"]
         self._certificates: dict[str, tuple[Path, Path]] = {}
         self._running: list[Program] = []
         self._others: contextlib.ExitStack = contextlib.ExitStack()
@@ -132,11 +133,13 @@ class Stage:
             "init": (services.owner, services.owner_password),
             "sink": (self.roles[0], SINK_PASSWORD),
             "report": (self.roles[1], READER_PASSWORD),
+            "alarm": (self.roles[2], ALARM_PASSWORD),
         }[component]
-        unit = "init" if component == "init" else "sink"
+        unit = {"init": "init", "alarm": "alarm"}.get(component, "sink")
         values: dict[str, str | None] = {
             **self.way_to_kafka(self.certificate(unit)),
             "KAFKA_GROUP_ID": self.topic,
+            "KAFKA_ALARM_GROUP_ID": f"{self.topic}.alarms",
             "POSTGRES_HOST": services.postgres_host,
             "POSTGRES_PORT": str(services.postgres_port),
             "POSTGRES_DATABASE": services.database,
@@ -148,6 +151,7 @@ class Stage:
             "POSTGRES_TABLE": self.table,
             "SINK_BATCH_SECS": "0.2",
             "SINK_METRICS_ADDRESS": "off",
+            "ALARM_METRICS_ADDRESS": "off",
             "KAFKA_TOPIC_PARTITIONS": "3",
             "KAFKA_TOPIC_REPLICATION": "1",
             "KAFKA_AGENT_PRINCIPALS": ",".join(principals("agent")),
@@ -162,6 +166,16 @@ class Stage:
         lines = [f"{name}={_quoted(value)}\n" for name, value in (values | changes).items() if value is not None]
         path.write_text("".join(lines), encoding="utf-8")
         return path
+
+    @property
+    def with_alarms(self) -> dict[str, str | None]:
+        """Give what init has in a fleet that has alarms and a page."""
+        return {
+            "KAFKA_ALARM_PRINCIPALS": ",".join(principals("alarm")),
+            "KAFKA_PAGE_PRINCIPALS": ",".join(principals("page")),
+            "POSTGRES_ALARM_USER": self.roles[2],
+            "POSTGRES_ALARM_PASSWORD": ALARM_PASSWORD,
+        }
 
     def run(self, command: str, *arguments: str, **changes: str | None) -> "subprocess.CompletedProcess[str]":
         """Run `webmon COMMAND` to its end."""
@@ -233,6 +247,7 @@ class Stage:
             "init": InitSettings,
             "sink": SinkSettings,
             "report": ReportSettings,
+            "alarm": AlarmSettings,
         }
         return load(kinds[component], self.env_file(component, **changes))
 
@@ -372,13 +387,15 @@ class Stage:
                 admin.delete_topics(topics)
             for kind, name in (
                 (ResourceType.TOPIC, self.topic),
-                (ResourceType.TOPIC, f"{self.topic}.dead-letters"),
+                *((ResourceType.TOPIC, f"{self.topic}.{one}") for one in ("dead-letters", "alarms", "orders")),
                 (ResourceType.GROUP, self.topic),
+                (ResourceType.GROUP, f"{self.topic}.alarms"),
             ):
                 pattern = ResourcePatternFilter(kind, name, ACLResourcePatternType.LITERAL)
                 admin.delete_acls([ACLFilter(None, None, ACLOperation.ANY, ACLPermissionType.ANY, pattern)])
             with contextlib.suppress(kafka_errors.GroupIdNotFoundError, kafka_errors.CoordinatorNotAvailableError):
                 admin.delete_groups([self.topic])
+                admin.delete_groups([f"{self.topic}.alarms"])
 
     def _remove_from_database(self) -> None:
         with self.database() as cursor:
@@ -409,5 +426,15 @@ def _webmon(arguments: Sequence[str]) -> list[str]:
 
 def _environment() -> dict[str, str]:
     """Give the test's own environment without what would win over the .env."""
-    own = ("KAFKA_", "POSTGRES_", "MONITORING_", "SINK_", "ALARM_", "_WORKSPACE_PATH", "NOTIFY_SOCKET", "JOURNAL_STREAM")
+    own = (
+        "KAFKA_",
+        "POSTGRES_",
+        "MONITORING_",
+        "SINK_",
+        "ALARM_",
+        "PAGE_",
+        "_WORKSPACE_PATH",
+        "NOTIFY_SOCKET",
+        "JOURNAL_STREAM",
+    )
     return {name: value for name, value in os.environ.items() if not name.startswith(own)}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from webmon import __version__
-from webmon.cli import alarms, checks, components, letters, reports
+from webmon.cli import alarms, checks, components, letters, pages, reports
 from webmon.cli.options import Run
 from webmon.errors import UserError
 
@@ -99,6 +99,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="webmon", description="Watch websites from many hosts.")
     parser.add_argument("--version", action="version", version=f"webmon {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for part in (components, reports, letters, alarms, checks):
+    for part in (components, reports, letters, alarms, pages, checks):
         part.add_to(commands)
     return parser

@@ -44,7 +44,7 @@ def explain(error: kafka_errors.KafkaError, kafka: Kafka, *, wanted: str) -> str
     if isinstance(error, kafka_errors.AuthorizationError):
         return (
             f"Kafka does not let our certificate ({kafka.access_certificate}) {wanted}: `webmon init` gives that "
-            "right to the principals in KAFKA_AGENT_PRINCIPALS and KAFKA_SINK_PRINCIPALS"
+            "right to the principals in its KAFKA_..._PRINCIPALS"
         )
     if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
         return (

@@ -47,7 +47,7 @@ FROM {daily} WHERE day >= {since_day} AND day < {until_day}
 """Days in a row that nothing is marked in, each a span of its own."""
 SOME_HOURS: Final = """
 SELECT {n} AS n, target_id, agent_id, up, slow, down, agent_error, covered_secs
-FROM {hours} WHERE hour >= {since} AND hour < {until} AND target_id = ANY ({targets})
+FROM {hours} WHERE hour >= {since} AND hour < {until} AND target_id = ANY ({those})
 """
 """Whole hours of some targets."""
 SOME_ROWS: Final = """
@@ -56,7 +56,7 @@ SELECT {n} AS n, s.target_id, s.agent_id,
     (m.outcome BETWEEN 3 AND 12)::integer AS down, (m.outcome = 13)::integer AS agent_error,
     CASE WHEN m.outcome = 13 THEN 0 ELSE c.interval_secs END AS covered_secs
 FROM {metrics} AS m JOIN {series} AS s ON s.id = m.series_id JOIN {contexts} AS c ON c.id = m.context_id
-WHERE m.time >= {since} AND m.time < {until} AND s.target_id = ANY ({targets})
+WHERE m.time >= {since} AND m.time < {until} AND s.target_id = ANY ({those})
 """
 """Parts of hours of some targets, from the results themselves."""
 

@@ -218,7 +218,7 @@ def _of_maintenance(session: Session, basis: Basis, number: int, times: Mapping[
                     n=psql.Literal(number),
                     since=psql.Literal(since),
                     until=psql.Literal(until),
-                    targets=psql.Literal(those),
+                    those=psql.Literal(those),
                 )
 
 

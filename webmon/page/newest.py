@@ -84,9 +84,9 @@ def _add_vantages(found: dict[int, list[Vantage]], rows: Iterable[Sequence[Any]]
             http_status=http_status,
             answer=answer,
             error=error,
-            response=_secs(response),
-            total=_secs(total) or 0.0,
-            phases=Phases(_secs(dns), _secs(connect), _secs(tls), _secs(first_byte), _secs(transfer)),
+            response=finite(response),
+            total=finite(total) or 0.0,
+            phases=Phases(finite(dns), finite(connect), finite(tls), finite(first_byte), finite(transfer)),
             redirects=redirects,
             remote_ip=address,
             http_version=http_version,
@@ -96,7 +96,7 @@ def _add_vantages(found: dict[int, list[Vantage]], rows: Iterable[Sequence[Any]]
         found.setdefault(number, []).append(vantage)
 
 
-def _secs(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
     """Give a time as agents have it: releases before took any number."""
     return value if value is not None and math.isfinite(value) else None
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 REQUEST_SECS: Final = 15.0
@@ -39,10 +40,12 @@ class BoundedProtocol(H11Protocol):
         super().data_received(data)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request; what the client has not taken yet still has its bound."""
-        self._end()
+        """Wait for the next request; the rest of this one, and an answer that is not taken yet, still have their bound."""
+        is_whole = self.conn.their_state is not h11.SEND_BODY
+        if is_whole:
+            self._end()
         super().on_response_complete()
-        if self.timeout_keep_alive_task is None or self.transport.get_write_buffer_size():
+        if is_whole and self._is_waited_for():
             self._begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -61,8 +64,13 @@ class BoundedProtocol(H11Protocol):
 
     def _give_up(self) -> None:
         self._deadline = None
-        if self.timeout_keep_alive_task is None or self.transport.get_write_buffer_size():
+        if self._is_waited_for():
             self.transport.abort()
+
+    def _is_waited_for(self) -> bool:
+        """Tell whether the client still owes something: the rest of a request, or to take an answer."""
+        is_idle = self.timeout_keep_alive_task is not None and self.conn.their_state is not h11.SEND_BODY
+        return not is_idle or self.transport.get_write_buffer_size() > 0
 
 
 def common_name(certificate: Mapping[str, Any]) -> str:

@@ -74,7 +74,10 @@ def make(
     if shown is None:
         return None
     template, values = shown
-    body = render(template, t, links, **(_frame(page, path, t, links, valid_until=valid_until) | values))
+    frame = _frame(page, path, t, links, valid_until=valid_until)
+    if suffix:
+        frame["in_language"] = lambda code: path[-1] + (".html" if code == "en" else f".{code}.html")
+    body = render(template, t, links, **(frame | values))
     return Made(body, HTML)
 
 

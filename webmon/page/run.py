@@ -20,7 +20,9 @@ from webmon.daemon.signals import Signals
 from webmon.daemon.systemd import notify
 from webmon.errors import UserError
 from webmon.page.access import access_by
+from webmon.page.chart import Charts
 from webmon.page.collect import Collector
+from webmon.page.export import Export, Exporter
 from webmon.page.file import Public
 from webmon.page.file import load as load_file
 from webmon.page.operator_app import operator_app
@@ -74,17 +76,22 @@ class Page(MetricsCollector):
             app = operator_app(
                 operator,
                 access=access_by(page.auth),
+                charts=Charts(settings.postgres),
                 send=functools.partial(orders.send, settings.kafka) if settings.kafka else None,
             )
             faces.append(Face(app, bind(page.operator_address, "PAGE_OPERATOR_ADDRESS"), page.auth))
         if not faces:
             raise UserError("PAGE_ADDRESS and PAGE_OPERATOR_ADDRESS are off; right would be one of them, at least")
         self._server = Server(faces)
+        self._export = Export(page.export_path, page.url) if page.export_path else None
+        self._public = public
 
     def run(self, signals: Signals) -> None:
         """Serve until the stop."""
         self.collector.start()
         self._server.start()
+        if self._export is not None:
+            Exporter(self._export, self._public.page, signals.stop).start()
         address = self._settings.page.metrics_address
         listener = listen(address, "PAGE_METRICS_ADDRESS", self, self.is_alive, lambda: self.collector.look.trouble)
         notify("READY=1", f"STATUS={self.status()}")
@@ -124,6 +131,8 @@ class Page(MetricsCollector):
         yield counter("webmon_page_refreshes_total", "Snapshots that were tried to be read", collector.refreshes)
         yield counter("webmon_page_refresh_failures_total", "Those that could not be read", collector.failures)
         yield counter("webmon_page_refresh_seconds_total", "What all of them took", collector.seconds_sum)
+        yield gauge("webmon_page_refresh_last_seconds", "What the last one took", collector.seconds)
+        yield gauge("webmon_page_refresh_last_statements", "Statements of the last one", collector.statements)
         yield gauge("webmon_page_clients", "Connections that are open", self._server.clients)
         yield counter("webmon_page_requests_total", "Requests that were answered", self._server.requests)
 
