@@ -142,6 +142,7 @@ WorkspacePath = Annotated[Path, BeforeValidator(_in_workspace)]
 Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "FATAL"], BeforeValidator(_upper)]
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 ChannelBinding = Literal["disable", "prefer", "require"]
+SessionAttrs = Literal["any", "read-write", "read-only", "primary", "standby", "prefer-standby"]
 
 SecurityProtocol = Literal["SSL", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -444,8 +445,12 @@ class Postgres(_Group):
 
     readable = ("ca_certificate",)
 
-    host: str = _var("POSTGRES_HOST", "Host of the database", "a host name or address")
-    port: Port = _var("POSTGRES_PORT", "Its port", "a port from 1 to 65535", 5432)
+    hosts: CommaList = _var(
+        "POSTGRES_HOST",
+        "Host of the database; or several, with commas, of which one is the primary at a time",
+        "a host name or address, several with commas",
+    )
+    port: Port = _var("POSTGRES_PORT", "Its port, the same on each", "a port from 1 to 65535", 5432)
     user: str = _var("POSTGRES_USER", "Role to log in as", _A_NAME)
     password: SecretStr = _var("POSTGRES_PASSWORD", "Its password", "a password")
     database: str | None = _var(
@@ -457,6 +462,12 @@ class Postgres(_Group):
         "libpq's channel_binding: `require` takes no server that can't bind the log-in to its TLS certificate (SCRAM)",
         ", ".join(get_args(ChannelBinding)),
         "prefer",
+    )
+    target_session_attrs: SessionAttrs | None = _var(
+        "POSTGRES_TARGET_SESSION_ATTRS",
+        "libpq's: which of the hosts will do (default: read-write for what writes, any for what only reads)",
+        ", ".join(get_args(SessionAttrs)),
+        None,
     )
     ca_certificate: WorkspacePath | None = _var(
         "POSTGRES_CA_CERTIFICATE",
@@ -476,6 +487,11 @@ class Postgres(_Group):
         "a name of 1 to 48 letters",
         "web_health_metrics",
     )
+
+    @property
+    def host(self) -> str:
+        """The hosts, as libpq takes them."""
+        return ",".join(self.hosts)
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """Tell what does not go together: a certificate to verify or to bind to, and what would do that."""

@@ -56,12 +56,17 @@ def examine(
     tables = Tables(settings.table)
     try:
         with (
-            postgres.session(settings, application="webmon-doctor", autocommit=True) as connection,
+            postgres.session(
+                settings, application="webmon-doctor", autocommit=True, reads_only=not _writes(rights)
+            ) as connection,
             connection.cursor() as cursor,
         ):
-            yield ok("database", f"{postgres.place(settings)} takes role {settings.user!r}")
+            yield ok(
+                "database",
+                f"{postgres.place(settings)} takes role {settings.user!r}{postgres.standing(connection, settings)}",
+            )
             yield _tls(cursor, settings)
-            yield _log_in(settings)
+            yield _log_in(settings, reads_only=not _writes(rights))
             yield _clock(cursor)
             of_schema = _schema(cursor, tables)
             yield of_schema
@@ -75,6 +80,10 @@ def examine(
                 yield _newest(cursor, tables)
     except UserError as error:
         yield failed("database", str(error))
+
+
+def _writes(rights: Mapping[str, Sequence[str]] | None) -> bool:
+    return rights is None or any(set(listed) - {"SELECT"} for listed in rights.values())
 
 
 def _one(cursor: Cursor, statement: str | sql.Composed, values: Sequence[Any] | None = None) -> Any:
@@ -98,12 +107,12 @@ def _tls(cursor: Cursor, settings: Postgres) -> Finding:
     return ok("database TLS", f"{version}, and the server's certificate is verified")
 
 
-def _log_in(settings: Postgres) -> Finding:
+def _log_in(settings: Postgres, *, reads_only: bool) -> Finding:
     if settings.channel_binding == "require":
         return ok("database log-in", "is bound to the server's certificate: no other server can ask for the password")
     bound = settings.model_copy(update={"channel_binding": "require"})
     try:
-        postgres.connect(bound, application="webmon-doctor", autocommit=True).close()
+        postgres.connect(bound, application="webmon-doctor", autocommit=True, reads_only=reads_only).close()
     except (UserError, DatabaseAwayError):
         told = "is not bound to the server's certificate, which this server (a pooler?) can't"
         return ok("database log-in", told) if settings.ssl == "verify-full" else warning("database log-in", told)

@@ -76,7 +76,9 @@ class Charts:
             self._lock.release()
 
     def _ask(self, target: str, seconds: float) -> Chart:
-        with postgres.session(self._settings, application="webmon-page-chart", autocommit=False) as connection:
+        with postgres.session(
+            self._settings, application="webmon-page-chart", autocommit=False, reads_only=True
+        ) as connection:
             reader.prepare(connection)
             with reader.moment(connection, self._tables, statement_secs=STATEMENT_SECS) as session:
                 return read(session, target, seconds)

@@ -177,7 +177,9 @@ class Collector:
 
     def _read(self) -> Snapshot:
         if self._connection is None or self._connection.closed:
-            self._connection = postgres.connect(self._settings.postgres, application="webmon-page", autocommit=False)
+            self._connection = postgres.connect(
+                self._settings.postgres, application="webmon-page", autocommit=False, reads_only=True
+            )
             reader.prepare(self._connection)
             # Another database may be behind the same name by now.
             self._memory = Memory(self._settings.page.refresh_secs)

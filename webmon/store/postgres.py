@@ -5,7 +5,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psycopg2
 from psycopg2 import errorcodes
@@ -30,10 +30,19 @@ def connect(
     *,
     application: str,
     autocommit: bool,
+    reads_only: bool = False,
     user: str | None = None,
     password: str | None = None,
 ) -> Connection:
-    """Connect as the settings say, or as another role with its password.
+    """Connect as the settings say, or as another role with its password; to the first of several hosts that will do.
+
+    Args:
+        postgres: the way to the database.
+        application: what the session is called on the server.
+        autocommit: whether each statement commits by itself.
+        reads_only: whether a standby will do.
+        user: a role, instead of the settings' one.
+        password: its password.
 
     Raises:
         UserError: what waiting will not mend: unknown host, wrong password, no such database, TLS that does not fit.
@@ -42,6 +51,8 @@ def connect(
     arguments: dict[str, Any] = {
         "host": postgres.host,
         "port": postgres.port,
+        # What was the primary may be a standby when the session is made anew.
+        "target_session_attrs": postgres.target_session_attrs or ("any" if reads_only else "read-write"),
         "user": user or postgres.user,
         "password": postgres.password.get_secret_value() if password is None else password,
         "dbname": database(postgres),
@@ -83,14 +94,16 @@ def interrupt(connection: Connection) -> None:
 
 
 @contextlib.contextmanager
-def session(postgres: Postgres, *, application: str, autocommit: bool) -> Iterator[Connection]:
-    """Give a connection to a command that a person waits for, and close it.
+def session(
+    postgres: Postgres, *, application: str, autocommit: bool, reads_only: bool = False
+) -> Iterator[Connection]:
+    """Give a connection to a command that a person waits for, and close it; `connect` has the arguments.
 
     Raises:
         UserError: for whatever is wrong with the database, from the first moment to the last, its one line.
     """
     try:
-        connection = connect(postgres, application=application, autocommit=autocommit)
+        connection = connect(postgres, application=application, autocommit=autocommit, reads_only=reads_only)
         try:
             yield connection
         finally:
@@ -107,10 +120,21 @@ def database(postgres: Postgres) -> str:
 
 
 def place(postgres: Postgres) -> str:
-    """Name the server for people."""
-    return f"PostgreSQL at {postgres.host}:{postgres.port} (POSTGRES_HOST, POSTGRES_PORT)"
+    """Name the server, or all of several, for people."""
+    return f"PostgreSQL at {', '.join(f'{host}:{postgres.port}' for host in postgres.hosts)} {_VARIABLES}"
 
 
+def standing(connection: Connection, postgres: Postgres) -> str:
+    """Say which of several hosts a session is at, as the end of a line; nothing where there is one."""
+    if len(postgres.hosts) == 1:
+        return ""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_is_in_recovery()")
+        is_standby = cursor.fetchone() == (True,)
+    return f"; the session is at {connection.info.host}, {'a standby' if is_standby else 'the primary'}"
+
+
+_VARIABLES: Final = "(POSTGRES_HOST, POSTGRES_PORT)"
 _AWAY_CLASSES: Final = frozenset({"08", "53", "57", "58", "40", "55"})
 """SQLSTATE classes of a server that can't work now: connection, resources, operator, system, conflict, lock."""
 
@@ -151,6 +175,8 @@ _MENDED_BY_USER: Final = (
     ),
 )
 _MENDED_BY_WAITING: Final = (
+    (r"session is read-only|server is in hot standby mode", "is a standby, or takes no writes now"),
+    (r"session is not read-only|server is not in hot standby mode", "is no standby now"),
     (r"could not translate host name", "the name can't be resolved at the moment"),
     (r"Connection refused", "connection refused; nothing listens on that port"),
     (r"timeout expired|timed out", f"no answer within {CONNECT_SECS} s; is a firewall between?"),
@@ -172,11 +198,42 @@ _NO_LINE: Final = (
 _NO_LINE_WITHOUT_TLS: Final = f"{_NO_LINE}, or only with TLS: POSTGRES_SSL is {{ssl}}, right would be require or higher"
 
 
+_ATTEMPT: Final = re.compile(r'(?:connection to server at|could not translate host name) "([^"]*)"')
+"""How libpq begins what it says of one host."""
+
+
 def _connect_fault(text: str, postgres: Postgres, arguments: Mapping[str, Any]) -> UserError | DatabaseAwayError:
     text = " ".join(text.split())
+    where = place(postgres)
+    if len(postgres.hosts) == 1:
+        fault = _fault_of(text, postgres, arguments)
+        return (UserError if fault.lasts else DatabaseAwayError)(f"{where}: {fault.meaning}")
+    begins = [*_ATTEMPT.finditer(text)]
+    ends = [*[begin.start() for begin in begins][1:], len(text)]
+    # Of several attempts at one host, the last.
+    said = {begin[1]: text[begin.start() : end] for begin, end in zip(begins, ends, strict=False)}
+    faults = {host: _fault_of(words, postgres, {**arguments, "host": host}) for host, words in said.items()}
+    if not faults:
+        return DatabaseAwayError(f"{where}: {text or _NO_WORDS}")
+    # A host that refuses us ends the search; else one that is away now may be the one that we want.
+    lasts = all(fault.lasts for fault in faults.values()) or [*faults.values()][-1].is_refusal
+    told = "; ".join(f"{host}: {fault.meaning}" for host, fault in faults.items())
+    return (UserError if lasts else DatabaseAwayError)(f"{where}: {told}")
+
+
+class _Fault(NamedTuple):
+    """What is wrong with one host."""
+
+    meaning: str
+    lasts: bool
+    """Whether waiting will not mend it."""
+    is_refusal: bool = False
+    """Whether the server itself said so, and it lasts."""
+
+
+def _fault_of(text: str, postgres: Postgres, arguments: Mapping[str, Any]) -> _Fault:
     # Of several attempts, at each address and with TLS and without, the last one's.
     said = text.rpartition(" failed: ")[2].partition(" Is the server running")[0]
-    where = place(postgres)
     values = {
         "user": arguments["user"],
         "database": database(postgres),
@@ -185,21 +242,21 @@ def _connect_fault(text: str, postgres: Postgres, arguments: Mapping[str, Any]) 
     }
     for pattern, meaning in _MENDED_BY_USER:
         if re.search(pattern, said):
-            return UserError(f"{where}: {meaning.format(**values)}")
+            return _Fault(meaning.format(**values), lasts=True)
     for pattern, meaning in _MENDED_BY_WAITING:
         if re.search(pattern, said):
-            return DatabaseAwayError(f"{where}: {meaning}")
+            return _Fault(meaning, lasts=False)
     code = sqlstate.of_refusal(arguments, CONNECT_SECS)
     if code is None:
-        return DatabaseAwayError(f"{where}: {said or _NO_WORDS}")
+        return _Fault(said or _NO_WORDS, lasts=False)
     # After the severity; empty where the driver could not decode the server's words, on Python 3.11.
     said = said.partition(": ")[2].strip() or _NO_WORDS
     if code[:2] in _AWAY_CLASSES:
-        return DatabaseAwayError(f"{where}: {said}")
+        return _Fault(said, lasts=False)
     meaning = _REFUSED.get(code, "{said} (SQLSTATE {code})")
     if code == errorcodes.INVALID_AUTHORIZATION_SPECIFICATION and "pg_hba.conf" in said:
         meaning = _NO_LINE if postgres.ssl.startswith(("require", "verify")) else _NO_LINE_WITHOUT_TLS
-    return UserError(f"{where}: {meaning.format(**values, said=said, code=code)}")
+    return _Fault(meaning.format(**values, said=said, code=code), lasts=True, is_refusal=True)
 
 
 def is_content_fault(error: BaseException) -> bool:

@@ -74,7 +74,9 @@ def look(settings: ReportSettings, command: str) -> Iterator[Session]:
         UserError: the database is not there or refuses us, or its schema is older than this release.
     """
     tables = Tables(settings.postgres.table)
-    with postgres.session(settings.postgres, application=f"webmon-{command}", autocommit=False) as connection:
+    with postgres.session(
+        settings.postgres, application=f"webmon-{command}", autocommit=False, reads_only=True
+    ) as connection:
         prepare(connection)
         with connection.cursor() as cursor:
             cursor.execute(_SESSION)

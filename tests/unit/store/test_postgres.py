@@ -64,6 +64,64 @@ def test_what_libpq_says_of_a_failed_connect_is_sorted_and_told_in_one_line(
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "kind", "told"),
+    [
+        (
+            'connection to server at "db1" (10.0.0.1), port 5432 failed: Connection refused\n'
+            "\tIs the server running on that host and accepting TCP/IP connections?\n"
+            'connection to server at "db2" (10.0.0.2), port 5432 failed: session is read-only\n',
+            DatabaseAwayError,
+            "db1: connection refused; nothing listens on that port; db2: is a standby, or takes no writes now",
+        ),
+        (
+            'could not translate host name "db1" to address: Name or service not known\n'
+            'connection to server at "db2" (10.0.0.2), port 5432 failed: timeout expired',
+            DatabaseAwayError,
+            "db1: no host of that name; db2: no answer within 5 s; is a firewall between?",
+        ),
+        (
+            'could not translate host name "db1" to address: Name or service not known\n'
+            'connection to server at "db2" (10.0.0.2), port 5432 failed: SSL error: certificate has expired',
+            UserError,
+            "db1: no host of that name; db2: the server's certificate has expired",
+        ),
+        ("something on the way broke", DatabaseAwayError, "something on the way broke"),
+    ],
+)
+def test_of_several_hosts_each_is_told_and_one_that_is_away_may_come_back(
+    monkeypatch: pytest.MonkeyPatch, text: str, kind: type[Exception], told: str
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise psycopg2.OperationalError(text)
+
+    monkeypatch.setattr(psycopg2, "connect", refuse)
+    with pytest.raises((UserError, DatabaseAwayError)) as caught:
+        postgres.connect(make_settings(POSTGRES_HOST="db1, db2,"), application="test", autocommit=True)
+    assert type(caught.value) is kind
+    assert str(caught.value) == f"PostgreSQL at db1:5432, db2:5432 (POSTGRES_HOST, POSTGRES_PORT): {told}"
+
+
+@pytest.mark.parametrize(
+    ("given", "reads_only", "asked"),
+    [({}, False, "read-write"), ({}, True, "any"), ({"POSTGRES_TARGET_SESSION_ATTRS": "primary"}, True, "primary")],
+)
+def test_what_writes_asks_for_a_server_that_takes_writes(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], reads_only: bool, asked: str
+) -> None:
+    arguments: dict[str, Any] = {}
+
+    def refuse(**given: Any) -> None:
+        arguments.update(given)
+        raise psycopg2.OperationalError("no")
+
+    monkeypatch.setattr(psycopg2, "connect", refuse)
+    settings = make_settings(POSTGRES_HOST="db1,db2", **given)
+    with pytest.raises((UserError, DatabaseAwayError)):
+        postgres.connect(settings, application="test", autocommit=True, reads_only=reads_only)
+    assert (arguments["host"], arguments["target_session_attrs"]) == ("db1,db2", asked)
+
+
 class Refusing:
     """A server that refuses every connection with an ErrorResponse, as a real one that is set to German sent it."""
 
@@ -184,3 +242,11 @@ def test_the_database_is_named_after_the_role_where_none_is_set() -> None:
 def test_a_nul_that_the_driver_refuses_counts_as_content_and_a_lost_connection_does_not() -> None:
     assert postgres.is_content_fault(ValueError("A string literal cannot contain NUL (0x00) characters."))
     assert not postgres.is_content_fault(psycopg2.OperationalError("gone"))
+
+
+def test_a_host_that_refuses_us_ends_a_start_though_another_is_away() -> None:
+    with Refusing("FATAL", "28P01", b"no") as server, socket.socket() as closed:
+        closed.bind(("127.0.0.2", server.settings.port))  # nobody listens
+        settings = server.settings.model_copy(update={"hosts": ["127.0.0.2", "127.0.0.1"]})
+        with pytest.raises(UserError, match=r"127.0.0.2: connection refused.*127.0.0.1: refuses the role"):
+            postgres.connect(settings, application="test", autocommit=True)
