@@ -131,6 +131,10 @@ class Alarms:
         """Give the messages that the receiver got, in order."""
         return [json.loads(request.body) for request in list(self.receiver.requests) if request.body]
 
+    def times(self) -> list[float]:
+        """Give when each message came, in Unix time."""
+        return [request.at for request in list(self.receiver.requests) if request.body]
+
     def of(self, target: str | None = None) -> list[dict[str, Any]]:
         """Give all that was told of a target, or of any, one by one, with `event` and `key`; none of our own."""
         found = []
