@@ -154,9 +154,9 @@ class Alarms:
         came = [json.loads(request.body) for request in list(self.receiver.requests)[start:]]
         return {f"{one['event']} {one['target']}" for one in came if one["condition"] != "monitor"}
 
-    def wait(self, condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+    def wait(self, condition: Callable[[], object], what: str, seconds: float = 30) -> None:
         """Wait for something; where it does not come, say what was told."""
-        wait_until(condition, f"{what}; told: {self.said()}", seconds)
+        wait_until(lambda: bool(condition()), f"{what}; told: {self.said()}", seconds)
 
     def log(self) -> dict[str, bytes]:
         """Read the alarm log, the newest value under each key."""

@@ -123,8 +123,8 @@ def test_judges_that_are_killed_at_any_moment_lose_nothing(alarms: Alarms) -> No
         flipping = [pool.submit(go_on, target, random.Random(seed + place)) for place, target in enumerate(targets)]
         kill_at_random(alarms, random.Random(seed))
         over.set()
-        for one in flipping:
-            one.result()
+        for flips in flipping:
+            flips.result()
     alarms.start(KAFKA_ALARM_GROUP_ID=alarms.group())
     for target, when in downs.items():
 
