@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -9,44 +10,51 @@ from pathlib import Path
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.admin import NewTopic
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
 
-from tests.integration.stage import Program, Stage
+from tests.integration.services import COMMON_NAME
+from tests.integration.stage import Program, Stage, principals
 from tests.receiver import Receiver
 from tests.waiting import wait_until
 from webmon.alarm.log import EPOCH
 from webmon.check.result import CheckResult, Outcome
+from webmon.init.acls import alarm_rights
 from webmon.kafka import client
 
 RULES = """\
-defaults: {{confirm: {confirm}, recover: {confirm}, group_secs: {group}, no_data_after: 1h, flap_count: 1000}}
+defaults: {{confirm: {confirm}, recover: {confirm}, group_secs: {group}, no_data_after: 1h,
+  flap_count: 1000, many: 1000}}
 routes: [{{to: [hook]}}]
 channels:
   hook: {{webhook: {{url: "{url}"}}}}
 """
 
 
+WHO = principals("alarm")
+BEFORE = f"User:CN={COMMON_NAME},OU=alarm,O=webmon"
+"""Who it is to brokers whose rules are of a release before alarms."""
+
+
 class Alarms:
     """Judges on a stage."""
 
     def __init__(self, stage: Stage, receiver: Receiver) -> None:
-        """Make the topics, as init does."""
+        """Take a stage that init prepared for alarms."""
         self.stage = stage
         self.receiver = receiver
         self.rules(RULES.format(confirm=1, group=0, url=receiver.url))
         self._producer: Any = None
         self._running: list[Program] = []
         # One that ends within days is an alarm of its own.
-        self._certificate = stage.services.issue(stage.directory, "init", days=90)
-        ours = stage.kafka_settings("init")
-        topics = [
-            NewTopic(ours.alarm_topic, 1, 1, topic_configs={"cleanup.policy": "compact"}),
-            NewTopic(ours.orders_topic, 1, 1),
-        ]
+        self._certificate = stage.services.issue(stage.directory, "alarm", days=90)
+        # Of any group, so that a test may have one that nobody is in.
+        groups = ResourcePattern(ResourceType.GROUP, stage.topic, ACLResourcePatternType.PREFIXED)
+        rights = [ACL(who, "*", ACLOperation.READ, ACLPermissionType.ALLOW, groups) for who in [*WHO, BEFORE]]
+        for kind, name, operation in alarm_rights(stage.kafka_settings("init")):
+            pattern = ResourcePattern(kind, name, ACLResourcePatternType.LITERAL)
+            rights.append(ACL(BEFORE, "*", operation, ACLPermissionType.ALLOW, pattern))
         with stage.admin() as admin:
-            there = admin.list_topics()
-            if new := [topic for topic in topics if topic.name not in there]:
-                admin.create_topics(new)
+            assert admin.create_acls(rights)["failed"] == []
 
     @property
     def rules_path(self) -> Path:
@@ -63,10 +71,8 @@ class Alarms:
             "KAFKA_ACCESS_CERTIFICATE": str(self._certificate[0]),
             "KAFKA_ACCESS_KEY": str(self._certificate[1]),
             "ALARM_RULES_PATH": str(self.rules_path),
-            "ALARM_METRICS_ADDRESS": "off",
-            "KAFKA_ALARM_GROUP_ID": f"{self.stage.topic}-judges",
         }
-        return self.stage.env_file("init", **(values | changes))
+        return self.stage.env_file("alarm", **(values | changes))
 
     def start(
         self, *, program: Sequence[str] = (), notify_socket: Path | None = None, **changes: str | None
@@ -116,6 +122,10 @@ class Alarms:
             )
             self.stage.publish([one], producer=self._producer)
         return now
+
+    def order(self, *arguments: str, **changes: str | None) -> "subprocess.CompletedProcess[str]":
+        """Run `webmon alarms ...` to its end."""
+        return self.stage.ask_as(self.env_file(**changes), "alarms", *arguments)
 
     def told(self) -> list[dict[str, Any]]:
         """Give the messages that the receiver got, in order."""

@@ -215,6 +215,10 @@ class Stage:
         """Run a command that reports to its end."""
         return self._run([*arguments, "--env-file", str(self.env_file("report"))])
 
+    def ask_as(self, env_file: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command to its end with a .env."""
+        return self._run([*arguments, "--env-file", str(env_file)])
+
     def letters(self, *arguments: str, component: str = "init") -> "subprocess.CompletedProcess[str]":
         """Run `webmon dead-letters` with an administrator's .env, or another component's."""
         return self._run(["dead-letters", *arguments, "--env-file", str(self.env_file(component))])

@@ -27,9 +27,9 @@ KILLS = int(os.environ.get("ALARM_KILLS", "6"))
 
 
 @pytest.fixture(scope="module")
-def alarms(shared_stage: Stage) -> Iterator[Alarms]:
+def alarms(judged_stage: Stage) -> Iterator[Alarms]:
     with Receiver() as receiver:
-        yield Alarms(shared_stage, receiver)
+        yield Alarms(judged_stage, receiver)
 
 
 @pytest.fixture(autouse=True)

@@ -18,9 +18,9 @@ UP, DOWN = Outcome.UP, Outcome.TIMEOUT
 
 
 @pytest.fixture(scope="module")
-def alarms(shared_stage: Stage) -> Iterator[Alarms]:
+def alarms(judged_stage: Stage) -> Iterator[Alarms]:
     with Receiver() as receiver:
-        yield Alarms(shared_stage, receiver)
+        yield Alarms(judged_stage, receiver)
 
 
 @pytest.fixture(autouse=True)
