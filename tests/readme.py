@@ -77,6 +77,18 @@ IN_A_TEST: Final = {
     "webmon alarm test CHANNEL": (
         "tests/unit/alarm/test_trial.py::test_without_rules_one_line_of_settings_is_enough_to_send"
     ),
+    **dict.fromkeys(
+        ("webmon alarms --all", "webmon alarms --all --since 30d"),
+        "tests/integration/test_real_alarms_list.py::test_all_has_what_is_over_of_the_last_week_or_since_a_time",
+    ),
+    **dict.fromkeys(
+        ("webmon revoke User:webmon-alarm", "webmon revoke User:webmon-page"),
+        "tests/integration/test_real_init.py::"
+        "test_judge_and_page_may_do_their_part_on_kafka_and_no_other_and_both_can_be_revoked",
+    ),
+    "webmon alarm replay --since 30d --file FILE": (
+        "tests/integration/test_real_alarm_replay.py::test_the_answer_stands_beside_what_was_told"
+    ),
     "webmon alarm": f"{_JUDGED}::test_a_site_that_fails_is_told_and_its_ending_too_and_history_has_both",
     "webmon alarms": (
         "tests/integration/test_real_alarms_list.py::"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from webmon.cli import orders
-from webmon.cli.options import FOR_PROGRAMS, add, count, load, moment
+from webmon.cli.options import FOR_PROGRAMS, add, add_forms, count, load, moment
 
 OK, FAILED = 0, 1
 
@@ -41,7 +41,29 @@ def add_to(commands: Any) -> None:
     )
     tested.add_argument("channel", metavar="CHANNEL", help="its name in the rules file; `alarm` where there is none")
 
+    _add_replay(alarm)
     _add_listing(commands)
+
+
+def _add_replay(alarm: Any) -> None:
+    replayed = add(
+        alarm,
+        "replay",
+        _replay,
+        "Show what rules would have told in the past, when and to whom, beside what was told.",
+        reads="report",
+        more="Stored results are judged anew; nothing is sent or written. Targets have the labels that they have now.",
+    )
+    replayed.add_argument("--file", type=Path, required=True, metavar="FILE", help="the rules")
+    replayed.add_argument("--targets", type=Path, metavar="TARGETS", help="the agents' list, whose `alarm` counts, too")
+    replayed.add_argument(
+        "--since",
+        type=moment,
+        default="30d",
+        metavar="T",
+        help="12h, 30d or 4w ago, a day or a time in UTC (default: 30d)",
+    )
+    add_forms(replayed)
 
 
 def _add_listing(commands: Any) -> None:
@@ -69,6 +91,17 @@ def _list(arguments: argparse.Namespace) -> int:
 
     settings = load(ReportSettings, arguments)
     return run(settings, form=Form(arguments.form), everything=arguments.everything, since=arguments.since)
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from webmon.alarm.replayed import run
+    from webmon.alarm.rules import load as load_rules
+    from webmon.render import Form
+    from webmon.settings import ReportSettings
+
+    settings = load(ReportSettings, arguments)
+    rules = load_rules(arguments.file, targets=arguments.targets, named=True)
+    return run(settings, rules, form=Form(arguments.form), since=arguments.since)
 
 
 def _daemon(arguments: argparse.Namespace) -> int:
