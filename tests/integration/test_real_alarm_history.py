@@ -205,7 +205,7 @@ def test_a_database_that_is_away_is_told_once_each_way_and_history_is_complete_a
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     relay = Relay(stage.services.postgres_host, stage.services.postgres_port)
-    way = {"POSTGRES_HOST": "127.0.0.1", "POSTGRES_PORT": str(relay.port), "POSTGRES_SSL": "require"}
+    way: dict[str, Any] = {"POSTGRES_HOST": "127.0.0.1", "POSTGRES_PORT": str(relay.port), "POSTGRES_SSL": "require"}
     way |= {"POSTGRES_CHANNEL_BINDING": "prefer"}
     publish(stage, [episode(0)])
     with history(stage, **way) as ours:
@@ -267,8 +267,9 @@ def test_a_role_that_lacks_a_right_is_told_once_and_waited_for(stage: Stage, cap
 
 def test_what_a_judge_tells_is_listed_and_the_rights_that_init_gives_are_enough(stage: Stage) -> None:
     certificate, key = stage.certificate("alarm")
-    services, role = stage.services, {"POSTGRES_USER": stage.roles[2], "POSTGRES_PASSWORD": ALARM_PASSWORD}
-    ours = {"KAFKA_ACCESS_CERTIFICATE": str(certificate), "KAFKA_ACCESS_KEY": str(key), **role}
+    services = stage.services
+    ours: dict[str, Any] = {"POSTGRES_USER": stage.roles[2], "POSTGRES_PASSWORD": ALARM_PASSWORD}
+    ours |= {"KAFKA_ACCESS_CERTIFICATE": str(certificate), "KAFKA_ACCESS_KEY": str(key)}
     with Receiver() as receiver:
         alarms = Alarms(stage, receiver)
         try:

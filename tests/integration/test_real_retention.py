@@ -90,11 +90,11 @@ def test_alarms_that_are_over_go_with_the_rollups_by_day_and_their_notices_with_
 
     def episode(name: str, since: float, closed: float | None) -> Episode:
         over = None if closed is None else days(closed)
-        given = {"condition": Condition.DOWN, "severity": Severity.CRITICAL, "since": days(since)}
+        given: dict[str, Any] = {"condition": Condition.DOWN, "severity": Severity.CRITICAL, "since": days(since)}
         return Episode(id=make_id(name), subject=name, opened=days(since), closed=over, **given)
 
     def notice(name: str) -> Notice:
-        given = {"event": "opened", "made": days(500), "due": days(500), "group": "g", "channel": name}
+        given: dict[str, Any] = {"event": "opened", "made": days(500), "due": days(500), "group": "g", "channel": name}
         return Notice(id=make_id("notice", name), episode=make_id(name), **given)
 
     told: list[Record] = [

@@ -16,10 +16,10 @@ from webmon.store.reader import Session
 _HOUR: Final = timedelta(hours=1)
 _SECOND: Final = timedelta(seconds=1)
 _MARGIN: Final = timedelta(seconds=30)
-_LEAD: Final = 2
+_LEAD: Final = 1
 """Intervals before something happened that are read, too: so the judge knows who looked when."""
-_TAIL: Final = 6
-"""And after it: as many ups as end what was open."""
+_TAIL: Final = 4
+"""And after it: as many ups as end what was open, by default; where they do not, more is read."""
 _PROBE: Final = timedelta(hours=3)
 _TARGETS: Final = "SELECT id, target, url, labels, last_seen FROM {targets}"
 _SERIES: Final = "SELECT s.id, s.target_id, a.agent FROM {series} AS s JOIN {agents} AS a ON a.id = s.agent_id"
@@ -113,6 +113,8 @@ class Past:
     def __init__(self, session: Session) -> None:
         """Read who and what there is."""
         self._session = session
+        # Of many series a few minutes each: the index by time alone (BRIN) would have all of a day read for them.
+        session.rows("SELECT set_config('enable_bitmapscan', 'off', true)")
         self.targets: dict[int, Target] = {
             number: Target(name, url, labels, seen) for number, name, url, labels, seen in session.rows(_TARGETS)
         }

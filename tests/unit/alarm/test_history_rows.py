@@ -16,7 +16,8 @@ AT = 1_790_000_000_123
 
 
 def episode(**changes: Any) -> Episode:
-    given = {"condition": Condition.DOWN, "subject": "shop", "severity": Severity.CRITICAL, "since": AT, "opened": AT}
+    given: dict[str, Any] = {"condition": Condition.DOWN, "subject": "shop", "severity": Severity.CRITICAL}
+    given |= {"since": AT, "opened": AT}
     return Episode(**({"id": make_id("shop")} | given | changes))
 
 

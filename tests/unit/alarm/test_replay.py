@@ -39,7 +39,7 @@ class Stored:
         found: dict[int, list[Span]] = defaultdict(list)
         if not self.passes_over:
             return {target: [Span(since, until)] for target in self.targets}
-        lead, tail = timedelta(seconds=2.5 * INTERVAL), timedelta(seconds=6.5 * INTERVAL)
+        lead, tail = timedelta(seconds=1.5 * INTERVAL), timedelta(seconds=4.5 * INTERVAL)
         last: dict[tuple[int, str], Seen] = {}
         for row in self.rows:
             before = last.get((row.target, row.agent))
