@@ -131,6 +131,10 @@ class Alarms:
         """Give the messages that the receiver got, in order."""
         return [json.loads(request.body) for request in list(self.receiver.requests) if request.body]
 
+    def times(self) -> list[float]:
+        """Give when each message came, in Unix time."""
+        return [request.at for request in list(self.receiver.requests) if request.body]
+
     def of(self, target: str | None = None) -> list[dict[str, Any]]:
         """Give all that was told of a target, or of any, one by one, with `event` and `key`; none of our own."""
         found = []
@@ -150,9 +154,9 @@ class Alarms:
         came = [json.loads(request.body) for request in list(self.receiver.requests)[start:]]
         return {f"{one['event']} {one['target']}" for one in came if one["condition"] != "monitor"}
 
-    def wait(self, condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+    def wait(self, condition: Callable[[], object], what: str, seconds: float = 30) -> None:
         """Wait for something; where it does not come, say what was told."""
-        wait_until(condition, f"{what}; told: {self.said()}", seconds)
+        wait_until(lambda: bool(condition()), f"{what}; told: {self.said()}", seconds)
 
     def log(self) -> dict[str, bytes]:
         """Read the alarm log, the newest value under each key."""

@@ -22,8 +22,14 @@ from webmon.alarm.log import POSITION
 from webmon.check.result import Outcome
 
 UP, DOWN = Outcome.UP, Outcome.TIMEOUT
-KILLS = int(os.environ.get("ALARM_KILLS", "6"))
+KILLS = int(os.environ.get("ALARM_KILLS", "3"))
 """At random moments: 200 of them are a proof, a few a reminder."""
+
+CASES = [
+    *((point, "opened") for point in (*POINTS, "in-send")),
+    ("before-send", "ended"),
+    ("in-send", "ended"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +49,7 @@ def keys(alarms: Alarms, target: str) -> list[tuple[str, str]]:
     return [(one["event"], one["key"]) for one in alarms.of(target)]
 
 
-@pytest.mark.parametrize("event", ["opened", "ended"])
-@pytest.mark.parametrize("point", [*POINTS, "in-send"])
+@pytest.mark.parametrize(("point", "event"), CASES)
 def test_a_judge_that_is_killed_at_a_point_loses_nothing(alarms: Alarms, point: str, event: str) -> None:
     target = f"{point}-{event}"
     if event == "ended":
@@ -118,8 +123,8 @@ def test_judges_that_are_killed_at_any_moment_lose_nothing(alarms: Alarms) -> No
         flipping = [pool.submit(go_on, target, random.Random(seed + place)) for place, target in enumerate(targets)]
         kill_at_random(alarms, random.Random(seed))
         over.set()
-        for one in flipping:
-            one.result()
+        for flips in flipping:
+            flips.result()
     alarms.start(KAFKA_ALARM_GROUP_ID=alarms.group())
     for target, when in downs.items():
 

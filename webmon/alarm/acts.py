@@ -141,7 +141,7 @@ def end(settings: AlarmSettings, number: str, *, by: str) -> None:
     }
     known = {one.id: one for one in _log(settings.kafka) if type(one) in kinds and "/" not in one.id}
     record = known[_one(number, list(known), "silence, maintenance or announcement")]
-    kind = kinds[type(record)]  # type: ignore[index] # of these kinds alone
+    kind = kinds[type(record)]
     now = _now()
     if isinstance(record, records.Silence | records.Maintenance | records.Announcement):
         if record.until is not None and record.until <= now:

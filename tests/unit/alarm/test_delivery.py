@@ -62,7 +62,12 @@ class Bench:
 
     def done(self) -> Done:
         found: list[Done] = []
-        wait_until(lambda: bool(found.extend(self.delivery.take()) or found), "an answer", 10)
+
+        def came() -> bool:
+            found.extend(self.delivery.take())
+            return bool(found)
+
+        wait_until(came, "an answer", 10)
         return found[0]
 
 
