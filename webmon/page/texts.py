@@ -33,6 +33,12 @@ _TEXTS: Final[Mapping[str, tuple[str, str, str, str]]] = {
         "Tout fonctionne sauf {bad} sur {count}",
         "Todo funciona salvo {bad} de {count}",
     ),
+    "none_fully": (
+        "None of {count} works from everywhere",
+        "Keines von {count} funktioniert von überall",
+        "Aucun des {count} ne fonctionne de partout",
+        "Ninguno de {count} funciona desde todas partes",
+    ),
     "none_works": ("Nothing works", "Nichts funktioniert", "Rien ne fonctionne", "Nada funciona"),
     "it_fails": ("It does not work", "Es funktioniert nicht", "Cela ne fonctionne pas", "No funciona"),
     "it_works": ("It works", "Es funktioniert", "Cela fonctionne", "Funciona"),
