@@ -24,6 +24,8 @@ from tests.integration.test_real_reports import check as check_of_day
 from tests.integration.test_real_reports import put, roll_up
 from tests.waiting import wait_until
 from webmon.check.result import CheckResult, Outcome
+from webmon.page.chart import Charts
+from webmon.page.chart import read as read_chart
 from webmon.page.collect import Collector
 from webmon.page.memory import Memory
 from webmon.page.snapshot import RESPONSE_WINDOWS, WINDOWS, Snapshot, Tally, Target
@@ -231,6 +233,41 @@ def test_newest_results_are_those_of_status_also_of_a_target_that_is_silent_for_
     assert (second.http_status, second.error) == (None, "no\nanswer <b>")
 
 
+def test_a_target_of_which_nothing_is_kept_is_there_and_not_known(stage: Stage) -> None:
+    put(stage, [check("gone", "a", timedelta(days=3)), check("shop", "a", timedelta(seconds=9))])
+    stage.sql("DELETE FROM {t} WHERE time < now() - INTERVAL '1 day'")
+    stage.sql("DELETE FROM {t_marks}")
+    memory = Memory(10)
+    for _ in range(2):
+        with moment(stage) as session:
+            found = {target.name: target for target in memory.read(session).targets}
+        assert (found["gone"].vantages, found["gone"].days) == ([], [])
+        assert [tally.tally.uptime for tally in found["gone"].uptime] == [None] * len(WINDOWS)
+    with moment(stage) as session:
+        chart = read_chart(session, "shop", 3600)
+    assert [(name, [point.outcome for point in points]) for name, points in chart.vantages.items()] == [("a", [UP])]
+
+
+def test_a_chart_has_the_last_hours_of_one_target_and_its_last_errors(stage: Stage) -> None:
+    put(
+        stage,
+        [check("shop", "a", timedelta(hours=5, minutes=minute), DOWN, error=f"error {minute}") for minute in range(30)]
+        + [check("shop", "b", timedelta(minutes=1)), check("docs", "a", timedelta(minutes=1))]
+        + [check("shop", "b", timedelta(hours=7))],
+    )
+    with moment(stage) as session:
+        chart = read_chart(session, "shop", 6 * 3600)
+    assert {name: len(points) for name, points in chart.vantages.items()} == {"a": 30, "b": 1}
+    times = [point.time for point in chart.vantages["a"]]
+    assert times == sorted(times)
+    assert [error for *_, error in chart.errors] == [f"error {minute}" for minute in range(20)]
+    assert (chart.until - chart.since) == timedelta(hours=6)
+    asked = Charts(stage.settings("report").postgres)
+    target = Target(name="shop", url="https://shop.example/", first_seen=NOW)
+    first = asked(target, 6 * 3600.0)
+    assert asked(target, 6 * 3600.0) is first
+
+
 def test_a_refresh_reads_no_more_chunks_of_results_than_those_of_the_last_day(stage: Stage) -> None:
     put(stage, [check("shop", "a", timedelta(days=ago, hours=1)) for ago in range(89)])
     roll_up(stage)
@@ -318,7 +355,7 @@ def test_a_database_that_refuses_leaves_the_last_snapshot_and_says_why(stage: St
 
 def test_a_slow_database_is_given_up_after_its_time_and_read_again(stage: Stage, tmp_path: Path) -> None:
     put(stage, [check("shop", "a", timedelta(seconds=30))])
-    collector = Collector(page_settings(stage, tmp_path), statement_secs=0.5)
+    collector = Collector(page_settings(stage, tmp_path), statement_secs=2)
     assert collector.refresh()
     with stage.database() as cursor:
         cursor.execute("BEGIN")

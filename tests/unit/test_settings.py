@@ -1,5 +1,6 @@
 """Settings: what an operator sees of a right and of a wrong .env."""
 
+import ipaddress
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ import trustme
 from webmon import settings
 from webmon.env_file import WORKSPACE, find_env_file
 from webmon.errors import UserError
-from webmon.settings import AgentSettings, ReportSettings, RetentionSettings, SinkSettings, T, load
+from webmon.settings import AgentSettings, PageSettings, ReportSettings, RetentionSettings, SinkSettings, T, load
 
 
 @pytest.fixture(autouse=True)
@@ -564,3 +565,78 @@ def test_a_file_of_keys_that_others_may_read_is_refused(workspace: Path) -> None
     (workspace / "agents").chmod(0o640)
     (told,) = faults(SinkSettings, write(workspace, KAFKA + POSTGRES + "SINK_AGENTS_PATH=agents\n"))
     assert "SINK_AGENTS_PATH: others may read" in told
+
+
+def test_a_page_needs_no_way_to_kafka_and_half_of_one_is_a_fault(workspace: Path) -> None:
+    loaded = load(PageSettings, write(workspace, POSTGRES))
+    assert loaded.kafka is None
+    assert loaded.page.operator_address == ("127.0.0.1", 9466)
+    assert (loaded.page.cache_path, loaded.page.file_path) == (workspace / "snapshot.json", None)
+    whole = load(PageSettings, write(workspace, POSTGRES + KAFKA)).kafka
+    assert whole is not None
+    assert whole.orders_topic == "webmon-results.orders"
+    told = faults(PageSettings, write(workspace, POSTGRES + "KAFKA_HOST=kafka.example.org\n"))
+    assert [line.partition(": ")[2].partition(" is missing")[0] for line in told] == [
+        "KAFKA_PORT",
+        "KAFKA_ACCESS_CERTIFICATE",
+        "KAFKA_ACCESS_KEY",
+        "KAFKA_CA_CERTIFICATE",
+    ]
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:9466", "192.0.2.1:80", "[::]:9466", "page.example.org:80"])
+def test_an_operators_page_that_others_reach_asks_who_they_are(workspace: Path, address: str) -> None:
+    file = write(workspace, POSTGRES + f"PAGE_OPERATOR_ADDRESS={address}\n")
+    (told,) = faults(PageSettings, file)
+    assert told.startswith(
+        f"{file}:4: PAGE_OPERATOR_ADDRESS: is {address}, which others reach, and PAGE_AUTH is missing"
+    )
+    with_auth = POSTGRES + f"PAGE_OPERATOR_ADDRESS={address}\nPAGE_AUTH=header:X-User@127.0.0.1/32\n"
+    assert load(PageSettings, write(workspace, with_auth)).page.auth is not None
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:80", "127.8.8.8:80", "[::1]:80", "localhost:80"])
+def test_on_a_loopback_address_it_does_not(workspace: Path, address: str) -> None:
+    load(PageSettings, write(workspace, POSTGRES + f"PAGE_OPERATOR_ADDRESS={address}\n"))
+
+
+def test_who_an_operator_is_is_said_in_three_ways(workspace: Path) -> None:
+    def auth(value: str) -> object:
+        return load(PageSettings, write(workspace, POSTGRES + f"PAGE_AUTH={value}\n")).page.auth
+
+    networks = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128"))
+    assert auth("header:X-Forwarded-User@10.0.0.0/8,::1") == settings.HeaderAuth("X-Forwarded-User", networks)
+    (workspace / "users").write_text("kim:x\n")
+    (workspace / "users").chmod(0o600)
+    assert auth("basic:users") == settings.BasicAuth(workspace / "users")
+    paths = [workspace / name for name in ("ca.pem", "service.cert", "service.key")]
+    assert auth("certificate:ca.pem,service.cert,service.key") == settings.CertificateAuth(*paths)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("none", "header:", "header:X-User", "header:X-User@", "header:X User@10.0.0.0/8", "header:X-User@off"),
+        *("header:X-User@everybody", "basic:", "basic:a,b", "certificate:ca.pem", "certificate:a,b,c,d"),
+    ],
+)
+def test_what_says_nobody_is_refused(workspace: Path, value: str) -> None:
+    (told,) = faults(PageSettings, write(workspace, POSTGRES + f"PAGE_AUTH='{value}'\n"))
+    assert told.endswith("right would be header:NAME@NETWORKS, basic:FILE or certificate:AUTHORITY,CERTIFICATE,KEY")
+
+
+def test_a_file_of_passwords_that_others_may_read_is_refused(workspace: Path) -> None:
+    (workspace / "users").write_text("kim:x\n")
+    (workspace / "users").chmod(0o644)
+    (told,) = faults(PageSettings, write(workspace, POSTGRES + "PAGE_AUTH=basic:users\n"))
+    assert f"PAGE_AUTH: others may read {workspace}/users (mode 0644); right would be 0600" in told
+
+
+@pytest.mark.parametrize(
+    "value", ["status.example.org", "ftp://status.example.org/", "https://a@b/", "https://b/?x=1", "https://b/#x"]
+)
+def test_where_visitors_reach_the_page_is_a_plain_url(workspace: Path, value: str) -> None:
+    (told,) = faults(PageSettings, write(workspace, POSTGRES + f"PAGE_URL='{value}'\n"))
+    assert "without user, query and fragment" in told
+    right = load(PageSettings, write(workspace, POSTGRES + "PAGE_URL=https://example.org/status\n"))
+    assert right.page.url == "https://example.org/status"

@@ -3,12 +3,14 @@
 Maintenance is on neither side of an uptime, and so is silence: beside each uptime stands which share was watched.
 """
 
+import functools
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from typing import Final
 
 import msgspec
 
-from webmon.page.snapshot import BARS, Tally, Target, Window
+from webmon.page.snapshot import BARS, Day, Tally, Target, Window
 from webmon.render import hundredths
 
 
@@ -76,10 +78,35 @@ def bar(day: date, tally: Tally) -> Bar:
 
 def bars(target: Target, as_of: datetime) -> list[Bar]:
     """Give the bars of a target's last days, the oldest first; the last one is the day of the snapshot."""
-    known = {one.day: one.tally for one in target.days}
+    known = {one.day: one for one in target.days}
     last = as_of.date()
     days = [last - timedelta(days=ago) for ago in range(BARS - 1, -1, -1)]
-    return [bar(day, known.get(day) or _NOTHING) for day in days]
+    return [_made.bar(known[day], as_of) if day in known else _unknown(day) for day in days]
 
 
-_NOTHING = Tally()
+class _Made:
+    """The bars of the last snapshot: days that are over are the same objects in the next one."""
+
+    def __init__(self) -> None:
+        self._as_of: datetime | None = None
+        self._before: dict[int, tuple[Day, Bar]] = {}
+        self._now: dict[int, tuple[Day, Bar]] = {}
+
+    def bar(self, one: Day, as_of: datetime) -> Bar:
+        """Give a day's bar."""
+        if as_of != self._as_of:
+            self._as_of, self._before, self._now = as_of, self._now, {}
+        found = self._now.get(id(one)) or self._before.get(id(one))
+        # The number of an object that is gone may be another's.
+        if found is None or found[0] is not one:
+            found = one, bar(one.day, one.tally)
+        self._now[id(one)] = found
+        return found[1]
+
+
+_made: Final = _Made()
+
+
+@functools.lru_cache(maxsize=2 * BARS)
+def _unknown(day: date) -> Bar:
+    return bar(day, Tally())

@@ -31,13 +31,15 @@ from webmon.store.postgres import DatabaseAwayError
 _log = logging.getLogger(__name__)
 
 STATEMENT_SECS: Final = 30.0
-"""After which the database gives a statement up: the first snapshot of a year reads a million rows."""
+"""After which the database gives a statement up."""
+FIRST_TIMES: Final = 4
+"""How many times as long it has for the first snapshot of a session, which reads all of a year."""
 SILENT_SECS: Final = 10.0
 """How much longer a database may say nothing before its connection is given up."""
 SLOW_SECS: Final = 10.0
 """A refresh that takes longer is told to operators while it lasts."""
 KEEP_SECS: Final = 30.0
-"""From one snapshot on disk to the next."""
+"""From one snapshot on disk to the next; of a large one so much for each MB, which is 3 GB a day at most."""
 _LOOK_SECS: Final = 1.0
 
 
@@ -54,13 +56,16 @@ class Collector:
         """Take the settings; nothing is read, and no thread runs yet."""
         self._settings = settings
         self._statement_secs = statement_secs
+        self._bound = statement_secs
+        """Of the refresh that runs."""
         self._clock = clock
         self._tables = Tables(settings.postgres.table)
         self._cache = Cache(settings.page.cache_path)
         self._memory = Memory(settings.page.refresh_secs)
         self._connection: Connection | None = None
         self._look = Look()
-        self._kept_at: float | None = None
+        self._keep_from = clock()
+        """When the next snapshot is written to the disk."""
         self._began: float | None = None
         """When the refresh that runs began."""
         self._stop = threading.Event()
@@ -107,7 +112,7 @@ class Collector:
 
     def is_alive(self) -> bool:
         """Tell whether the thread turns: a database that is away is no fault of ours, and no restart mends it."""
-        most = self._settings.page.refresh_secs + 4 * (self._statement_secs + SILENT_SECS)
+        most = self._settings.page.refresh_secs + 2 * FIRST_TIMES * self._statement_secs + 2 * SILENT_SECS
         return self._threads[0].is_alive() and self._clock() - self.turned_at <= most
 
     def recall(self) -> None:
@@ -167,8 +172,8 @@ class Collector:
         """Give up the connection of a database that says nothing: it would have ended the statement itself."""
         while not self._stop.wait(_LOOK_SECS):
             began = self._began
-            # Each of the statements may take its time.
-            if began is not None and self._clock() - began > 2 * self._statement_secs + SILENT_SECS:
+            # Each of the statements may take its time, and few take any.
+            if began is not None and self._clock() - began > 2 * self._bound + SILENT_SECS:
                 self._interrupt()
 
     def _read(self) -> Snapshot:
@@ -177,11 +182,14 @@ class Collector:
             reader.prepare(self._connection)
             # Another database may be behind the same name by now.
             self._memory = Memory(self._settings.page.refresh_secs)
-        with reader.moment(self._connection, self._tables, statement_secs=self._statement_secs) as session:
+            self._bound = self._statement_secs * FIRST_TIMES
+        with reader.moment(self._connection, self._tables, statement_secs=self._bound) as session:
             try:
-                return self._memory.read(session)
+                found = self._memory.read(session)
             finally:
                 self.statements = session.statements
+        self._bound = self._statement_secs
+        return found
 
     def _fails(self, reason: str, *, lasting: bool = False, keeps_connection: bool = False) -> None:
         self.failures += 1
@@ -192,10 +200,9 @@ class Collector:
             self._close()
 
     def _keep(self, snapshot: Snapshot) -> None:
-        now = self._clock()
-        if self._kept_at is None or now - self._kept_at >= KEEP_SECS:
-            self._kept_at = now
+        if self._clock() >= self._keep_from:
             self._cache.write(snapshot)
+            self._keep_from = self._clock() + KEEP_SECS * max(1.0, self._cache.bytes / 1e6)
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None

@@ -13,7 +13,7 @@ from psycopg2 import sql as psql
 from webmon.page import collect_sql as sql
 from webmon.page import spans
 from webmon.page.kept import Kept
-from webmon.page.scene import Basis, Described, Named, Scene
+from webmon.page.scene import Basis, Scene
 from webmon.page.snapshot import Day, Tally
 from webmon.page.spans import Key, Times
 from webmon.report import rolled_up
@@ -24,6 +24,8 @@ from webmon.store.reader import Session
 _AGAIN_SPANS: Final = 2
 _AGAIN_DAYS: Final = 4
 """Of what is kept, how much each snapshot reads again: all of it in four to five minutes, at ten seconds each."""
+_AGAIN_TODAY: Final = 3
+"""Snapshots from one reading of the hours of the day that runs to the next: most late results are of these."""
 
 Series = tuple[int, int]
 """Numbers of target and agent."""
@@ -43,6 +45,8 @@ class Counted:
         self._off: Kept[dict[Series, Sums]] = Kept()
         self._base: dict[int, dict[Series, Sums]] = {}
         self._base_of: Any = None
+        self._first: dict[int, datetime] = {}
+        self._changes = 0
 
     def read(
         self, session: Session, scene: Scene, windows: Mapping[int, Span]
@@ -52,25 +56,27 @@ class Counted:
         basis = scene.basis
         now, marked = basis.now, basis.marked
         keys = [part for key in spans.cut(now, windows.values()) for part in spans.split(key, now)]
-        past = [key for key in keys if not spans.running(key, now)]
-        today = [key for key in keys if spans.running(key, now)]
+        over = [key for key in keys if key.until is not None]
+        latest = [key for key in keys if key.until is None]
+        today = [key for key in over if spans.running(key, now)]
         days = spans.past_days(now, basis.floors)
         atoms = list(spans.atoms(keys, scene.off, now))
         work = {key: times for key, times in atoms}  # noqa: C416 - a key stands once
         signature = {(key, _signature(times)): key for key, times in atoms}
 
         hot = {key for key in keys if key.holds(marked)}
-        reads = self._sums.wanted(past, hot, _AGAIN_SPANS)
+        also = today if self._number % _AGAIN_TODAY == 0 else []
+        reads = self._sums.wanted(over, hot, _AGAIN_SPANS, also)
         atoms_read = self._off.wanted(
             list(signature), [one for one, key in signature.items() if _is_hot(key, now, marked)], _AGAIN_SPANS
         )
         # A day stands for what was first seen when, and for its maintenance: where that changes, it is another.
-        seen_first = _signature((scene.targets, scene.agents))
+        times_changed = self._first_seen(scene)
         of_day: dict[date, tuple[Any, ...]] = {}
         for one, key in signature.items():
             of_day[key.since.date()] = (*of_day.get(key.since.date(), ()), one)
         changed = {key.since.date() for one in atoms_read if (key := signature[one])}
-        day_keys = {day: (day, seen_first, of_day.get(day, ())) for day in days}
+        day_keys = {day: (day, times_changed, of_day.get(day, ())) for day in days}
         marked_days = {hour.date() for hour in marked} | changed
         days_read = [
             key[0]
@@ -81,14 +87,14 @@ class Counted:
         found = _read_sums(
             session,
             basis,
-            spans_of=[*reads, *today],
+            spans_of=[*reads, *latest],
             days=days_read,
             atoms=[(signature[one], work[signature[one]]) for one in atoms_read],
         )
         for place, key in enumerate(reads):
             self._sums.put(key, found[place], self._number)
-        now_sums = _added(found[len(reads) : len(reads) + len(today)])
-        first_day = len(reads) + len(today)
+        first_day = len(reads) + len(latest)
+        now_sums = _added(found[len(reads) : first_day])
         first_atom = first_day + len(days_read)
         for place, one in enumerate(atoms_read):
             self._off.put(one, found[first_atom + place], self._number)
@@ -109,21 +115,26 @@ class Counted:
                 {number: Day(day, tally) for number, tally in tallies(span, found[first_day + place]).items()},
                 self._number,
             )
-        base_of = (self._sums.version, tuple(past), tuple(span.since for span in windows.values()))
+        base_of = (self._sums.version, tuple(over), tuple(span.since for span in windows.values()))
         if base_of != self._base_of:
             self._base = {
-                length: _added(self._sums[key] for key in past if key.since >= span.since)
+                length: _added(self._sums[key] for key in over if key.since >= span.since)
                 for length, span in windows.items()
             }
             self._base_of = base_of
         of_windows = {length: tallies(span, _added((self._base[length], now_sums))) for length, span in windows.items()}
-        last = tallies(
-            Span(spans.midnight(now.date()), now),
-            _added(
-                found[len(reads) + place] for place, key in enumerate(today) if key.since >= spans.midnight(now.date())
-            ),
-        )
+        of_today = _added((*(self._sums[key] for key in today), now_sums))
+        last = tallies(Span(spans.midnight(now.date()), now), of_today)
         return of_windows, self._by_target([day_keys[day] for day in days], now.date(), last)
+
+    def _first_seen(self, scene: Scene) -> int:
+        """Give a number that grows when something was first seen earlier than we knew; what is new changes no day."""
+        known = {number: one.first_seen for number, one in scene.targets.items()}
+        known |= {-number: one.first_seen for number, one in scene.agents.items()}
+        if any(self._first.get(number, moment) != moment for number, moment in known.items()):
+            self._changes += 1
+        self._first = known
+        return self._changes
 
     def _by_target(self, keys: Sequence[Any], today: date, last: Mapping[int, Tally]) -> dict[int, list[Day]]:
         found: dict[int, list[Day]] = {}
@@ -135,16 +146,8 @@ class Counted:
         return found
 
 
-def _signature(value: Any) -> int:
-    return hash(_frozen(value))
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return tuple((key, _frozen(one)) for key, one in sorted(value.items()))
-    if isinstance(value, Described | Named):
-        return value.first_seen
-    return tuple(map(_frozen, value)) if isinstance(value, tuple) else value
+def _signature(times: Mapping[int, Times]) -> int:
+    return hash(tuple(sorted(times.items())))
 
 
 def _is_hot(key: Key, now: datetime, marked: Iterable[datetime]) -> bool:

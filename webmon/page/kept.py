@@ -20,13 +20,16 @@ class Kept(Generic[C]):
         self.version = 0
         """Grows when something that is kept is another than before."""
 
-    def wanted(self, keys: Collection[Any], marked: Collection[Any], again: int) -> list[Any]:
+    def wanted(
+        self, keys: Collection[Any], marked: Collection[Any], again: int, also: Collection[Any] = ()
+    ) -> list[Any]:
         """Give which of the keys are to be read; what is none of them is forgotten.
 
         Args:
             keys: all that are needed.
             marked: those in which an hour is marked.
             again: how many of the others are read again, the longest unread first.
+            also: those that are read now, whatever is known of them.
         """
         needed = set(keys)
         if not self._held.keys() <= needed:
@@ -37,7 +40,7 @@ class Kept(Generic[C]):
         self._stale = (self._stale & needed) | self._marked
         must = self._stale | {key for key in needed if key not in self._held}
         others = sorted((key for key in keys if key not in must), key=self._read.__getitem__)[:again]
-        chosen = must.union(others)
+        chosen = must.union(others, also)
         return [key for key in keys if key in chosen]
 
     def put(self, key: Any, content: C, number: int) -> None:

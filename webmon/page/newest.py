@@ -43,7 +43,7 @@ class Newest:
         for number in silent:
             if number in self._silent:
                 found.setdefault(number, []).extend(self._silent[number][1])
-        return {number: _present(vantages) for number, vantages in found.items() if number in targets}
+        return {number: _present(vantages) for number, vantages in found.items() if vantages and number in targets}
 
     def _look_for(self, session: Session, basis: Basis, wanted: Sequence[int]) -> None:
         """Look for the last results of silent targets, wherever they are."""

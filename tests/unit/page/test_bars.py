@@ -76,3 +76,11 @@ def test_there_is_a_bar_for_each_of_90_days_also_before_a_target_was_known() -> 
     made = bars(target, fakes.NOW)
     assert [one.day for one in made] == [DAY - timedelta(days=ago) for ago in range(BARS - 1, -1, -1)]
     assert [one.is_known for one in made[-4:]] == [False, True, False, True]
+
+
+def test_a_day_that_is_another_object_has_a_bar_of_its_own_and_one_that_is_the_same_is_made_once() -> None:
+    over, runs = Day(DAY - timedelta(days=1), fakes.tally(1)), Day(DAY, fakes.tally(0.5))
+    first = bars(fakes.target(days=[over, runs]), fakes.NOW)
+    later = bars(fakes.target(days=[over, Day(DAY, fakes.tally(0.5, down=0.5))]), fakes.NOW + timedelta(seconds=10))
+    assert later[-2] is first[-2]
+    assert (first[-1].down, later[-1].down > 0) == (0, True)

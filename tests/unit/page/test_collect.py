@@ -106,6 +106,24 @@ def test_the_newest_snapshot_is_on_disk_after_a_stop(settings: PageSettings, mon
     assert again.look.snapshot == fakes.many(4)
 
 
+def test_a_large_snapshot_is_written_seldom(settings: PageSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    collector = Collector(settings, clock=lambda: now)
+    small, large = fakes.many(3), fakes.many(500)
+    reads(collector, monkeypatch, small, large, small, large, small)
+    path = settings.page.cache_path
+    written = []
+    # Half a minute after a small one, and later after one of megabytes.
+    for secs in (0, 10, 20, 40, 80):
+        now += secs
+        assert collector.refresh()
+        written.append(path.stat().st_size > 1_000_000)
+    assert written == [False, False, False, True, True]
+    now += 300
+    assert collector.refresh()
+    assert path.stat().st_size < 1_000_000
+
+
 def test_a_refresh_that_hangs_is_told_while_it_lasts(settings: PageSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     collector = Collector(settings, clock=lambda: now)
@@ -179,6 +197,11 @@ def test_what_is_kept_is_read_again_while_it_is_marked_and_once_after() -> None:
     assert ask("abc", marked="b") == ["b"]
     assert ask("abc") == ["b"]
     assert ask("abc") == []
+
+
+def test_what_is_asked_for_is_read_whatever_is_known_of_it() -> None:
+    memory, _ = kept("a", "b")
+    assert memory.wanted(["a", "b"], [], 0, ["b"]) == ["b"]
 
 
 def test_a_snapshot_that_fails_forgets_no_mark() -> None:

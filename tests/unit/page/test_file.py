@@ -17,6 +17,7 @@ from webmon.page import file_model
 from webmon.page.file import Public, load
 from webmon.page.model import choose, public
 from webmon.page.slug import slug, told_apart
+from webmon.page.snapshot import History
 
 WHOLE = """\
 title: Example status
@@ -48,7 +49,7 @@ def test_a_whole_file_says_what_is_public_and_under_which_names(tmp_path: Path) 
     found = read(tmp_path, WHOLE)
     assert found.title == "Example status"
     shop, api = found.groups
-    assert (shop.id, shop.show) == ("shop", {"response", "vantages"})
+    assert (shop.id, sorted(shop.show)) == ("shop", ["response", "vantages"])
     assert shop.match is not None
     assert shop.match.fits("x", {"team": "shop"})
     assert [(entry.target, entry.name, entry.id) for entry in api.entries] == [
@@ -247,7 +248,7 @@ def test_what_show_names_is_shown(tmp_path: Path) -> None:
         "    show: [response, vantages, certificate, url, address, error]\n",
     )
     shop = fakes.target("shop", [Outcome.CONNECT_ERROR, Outcome.UP, Outcome.UP])
-    page = public(fakes.snapshot([shop], fakes.History(episodes=[fakes.episode("shop")])), file, fakes.NOW)
+    page = public(fakes.snapshot([shop], History(episodes=[fakes.episode("shop")])), file, fakes.NOW)
     (target,) = page.groups[0].targets
     assert target.url == shop.url
     assert target.addresses == ["192.0.2.7"]
