@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,15 @@ from kafka.admin import (
     ResourceType,
 )
 from psycopg2 import sql
+from psycopg2.extras import execute_values
 
 from tests.integration.services import COMMON_NAME, Services
+from webmon.alarm.history_rows import row_of
+from webmon.alarm.records import Record
 from webmon.check.result import CheckResult, Outcome, encode, headers
 from webmon.kafka import client
 from webmon.settings import AlarmSettings, InitSettings, Kafka, ReportSettings, SinkSettings, load
+from webmon.store.history import upsert
 from webmon.store.names import TABLES, Tables
 
 SINK_PASSWORD = "sink $ ${HOME} '\"\\ #%"
@@ -211,6 +215,10 @@ class Stage:
         """Run a command that reports to its end."""
         return self._run([*arguments, "--env-file", str(self.env_file("report"))])
 
+    def ask_as(self, env_file: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command to its end with a .env."""
+        return self._run([*arguments, "--env-file", str(env_file)])
+
     def letters(self, *arguments: str, component: str = "init") -> "subprocess.CompletedProcess[str]":
         """Run `webmon dead-letters` with an administrator's .env, or another component's."""
         return self._run(["dead-letters", *arguments, "--env-file", str(self.env_file(component))])
@@ -223,10 +231,15 @@ class Stage:
 
     def start_sink(self, *, notify_socket: Path | None = None, **changes: str | None) -> Program:
         """Start `webmon sink`, as systemd does where a socket is given; it is ended with the test."""
-        log = self.directory / f"sink-{secrets.token_hex(3)}.log"
+        command = _webmon(["sink", "--env-file", str(self.env_file("sink", **changes))])
+        return self.start(command, "sink", notify_socket=notify_socket)
+
+    def start(self, command: Sequence[str], name: str, *, notify_socket: Path | None = None) -> Program:
+        """Start a program, as systemd does where a socket is given; it is ended with the test."""
+        log = self.directory / f"{name}-{secrets.token_hex(3)}.log"
         with log.open("w", encoding="utf-8") as out:
             process = subprocess.Popen(
-                _webmon(["sink", "--env-file", str(self.env_file("sink", **changes))]),
+                command,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -273,6 +286,14 @@ class Stage:
         with self.database() as cursor:
             cursor.execute(sql.SQL(statement).format(**names), values or None)
             return cursor.fetchall() if cursor.description else []
+
+    def remember(self, records: Iterable[Record]) -> None:
+        """Write records of the alarm log into the history, as the judge's role would."""
+        with self.database() as cursor:
+            for row in map(row_of, records):
+                statement = Tables(self.table).fill(upsert(row.table), with_values=True)
+                execute_values(cursor, statement, [row.values])
+            cursor.execute(Tables(self.table).fill("UPDATE {alarm_position} SET written = now()"))
 
     def count(self) -> int:
         """Give how many rows are stored."""
@@ -421,15 +442,6 @@ def _webmon(arguments: Sequence[str]) -> list[str]:
 
 def _environment() -> dict[str, str]:
     """Give the test's own environment without what would win over the .env."""
-    own = (
-        "KAFKA_",
-        "POSTGRES_",
-        "MONITORING_",
-        "SINK_",
-        "ALARM_",
-        "PAGE_",
-        "_WORKSPACE_PATH",
-        "NOTIFY_SOCKET",
-        "JOURNAL_STREAM",
-    )
+    variables = ("KAFKA_", "POSTGRES_", "MONITORING_", "SINK_", "ALARM_", "PAGE_")
+    own = (*variables, "_WORKSPACE_PATH", "NOTIFY_SOCKET", "JOURNAL_STREAM")
     return {name: value for name, value in os.environ.items() if not name.startswith(own)}

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,13 +11,16 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer
 
+from tests.integration.alarms import Alarms
 from tests.integration.proxy import Relay
-from tests.integration.stage import Stage
+from tests.integration.stage import ALARM_PASSWORD, Stage
+from tests.receiver import Receiver
 from tests.waiting import wait_until
 from webmon.alarm import records
 from webmon.alarm.conditions import Condition, Severity
 from webmon.alarm.history import History
 from webmon.alarm.records import Ack, Announcement, Episode, Maintenance, Notice, Record, Seen, Silence, make_id
+from webmon.check.result import Outcome
 from webmon.store.history import COLUMNS
 
 START = datetime(2026, 9, 21, 14, 13, 20, 123_000, UTC)
@@ -259,3 +263,30 @@ def test_a_role_that_lacks_a_right_is_told_once_and_waited_for(stage: Stage, cap
         wait_until(lambda: not ours.outages["database"].lasts, "its end")
     assert caplog.text.count("POSTGRES_ALARM_USER") == 1
     assert caplog.text.count("no longer waiting for the database") == 1
+
+
+def test_what_a_judge_tells_is_listed_and_the_rights_that_init_gives_are_enough(stage: Stage) -> None:
+    certificate, key = stage.certificate("alarm")
+    services, role = stage.services, {"POSTGRES_USER": stage.roles[2], "POSTGRES_PASSWORD": ALARM_PASSWORD}
+    ours = {"KAFKA_ACCESS_CERTIFICATE": str(certificate), "KAFKA_ACCESS_KEY": str(key), **role}
+    with Receiver() as receiver:
+        alarms = Alarms(stage, receiver)
+        try:
+            judge = alarms.start(
+                **ours, KAFKA_ALARM_GROUP_ID=f"{stage.topic}.alarms", POSTGRES_DATABASE=services.database
+            )
+            judge.wait_for_line("judging")
+            alarms.publish(Outcome.UP, Outcome.TIMEOUT)
+            alarms.wait(lambda: alarms.said("shop") == ["opened shop"], "the alarm")
+            sent = (
+                "SELECT n.state FROM {t_notices} AS n JOIN {t_episodes} AS e ON e.id = n.episode AND subject = 'shop'"
+            )
+            wait_until(lambda: stage.sql(sent) == [("sent",)], "the history")
+            listed = stage.answer("alarms")
+            assert re.search(r"critical +down +shop .* 1 of 1: timeout; no answer +hook", listed), listed
+            assert "refuses" not in judge.said()
+            judge.stop()
+        finally:
+            alarms.end()
+    assert judge.process.returncode == 0
+    assert "history" not in judge.said()

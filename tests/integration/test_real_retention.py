@@ -6,17 +6,14 @@ from typing import Any
 
 import psycopg2
 import pytest
-from psycopg2.extras import execute_values
 
 from tests.integration.stage import SINK_PASSWORD, Stage, recent
 from tests.integration.test_real_rollups import FUTURE, by_hour, expected, stored, worker
 from tests.waiting import wait_until
 from webmon.alarm.conditions import Condition, Severity
-from webmon.alarm.history_rows import row_of
 from webmon.alarm.records import Announcement, Episode, Maintenance, Notice, Record, Silence, make_id
 from webmon.check.result import CheckResult
 from webmon.sink.writer import Writer
-from webmon.store.history import upsert
 from webmon.store.names import Tables
 from webmon.store.rollups import roll_up
 
@@ -109,9 +106,7 @@ def test_alarms_that_are_over_go_with_the_rollups_by_day_and_their_notices_with_
         Announcement(id="old", title="t", begins=days(500), until=days(401)),
         Announcement(id="for ever", title="t", begins=days(500)),
     ]
-    with stage.database() as cursor:
-        for row in map(row_of, told):
-            execute_values(cursor, Tables(stage.table).fill(upsert(row.table)), [row.values])
+    stage.remember(told)
     ages = dict.fromkeys(("POSTGRES_KEEP_ROWS_DAYS", "POSTGRES_KEEP_HOURLY_DAYS", "POSTGRES_KEEP_DAILY_DAYS"), "400")
     expected = [("notices", 2), ("episodes", 1), ("silences", 1), ("maintenance", 1), ("announcements", 1)]
     lines = [f"{stage.table}_{what}: {count} that are over" for what, count in expected]

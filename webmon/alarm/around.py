@@ -31,7 +31,7 @@ EVERY_SECS: Final = 5.0
 _ASK_MS: Final = 5_000
 _CERTIFICATE_SECS: Final = 3600.0
 _DATABASE_SECS: Final = 120.0
-_LATE_ROLLUP: Final = "SELECT min(hour) FROM {marks} WHERE hour < now() - interval '2 hours'"
+_LATE_ROLLUP: Final = "SELECT min(hour) AT TIME ZONE 'UTC' FROM {marks} WHERE hour < now() - interval '2 hours'"
 """An hour is rolled up when it is over; of one that ended an hour ago no mark should be left."""
 
 
@@ -58,8 +58,8 @@ class Around:
     stop: threading.Event
     make_client: Callable[..., Any] = KafkaConsumer
     seen: Seen | None = None
-    late_hour: datetime | None = None
-    """The oldest hour that is rolled up too late; None: there is none, or the database is away."""
+    rollups: str | None = None
+    """What is wrong with the rollups; nothing: they are well; None: not to be seen, as while the database is away."""
     certificate_ends: datetime | None = None
     _hidden: set[str] = field(default_factory=set)
     """What we may not see, which was told."""
@@ -138,8 +138,9 @@ class Around:
                     connection.cursor() as cursor,
                 ):
                     cursor.execute(tables.fill(_LATE_ROLLUP))
-                    ((self.late_hour,),) = cursor.fetchall()
+                    ((hour,),) = cursor.fetchall()
+                    self.rollups = f"the hour from {hour:%Y-%m-%d %H:%M} UTC is not rolled up yet" if hour else ""
             except (psycopg2.Error, DatabaseAwayError, UserError) as error:
-                self.late_hour = None
+                self.rollups = None
                 _log.debug("the rollups can't be looked at: %s", error)
             self.stop.wait(_DATABASE_SECS)

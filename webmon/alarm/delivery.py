@@ -128,12 +128,20 @@ class Delivery:
         for name in [name for name in self._ways if name not in channels or name in made]:
             self._ways.pop(name).courier.stop()
         for name, sender in made.items():
-            courier = _Courier(channels[name], sender, self._settings, self._make, self._may_send, self._done.put)
-            self._ways[name] = _Way(channels[name], courier)
+            channel = channels[name]
+
+            def send(errand: Errand, channel: Channel = channel, sender: Sender = sender) -> tuple[Answer, str | None]:
+                return self._send(channel, sender, errand)
+
+            self._ways[name] = _Way(channel, _Courier(name, send, sender.close, self._may_send, self._done.put))
 
     def __contains__(self, channel: str) -> bool:
         """Tell whether there is a channel of that name."""
         return channel in self._ways
+
+    def names(self) -> list[str]:
+        """Give the channels."""
+        return list(self._ways)
 
     def fallback(self, channel: str) -> str | None:
         """Give the channel that is told in place of one that refused."""
@@ -167,11 +175,11 @@ class Delivery:
         way = self._ways[errand.channel]
         way.in_hand = errand.key
         tries = way.messages.get(errand.key)
-        way.courier.give(errand if tries is None else replace_only(errand, tries.only))
+        way.courier.give(errand._replace(only=tries.only) if tries is not None else errand)
 
     def take(self) -> list[Done]:
         """Give what was done since the last time."""
-        found = []
+        found: list[Done] = []
         while True:
             try:
                 done = self._done.get_nowait()
@@ -184,16 +192,31 @@ class Delivery:
         """Tell whether a thread has something in hand."""
         return any(way.in_hand is not None for way in self._ways.values())
 
-    def close(self, seconds: float) -> list[Done]:
-        """End the threads; a message that is being sent gets so long. Give what was done meanwhile."""
+    def wait(self, seconds: float) -> list[Done]:
+        """Wait for what is being sent, so long at most; give what was done."""
         until = self._clock() + seconds
-        found = []
+        found = self.take()
         while self.is_busy() and self._clock() < until:
-            found += self.take()
             time.sleep(0.02)
+            found += self.take()
+        return found
+
+    def close(self) -> None:
+        """End the threads; what is being sent is waited for by nobody."""
         for way in self._ways.values():
             way.courier.stop()
-        return found + self.take()
+
+    def _send(self, channel: Channel, sender: Sender, errand: Errand) -> tuple[Answer, str | None]:
+        """Send, in a channel's thread; give the answer and whom it was sent to."""
+        way = channel.way
+        if isinstance(sender, AlertmanagerSender):
+            return sender.post(errand.notices, watchdog=errand.watchdog), None
+        if not isinstance(way, Mail):
+            return sender.send(errand.notices[0], errand.only), None
+        addresses = tuple(errand.to.split(",")) if errand.to else way.to
+        if addresses != way.to:
+            sender = self._make(replace(channel, way=replace(way, to=addresses)), self._settings)
+        return sender.send(errand.notices[0], errand.only), ",".join(addresses)
 
     def _note(self, done: Done) -> None:
         errand, answer = done.errand, done.answer
@@ -216,31 +239,24 @@ class Delivery:
         way.tries = _Tries()
 
 
-def replace_only(errand: Errand, only: tuple[str, ...]) -> Errand:
-    """Give an errand for some of its recipients."""
-    return errand._replace(only=only) if only else errand
-
-
 class _Courier:
     """The thread of a channel."""
 
     def __init__(
         self,
-        channel: Channel,
-        sender: Sender,
-        settings: Alarm,
-        make_sender: Callable[[Channel, Alarm], Sender],
+        name: str,
+        send: Callable[[Errand], tuple[Answer, str | None]],
+        close: Callable[[], None],
         may_send: Callable[[], bool],
         done: Callable[[Done], None],
     ) -> None:
-        self._channel = channel
-        self._sender = sender
-        self._settings = settings
-        self._make = make_sender
+        self._name = name
+        self._send = send
+        self._close = close
         self._may_send = may_send
         self._done = done
         self._errands: queue.SimpleQueue[Errand | None] = queue.SimpleQueue()
-        threads.Thread(f"channel {channel.name}", self._run).start()
+        threads.Thread(f"channel {name}", self._run).start()
 
     def give(self, errand: Errand) -> None:
         self._errands.put(errand)
@@ -255,19 +271,8 @@ class _Courier:
             if self._may_send():
                 try:
                     answer, to = self._send(errand)
-                except Exception as error:
-                    _log.exception("a bug in webmon: channel %(channel)s", {"channel": self._channel.name})
+                except Exception as error:  # noqa: BLE001 - whatever one message does, it stops no other
+                    _log.exception("a bug in webmon: channel %(channel)s", {"channel": self._name})
                     answer = again(f"a bug in webmon: {type(error).__name__}")
             self._done(Done(errand, answer, to, time.monotonic() - began))
-        self._sender.close()
-
-    def _send(self, errand: Errand) -> tuple[Answer, str | None]:
-        sender, way, to = self._sender, self._channel.way, None
-        if isinstance(sender, AlertmanagerSender):
-            return sender.post(errand.notices, watchdog=errand.watchdog), None
-        if isinstance(way, Mail):
-            addresses = tuple(errand.to.split(",")) if errand.to else way.to
-            to = ",".join(addresses)
-            if addresses != way.to:
-                sender = self._make(replace(self._channel, way=replace(way, to=addresses)), self._settings)
-        return sender.send(errand.notices[0], errand.only), to
+        self._close()

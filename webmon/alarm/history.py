@@ -71,7 +71,7 @@ class _MovedError(Exception):
 
 
 class History:
-    """Writes the log into the database, in a thread, from `start` to `stop`.
+    """Writes the log into the database, in a thread, from `start` to `stop`, and again from the next `start` on.
 
     What it waits for stands in `outages`, by name, as everything that the judge waits for.
     """
@@ -92,8 +92,7 @@ class History:
         self._clock = clock
         self._partition = TopicPartition(kafka.alarm_topic, 0)
         self._stopping = threading.Event()
-        # Not one of those whose death ends the process: alarms go on without a history.
-        self._thread = threading.Thread(target=self._run, name="history", daemon=True)
+        self._thread: threading.Thread | None = None
         self._spoke = clock()
         self.outages: Mapping[str, Outage] = {
             "database": Outage(
@@ -116,20 +115,26 @@ class History:
 
     def start(self) -> None:
         """Begin."""
+        self._stopping = threading.Event()
+        # Not one of those whose death ends the process: alarms go on without a history.
+        self._thread = threading.Thread(target=self._run, args=(self._stopping,), name="history", daemon=True)
         self._thread.start()
 
     def stop(self, seconds: float = 5.0) -> None:
         """Let it end, and wait so long at most; the next one goes on from the place that is stored."""
         self._stopping.set()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join(seconds)
+        for outage in self.outages.values():
+            outage.ends()
+        self.waiting = None
 
-    def _run(self) -> None:
+    def _run(self, stopping: threading.Event) -> None:
         database, of_kafka = self.outages["database"], self.outages["history"]
-        while not self._stopping.is_set():
+        while not stopping.is_set():
             outage, lasting = database, False
             try:
-                self._session()
+                self._session(stopping)
                 continue
             except _MovedError as error:
                 _log.info("the history begins anew: %s", error)
@@ -151,11 +156,13 @@ class History:
                 if not database.lasts:
                     _log.exception("a bug in webmon keeps the history of alarms from being written")
                 cause = f"a bug in webmon: {type(error).__name__}: {error}"
+            if stopping.is_set():
+                return
             self.waiting = None
             outage.begins(cause, lasting=lasting)
-            self._stopping.wait(outage.next_wait())
+            stopping.wait(outage.next_wait())
 
-    def _session(self) -> None:
+    def _session(self, stopping: threading.Event) -> None:
         """Write until something is in the way, or until it is to stop.
 
         Raises:
@@ -178,7 +185,7 @@ class History:
             reader = self._read(held)
             place = self._begin(connection, reader)
             self.outages["history"].ends()
-            while not self._stopping.is_set():
+            while not stopping.is_set():
                 got = reader.poll(timeout_ms=_POLL_MS, max_records=_AT_ONCE).get(self._partition, [])
                 if self._id_of(reader) not in (None, place.topic_id):
                     raise _MovedError("the alarm log was made anew")

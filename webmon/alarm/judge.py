@@ -66,8 +66,6 @@ class Judge:
         self._vantages: dict[str, Vantage] = {}
         self._of_vantages = Vantages(self._book, self._desk, self._vantages, self._look_once_more)
         self._listed: frozenset[str] | None = None
-        self._logged = 0
-        """The newest moment in the restored log: up to there a judge before judged."""
         self._past: dict[str, list[Episode]] = {}
         """Restored episodes of targets that were not seen yet."""
         self._queue: list[tuple[int, int, Site]] = []
@@ -88,7 +86,6 @@ class Judge:
         """
         self._book.restore(read(pairs))
         for episode in self._book.episodes.values():
-            self._logged = max(self._logged, episode.opened, episode.closed or 0)
             if episode.condition.is_of_a_target:
                 self._past.setdefault(episode.subject, []).append(episode)
         for episode in list(self._book.open.values()):
@@ -282,7 +279,8 @@ class Judge:
             site = self._enter(result.target, result.url, result.labels, known=arrived)
         elif site.labels != result.labels or site.url != result.url:
             self._describe(site, result)
-        again = again or arrived <= self._logged or (partition == site.partition and offset <= site.offset)
+        # Of a target that the log says nothing of, nothing was judged that it has not.
+        again = again or (partition == site.partition and offset <= site.offset)
         if site.due < arrived:
             # What time alone changes is seen before it, also where no tick came between: the same log, the same rows.
             self._targets.look(site, Look(arrived - 1, arrived - 1), quiet=again)

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from webmon.alarm.around import Seen
@@ -19,6 +19,7 @@ UNDELIVERED: Final = 300_000
 LETTERS_FOR: Final = 600.0
 """Seconds without a new dead letter that end it."""
 CERTIFICATE_DAYS: Final = 7
+OF_A_CHANNEL: Final = "channel "
 _KEPT: Final = 40
 
 
@@ -50,7 +51,7 @@ class Own:
         undelivered: Mapping[str, int],
         refused: Mapping[str, str],
         certificate_ends: datetime | None,
-        late_hour: datetime | None,
+        rollups: str | None,
     ) -> Iterator[Trouble]:
         """Give how each part of ours is.
 
@@ -62,7 +63,7 @@ class Own:
             undelivered: by channel, when the oldest message that it was not brought to was due; 0: there is none.
             refused: by channel, what a receiver refused for good since it last took a message; empty: nothing.
             certificate_ends: when our certificate for Kafka ends.
-            late_hour: the oldest hour that is rolled up too late.
+            rollups: what is wrong with the rollups; None: not to be seen.
         """
         is_away = silent >= AWAY
         yield Trouble("kafka", f"Kafka was not heard of for {as_duration(silent / 1000)}" if is_away else "")
@@ -70,20 +71,21 @@ class Own:
         if seen is not None and (not self._before or self._before[-1].at != seen.at):
             self._before.append(seen)
             self._count_letters(seen)
-        if not is_away:
-            yield Trouble("results", self._unstored(seen))
+        if not is_away and (unstored := self._unstored(seen)) is not None:
+            yield Trouble("results", unstored)
+        if self._dead is not None:
             yield Trouble("dead letters", self._growing(now / 1000))
-        for channel, due in undelivered.items():
+        for channel in {**undelivered, **refused}:
+            due = undelivered.get(channel, 0)
             waits = now - due if due else 0
             text = refused.get(channel, "")
             if waits >= UNDELIVERED:
                 text = f"a message was not delivered for {as_duration(waits / 1000)}"
-            yield Trouble(f"channel {channel}", text)
-        yield Trouble("certificate", _ending(certificate_ends, now))
-        late = ""
-        if late_hour is not None:
-            late = f"the hour from {late_hour.astimezone(UTC):%Y-%m-%d %H:%M} UTC is not rolled up yet"
-        yield Trouble("rollups", late)
+            yield Trouble(OF_A_CHANNEL + channel, text)
+        if certificate_ends is not None:
+            yield Trouble("certificate", _ending(certificate_ends, now))
+        if rollups is not None:
+            yield Trouble("rollups", rollups)
 
     def _behind(self, now: int, lag: int, *, is_away: bool) -> str:
         if lag < BEHIND or is_away:
@@ -95,13 +97,11 @@ class Own:
             return ""
         return f"results are judged {as_duration(lag / 1000)} late"
 
-    def _unstored(self, seen: Seen | None) -> str:
-        """Tell of results that were there so long ago and are not stored yet."""
-        if seen is None or seen.stored is None:
-            return ""
-        old = [one for one in self._before if seen.at - one.at >= UNSTORED]
-        if not old:
-            return ""
+    def _unstored(self, seen: Seen | None) -> str | None:
+        """Tell of results that were there so long ago and are not stored yet; None: it is not known."""
+        old = [one for one in self._before if seen is not None and seen.at - one.at >= UNSTORED]
+        if seen is None or seen.stored is None or not old:
+            return None
         waiting = sum(max(0, end - seen.stored.get(number, 0)) for number, end in old[-1].ends.items())
         return f"{waiting} results are not stored after {UNSTORED:.0f} s: is a sink running?" if waiting else ""
 
@@ -121,9 +121,7 @@ class Own:
         return f"{self._letters} new messages there: `webmon dead-letters list` says why"
 
 
-def _ending(ends: datetime | None, now: int) -> str:
-    if ends is None:
-        return ""
+def _ending(ends: datetime, now: int) -> str:
     left = ends.timestamp() - now / 1000
     if left > CERTIFICATE_DAYS * 86_400:
         return ""

@@ -72,6 +72,11 @@ class Reader:
         self._next_order: int | None = None
         self._arrived = 0
 
+    @property
+    def topic(self) -> str:
+        """The topic of the results."""
+        return self._kafka.topic
+
     # The log
 
     def read_log(self, tick: Callable[[], None]) -> dict[str, bytes]:
@@ -188,9 +193,9 @@ class Reader:
         """Tell whether the judge before us judged a result already."""
         return bool(record.offset < self._judged_before.get(record.partition, 0))
 
-    def hear(self) -> None:
-        """Take that Kafka answered just now."""
-        self._heard = round(self._clock() * 1000)
+    def hear(self, at: int | None = None) -> None:
+        """Take that Kafka answered: at a moment, in milliseconds since the epoch, or just now."""
+        self._heard = max(self._heard, round(self._clock() * 1000) if at is None else at)
 
     def silent_ms(self, now: int) -> int:
         """Give for how long Kafka was not heard of."""

@@ -29,6 +29,8 @@ LARGEST: Final = 900_000
 """Bytes of a record: brokers take a megabyte."""
 _AT_ONCE: Final = 2000
 _LOOK_SECS: Final = 0.5
+_ONE_BATCH: Final = {"linger_ms": 5, "batch_size": 900_000, "max_block_ms": 5000}
+"""What one turn changed stands in the log as a whole or not at all: a batch is one thing to a broker."""
 
 
 class LogWriter:
@@ -125,12 +127,16 @@ class LogWriter:
             self._waiting.clear()
         self.outage.ends()
 
-    def close(self, seconds: float) -> None:
-        """Write what waits, for so long at most, and end."""
+    def drain(self, seconds: float) -> None:
+        """Wait until what waits is written, so long at most."""
         until = self._clock() + seconds
         with self._changed:
             while self._waiting and self._may_write() and not self.outage.lasts and self._clock() < until:
                 self._changed.wait(0.05)
+
+    def close(self) -> None:
+        """End."""
+        with self._changed:
             self._stop = True
             self._changed.notify()
         if self._thread.is_alive():
@@ -166,9 +172,7 @@ class LogWriter:
     def _send(self, records: list[tuple[str, bytes | None]]) -> list[Any]:
         if self._producer is None:
             self._look(self._kafka)
-            self._producer = self._make_producer(
-                **client.producer_args(self._kafka) | {"linger_ms": 0, "max_block_ms": 5000}
-            )
+            self._producer = self._make_producer(**client.producer_args(self._kafka) | _ONE_BATCH)
         topic = self._kafka.alarm_topic
         waiting = [self._producer.send(topic, key=key.encode(), value=value, partition=0) for key, value in records]
         until = self._clock() + ACKNOWLEDGE_SECS

@@ -48,12 +48,17 @@ def sink_rights(kafka: Kafka) -> list[Right]:
 
 
 def alarm_rights(kafka: Kafka) -> list[Right]:
-    """Give what a judge must be allowed; the commands `webmon alarms ...` of its host write orders."""
+    """Give what a judge must be allowed; the commands `webmon alarms ...` of its host write orders.
+
+    It sees how far the sinks are, and whether dead letters grow, without reading any.
+    """
     topic = ResourceType.TOPIC
     return [
         (topic, kafka.topic, ACLOperation.READ),
         *((topic, kafka.alarm_topic, right) for right in (ACLOperation.READ, ACLOperation.WRITE)),
         *((topic, kafka.orders_topic, right) for right in (ACLOperation.READ, ACLOperation.WRITE)),
+        (topic, kafka.dead_letter_topic, ACLOperation.DESCRIBE),
+        (ResourceType.GROUP, kafka.group, ACLOperation.DESCRIBE),
         (ResourceType.GROUP, kafka.alarm_group, ACLOperation.READ),
     ]
 
