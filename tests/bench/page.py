@@ -1,7 +1,7 @@
-"""What the page's snapshots cost: 1,000 targets, one check a minute, 3 vantages, a year in the real store.
+"""What the page costs: visitors without any database, and snapshots of 1,000 targets with 3 vantages and a year.
 
-The store is that of the bench `answers`. A refresh is what the collector does each PAGE_REFRESH_SECS; of several, the
-best counts.
+What visitors cost is tests/bench/page_http.py. The store of the snapshots is that of the bench `answers`. A refresh is
+what the collector does each PAGE_REFRESH_SECS; of several, the best counts.
 """
 
 import tempfile
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from tests.bench import answers
+from tests.bench import answers, page_http
 from tests.bench.figures import Bench, Figure
 from tests.integration.services import find
 from tests.integration.stage import Stage
@@ -27,6 +27,7 @@ RUNS: Final = 8
 
 
 def _figures() -> Iterator[Figure]:
+    yield from page_http.figures()
     with tempfile.TemporaryDirectory() as directory:
         stage = Stage(find(), Path(directory))
         try:

@@ -14,6 +14,8 @@ from tests.unit.page import fakes
 from webmon.alarm.match import Match
 from webmon.check.result import Outcome
 from webmon.page.file import Entry, Group
+from webmon.page.file_model import Show
+from webmon.page.snapshot import Day, History
 
 IMAGES: Final = Path(__file__).parents[2] / "docs/images"
 LARGEST: Final = 150_000
@@ -52,13 +54,13 @@ def shop() -> dict[str, Any]:
     incident = fakes.episode("checkout", ago=1380)
     note = fakes.announcement("A database is being moved", ago=600, episode=incident.id)
     note.text = "Orders are kept, and are carried out when it is back."
-    history = fakes.History(
+    history = History(
         as_of=fakes.NOW,
         episodes=[incident, fakes.ended("search", ago=300_000), fakes.ended("checkout", ago=2_000_000, lasted=5000)],
         maintenance=[fakes.maintenance("mail", begins=93_600, name="Mail moves to new disks")],
         announcements=[note],
     )
-    everything = frozenset({"response", "vantages", "error"})
+    everything: frozenset[Show] = frozenset({"response", "vantages", "error"})
     shown = (Entry("checkout", "Checkout", "checkout"), Entry("search", "Search", "search"))
     more = (Entry("images", "Images", "images"), Entry("accounts", "Accounts", "accounts"))
     apis = (Entry("api-eu", "API, Europe", "api-eu"), Entry("api-us", "API, America", "api-us"))
@@ -71,7 +73,7 @@ def shop() -> dict[str, Any]:
     return {"snapshot": fakes.snapshot(list(found.values()), history), "file": file}
 
 
-def _days(place: int) -> list[fakes.Day]:
+def _days(place: int) -> list[Day]:
     """Give 90 days, few of them with failures, some of another vantage's silence."""
     found = fakes.days(seed=20 + place)
     for ago, one in enumerate(reversed(found)):

@@ -11,6 +11,7 @@ from tests.browser.faces import Faces
 from tests.unit.page import fakes
 from webmon.alarm.match import Match
 from webmon.page.file import Group
+from webmon.page.file_model import Show
 
 Opened = Callable[..., Page]
 Started = Callable[..., Faces]
@@ -54,7 +55,7 @@ def busy() -> dict[str, Any]:
     ]
     snapshot.history.silences.append(fakes.silence("service-006"))
     snapshot.history.announcements.append(fakes.announcement("We move to another provider", ago=60))
-    everything = frozenset({"response", "vantages", "certificate", "url", "address", "error"})
+    everything: frozenset[Show] = frozenset({"response", "vantages", "certificate", "url", "address", "error"})
     file = fakes.page_file(Group("Services", "services", match=Match(("*",)), show=everything))
     return {"snapshot": snapshot, "file": file}
 

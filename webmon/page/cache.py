@@ -32,6 +32,8 @@ class Cache:
     def __init__(self, path: Path) -> None:
         """Take the file's path; nothing is read yet."""
         self._path = path
+        self.bytes = 0
+        """Of what was to be written last."""
         self._unwritten = Outage(f"the snapshot is not kept in {path}", f"the snapshot is kept in {path} again")
 
     def read(self) -> Snapshot | None:
@@ -56,6 +58,7 @@ class Cache:
     def write(self, snapshot: Snapshot) -> bool:
         """Put a snapshot in place of the one before; tell whether it is there. Why not is logged once."""
         data = msgspec.json.encode(snapshot)
+        self.bytes = len(data)
         try:
             if len(data) > MOST_BYTES:
                 self._unwritten.begins(f"it has more than {MOST_BYTES >> 20} MB", lasting=True)

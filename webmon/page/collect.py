@@ -39,7 +39,7 @@ SILENT_SECS: Final = 10.0
 SLOW_SECS: Final = 10.0
 """A refresh that takes longer is told to operators while it lasts."""
 KEEP_SECS: Final = 30.0
-"""From one snapshot on disk to the next."""
+"""From one snapshot on disk to the next; of a large one so much for each MB, which is 3 GB a day at most."""
 _LOOK_SECS: Final = 1.0
 
 
@@ -64,7 +64,8 @@ class Collector:
         self._memory = Memory(settings.page.refresh_secs)
         self._connection: Connection | None = None
         self._look = Look()
-        self._kept_at: float | None = None
+        self._keep_from = clock()
+        """When the next snapshot is written to the disk."""
         self._began: float | None = None
         """When the refresh that runs began."""
         self._stop = threading.Event()
@@ -143,7 +144,9 @@ class Collector:
             self._fails(f"a bug in webmon: {type(error).__name__}")
         else:
             self._away.ends()
-            self._look = Look(snapshot=snapshot, number=self._look.number + 1)
+            fault = snapshot.history.fault if snapshot.history else ""
+            trouble = f"the history of alarms holds what can't be read: {fault}" if fault else ""
+            self._look = Look(snapshot=snapshot, number=self._look.number + 1, trouble=trouble)
             self._keep(snapshot)
             return True
         finally:
@@ -201,10 +204,9 @@ class Collector:
             self._close()
 
     def _keep(self, snapshot: Snapshot) -> None:
-        now = self._clock()
-        if self._kept_at is None or now - self._kept_at >= KEEP_SECS:
-            self._kept_at = now
+        if self._clock() >= self._keep_from:
             self._cache.write(snapshot)
+            self._keep_from = self._clock() + KEEP_SECS * max(1.0, self._cache.bytes / 1e6)
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None

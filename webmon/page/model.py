@@ -111,7 +111,9 @@ class Sentence(msgspec.Struct, frozen=True, kw_only=True):
             "nothing": "Nothing is shown here yet",
             "unknown": "Not known: no data" + (f" since {self.since:%Y-%m-%d %H:%M} UTC" if self.since else ""),
             "all_down": "Nothing works" if counts.total > 1 else "It does not work",
-            "some_fail": f"All but {counts.failing} of {counts.total} work",
+            "some_fail": f"All but {counts.failing} of {counts.total} work"
+            if counts.failing < counts.total
+            else f"None of {counts.total} works from everywhere",
             "some_unknown": f"Of {counts.unknown} of {counts.total} nothing is known",
             "maintenance": "Under maintenance" + (f" until {self.until:%Y-%m-%d %H:%M} UTC" if self.until else ""),
             "some_slow": f"All work, {counts.slow} of {counts.total} slowly",

@@ -105,11 +105,12 @@ def sentence(said: Sentence, t: Texts) -> str:
     """Give the one sentence in a language; its times are in UTC."""
     counts = said.counts
     only = counts.total == 1
+    fully = "none_fully" if counts.failing == counts.total else "all_but"
     key = {
         "nothing": "nothing_public",
         "unknown": "not_known" if said.since else "not_known_yet",
         "all_down": "it_fails" if only else "none_works",
-        "some_fail": "it_fails" if only else "all_but",
+        "some_fail": "partial" if only else fully,
         "some_unknown": "some_unknown",
         "maintenance": "under_maintenance" if said.until else "maintenance",
         "some_slow": "all_work_slow",

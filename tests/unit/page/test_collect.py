@@ -14,7 +14,7 @@ from tests.waiting import wait_until
 from webmon.errors import UserError
 from webmon.page.collect import SLOW_SECS, Collector
 from webmon.page.kept import Kept
-from webmon.page.snapshot import Snapshot
+from webmon.page.snapshot import History, Snapshot
 from webmon.settings import Common, Page, PageSettings, Postgres
 from webmon.store.postgres import DatabaseAwayError
 
@@ -104,6 +104,35 @@ def test_the_newest_snapshot_is_on_disk_after_a_stop(settings: PageSettings, mon
     again = Collector(settings)
     again.recall()
     assert again.look.snapshot == fakes.many(4)
+
+
+def test_what_of_the_history_cannot_be_read_is_told_to_operators(
+    settings: PageSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collector = Collector(settings)
+    reads(collector, monkeypatch, fakes.snapshot(history=History(fault="maintenance: no time")), fakes.many(3))
+    assert collector.refresh()
+    assert collector.look.trouble == "the history of alarms holds what can't be read: maintenance: no time"
+    assert collector.refresh()
+    assert collector.look.trouble == ""
+
+
+def test_a_large_snapshot_is_written_seldom(settings: PageSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    collector = Collector(settings, clock=lambda: now)
+    small, large = fakes.many(3), fakes.many(500)
+    reads(collector, monkeypatch, small, large, small, large, small)
+    path = settings.page.cache_path
+    written = []
+    # Half a minute after a small one, and later after one of megabytes.
+    for secs in (0, 10, 20, 40, 80):
+        now += secs
+        assert collector.refresh()
+        written.append(path.stat().st_size > 1_000_000)
+    assert written == [False, False, False, True, True]
+    now += 300
+    assert collector.refresh()
+    assert path.stat().st_size < 1_000_000
 
 
 def test_a_refresh_that_hangs_is_told_while_it_lasts(settings: PageSettings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from tests.unit.page import fakes
 from tests.unit.page.faces import Markup, Shown, crawl
 from webmon.alarm.match import Match
 from webmon.page import statuspage
-from webmon.page.file import Group
+from webmon.page.file import Entry, Group
 from webmon.page.texts import LANGUAGES
 
 SECURED = {
@@ -229,11 +229,9 @@ def test_nothing_is_public_but_what_page_yml_shows() -> None:
         episode.detail = episode.reason = episode.ack_note = episode.ack_by = "s3cr3t-detail"
         for seen in episode.seen:
             seen.vantage, seen.error = "s3cr3t-vantage", "s3cr3t-error"
-    file = fakes.page_file(Group("All", "all", match=Match(("*",))))
     named = fakes.page_file(
-        Group("All", "all", (fakes.Entry("s3cr3t-name", "Checkout", "checkout"),), match=Match(("service-*",)))
+        Group("All", "all", (Entry("s3cr3t-name", "Checkout", "checkout"),), match=Match(("service-*",)))
     )
-    assert file != named
     visitor = Shown(snapshot, named).public()
     paths = ["/feed.atom", "/feed.rss", "/badge/checkout/status.svg", "/api/v1/targets", "/api/v1/incidents"]
     paths += [f"/api/v2/{name}.json" for name in statuspage.NAMES]
@@ -407,3 +405,9 @@ def test_the_openapi_description_holds_what_is_answered() -> None:
             assert answer.status_code == int(code), path
             schema = operations["get"]["responses"][code]["content"]["application/json"]["schema"]
             jsonschema.Draft202012Validator(resolve(description, schema)).validate(json.loads(answer.text))
+
+
+def test_where_nothing_works_from_everywhere_nobody_reads_that_all_but_all_work() -> None:
+    visitor = Shown(fakes.strange()).public()
+    assert Markup(visitor.get("/").text).text.startswith("None of 23 works from everywhere")
+    assert visitor.get("/api/v1/status").json()["sentence"] == "None of 23 works from everywhere"
