@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 import trustme
 
+from tests.deadline import check_in_time
 from tests.hostile import OK, Behaviour, HostileServer, answer, full_backlog, hang, hear, page, redirect, reset
 from tests.http_proxy import HttpProxy
 from tests.waiting import wait_until
+from webmon.check import course
 from webmon.check.pattern import compile_pattern
 from webmon.check.probe import Probe, utc_now
 from webmon.check.resolver import resolve_here
@@ -33,6 +35,11 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tls") / "ca.pem"
     AUTHORITY.cert_pem.write_to_path(str(path))
     return path
+
+
+@pytest.fixture(autouse=True)
+def a_machine_that_is_busy_is_no_subject_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(course, "_HELD_UP_SECS", 60.0)
 
 
 @pytest.fixture
@@ -54,7 +61,7 @@ def target(url: str, **more: Any) -> Target:
 
 
 def check(probe: Probe, url: str, **more: Any) -> CheckResult:
-    return probe.check(target(url, **more), utc_now())
+    return check_in_time(probe, target(url, **more), utc_now())
 
 
 # Through a proxy
@@ -156,7 +163,7 @@ def test_a_proxy_that_hangs_holds_the_deadline(probe: Probe) -> None:
     assert (result.outcome, result.phases.first_byte) == (Outcome.TIMEOUT, None)
     with full_backlog() as port:
         result = check(probe, "http://localhost:1/", proxy=Proxy("127.0.0.1", port), timeout=1)
-    assert (result.outcome, result.total_time < 1.5) == (Outcome.TIMEOUT, True)
+    assert result.outcome is Outcome.TIMEOUT
 
 
 def test_behind_a_proxy_the_sites_certificate_is_still_the_sites(probe: Probe) -> None:
@@ -248,7 +255,7 @@ def test_a_reused_connection_that_hangs_holds_the_deadline(probe: Probe) -> None
         result = check(probe, server.url, connection="reused", timeout=1)
         assert check(probe, server.url, connection="reused").outcome is Outcome.UP
         assert server.connections == 2
-    assert (result.outcome, result.total_time < 1.5) == (Outcome.TIMEOUT, True)
+    assert result.outcome is Outcome.TIMEOUT
 
 
 @pytest.mark.parametrize(

@@ -267,6 +267,12 @@ def test_no_text_whatever_breaks_the_reader_of_paths(text: str) -> None:
 )
 def test_a_large_body_takes_no_other_check_its_time(probe: Probe, path: str, body: bytes) -> None:
     """While it is judged the loop turns; what took the square of a body would not end in time."""
+    # A machine that is busy holds the loop up now and then; a body would each time.
+    assert any(longest_turn(probe, path, body) < 0.4 for _ in range(10))
+
+
+def longest_turn(probe: Probe, path: str, body: bytes) -> float:
+    """Give how many seconds the loop took at most to come to something, while a body was judged."""
     longest, done = 0.0, threading.Event()
 
     def watch() -> None:
@@ -283,4 +289,4 @@ def test_a_large_body_takes_no_other_check_its_time(probe: Probe, path: str, bod
     done.set()
     watching.join()
     assert result.outcome is Outcome.BODY_MISMATCH, result.error
-    assert longest < 0.4
+    return longest
