@@ -174,6 +174,13 @@ def _other_replication(topic: dict[str, Any], wanted: int | None) -> str:
 
 
 def _ensure_configs(admin: KafkaAdminClient, name: str, wanted: Mapping[str, int | str]) -> Iterator[Step]:
+    try:
+        yield from _configs(admin, name, wanted)
+    except (kafka_errors.UnsupportedVersionError, kafka_errors.IncompatibleBrokerVersion):
+        yield Step("not set", f"settings of topic {name}: this service lets nobody set them so; what it has stays")
+
+
+def _configs(admin: KafkaAdminClient, name: str, wanted: Mapping[str, int | str]) -> Iterator[Step]:
     what = f"settings of topic {name}"
     found = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)], config_filter="all")
     values = {key: config["value"] for key, config in found["topic"][name].items()}
