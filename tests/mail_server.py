@@ -1,7 +1,6 @@
 """A mail server for alarms: aiosmtpd with STARTTLS and authentication, that refuses whom it is told to."""
 
 import asyncio
-import contextlib
 import email
 import ssl
 import threading

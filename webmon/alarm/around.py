@@ -121,9 +121,11 @@ class Around:
             return None
 
     def _look_at_certificate(self) -> None:
-        kafka = self.kafka
+        authority, ours, key = self.kafka.ca_certificate, self.kafka.access_certificate, self.kafka.access_key
+        if authority is None or ours is None or key is None:  # a password stands for them
+            return
         try:
-            found = certificate.examine(kafka.ca_certificate, kafka.access_certificate, kafka.access_key)
+            found = certificate.examine(authority, ours, key)
         except OSError as error:
             _log.debug("our certificate can't be looked at: %s", error)
         else:

@@ -1,5 +1,7 @@
 """The API against its own description: schemathesis asks what a stranger would, and holds each answer to the schema."""
 
+from typing import Any
+
 import schemathesis
 from hypothesis import settings
 
@@ -17,5 +19,5 @@ _SCHEMA = schemathesis.openapi.from_asgi(
 
 @_SCHEMA.parametrize()
 @settings(max_examples=25)
-def test_each_call_answers_as_it_is_described_whatever_is_asked(case: schemathesis.Case) -> None:
+def test_each_call_answers_as_it_is_described_whatever_is_asked(case: schemathesis.Case[Any]) -> None:
     case.call_and_validate()
