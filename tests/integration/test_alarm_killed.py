@@ -139,5 +139,9 @@ def test_judges_that_are_killed_at_any_moment_lose_nothing(alarms: Alarms) -> No
         episodes: dict[str, dict[str, None]] = {}
         for one in alarms.of(target):
             episodes.setdefault(one["episode"], {})[one["event"]] = None
-        assert all(list(events) in (["opened", "ended"], ["over"]) for events in episodes.values()), (seed, episodes)
+        ways = Counter(" ".join(events) for events in episodes.values())
+        # The kill fell into the send of an opening, and all was well before another judged.
+        unnoted = ways.pop("opened over", 0)
+        assert ways.keys() <= {"opened ended", "over"}, (seed, ways)
+        assert unnoted <= KILLS, seed
     assert sum(count - 1 for count in Counter(one["key"] for one in alarms.told()).values()) <= KILLS, seed

@@ -39,6 +39,8 @@ class Notice:
     """When it ended; None: it lasts."""
     what: str | None = None
     """What it is in a few words, where the outcomes do not say it: `ends in 7 d`."""
+    ended_by: str | None = None
+    """Why it ended, where nothing got well."""
     seen: tuple[Seen, ...] = ()
     """What the vantages saw, those that failed first."""
     failing: int = 0

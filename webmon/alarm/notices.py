@@ -16,9 +16,9 @@ from webmon.render import as_duration
 _BY_VANTAGES: Final = frozenset({Condition.DOWN, Condition.PARTIAL, Condition.SLOW})
 """Those whose share of vantages says something."""
 _REASONS: Final = {
-    "down": "it is down now for enough of them to be told as that",
-    "removed": "it is watched no more: it was taken from the list",
-    "gone": "it is watched no more: no result for a week",
+    "down": "enough see it fail now, and it is told as down",
+    "removed": "it was taken from the list",
+    "gone": "nothing was heard of it for a week",
 }
 _OF_AN_ENDING: Final = frozenset({"ended", "over"})
 
@@ -94,6 +94,7 @@ class Notices:
             labels=episode.labels,
             until=None if ended is None else as_moment(ended),
             what=_what(episode, event, now),
+            ended_by=_REASONS.get(episode.reason, episode.reason) if event == "ended" and episode.reason else None,
             seen=tuple(Seen(seen.vantage, seen.outcome, seen.error) for seen in episode.seen),
             failing=len(episode.seen) if by_vantages else 0,
             vantages=episode.voters if by_vantages else 0,
@@ -124,8 +125,6 @@ class Notices:
 
 
 def _what(episode: Episode, event: str, now: datetime) -> str | None:
-    if event == "ended" and episode.reason:
-        return _REASONS.get(episode.reason, episode.reason)
     match episode.condition:
         case Condition.CERTIFICATE if episode.not_after is not None and event != "ended":
             left = as_moment(episode.not_after) - now

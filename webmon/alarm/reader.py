@@ -20,6 +20,9 @@ _ASK_MS: Final = 5_000
 _SILENT_SECS: Final = 15.0
 _MOST: Final = 5_000
 """Records of one turn: 60 ms."""
+_FETCH_WAIT_MS: Final = 100
+"""A broker answers no later. kafka-python asks it for nothing else meanwhile, so what comes to a partition that was not
+asked for waits as long."""
 _FRESH_MS: Final = 10_000
 """So long after Kafka was heard of nothing is behind, if nothing is known to wait."""
 FIRST_WINDOW: Final = 900_000
@@ -55,7 +58,10 @@ class Reader:
         self._kafka = kafka
         self._clock = clock
         self._monotonic = monotonic
-        self._client = make_client(**client.consumer_args(kafka) | {"group_id": None, "max_poll_records": _MOST})
+        self._client = make_client(
+            **client.consumer_args(kafka)
+            | {"group_id": None, "max_poll_records": _MOST, "fetch_max_wait_ms": _FETCH_WAIT_MS}
+        )
         self._log = TopicPartition(kafka.alarm_topic, 0)
         self._orders = TopicPartition(kafka.orders_topic, 0)
         self._results: list[TopicPartition] = []

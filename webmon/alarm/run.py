@@ -48,6 +48,7 @@ _SEND_SECS: Final = 5.0
 _UNCOLLECTED: Final = 50_000
 """Objects that set off the garbage collector: records and results are freed when the last who knows them lets go."""
 _REST_SECS: Final = 0.5
+_REST_AFTER_SECS: Final = 2.0
 
 Environment = Callable[[], Mapping[str, str]]
 """Reads the variables of the .env and the process environment, where the channels' secrets are."""
@@ -230,6 +231,8 @@ class Daemon:
                 session.turn()
         except SupersededError as error:
             _log.warning("judging no more: %(cause)s", {"cause": str(error)})
+            # Two that are not of one group would take it from each other without a pause.
+            self._pause(_REST_AFTER_SECS, tick)
         except (UserError, KafkaAwayError, kafka_errors.KafkaError) as error:
             cause = explain(error, self._settings.kafka) if isinstance(error, kafka_errors.KafkaError) else str(error)
             self._state.kafka.begins(cause, lasting=isinstance(error, (UserError, *reach.REFUSALS)))

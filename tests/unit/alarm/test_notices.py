@@ -92,3 +92,13 @@ def test_an_alertmanager_is_told_all_that_lasts_and_what_ended_of_late() -> None
     world.wait(6 * MINUTE)
     assert lasting() == {"lasts": False}
     assert notices.lasting("other", frozenset(), datetime.now(UTC), 300) == []
+
+
+def test_what_ended_without_getting_well_is_not_called_up() -> None:
+    world = World(PlainRules(ONE))
+    world.fail(interval=60)
+    world.away = {"mail"}
+    world.judge.list_targets([], at=world.now)
+    world.wait(10 * MINUTE)
+    (one,) = (one for one in said(world) if one.condition == "down")
+    assert message.subject(one).startswith("OVER shop: it was taken from the list; was down for ")

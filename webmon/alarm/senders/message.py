@@ -56,6 +56,8 @@ def subject(notice: Notice) -> str:
     match notice.event:
         case "test":
             told = f"TEST {name}: {cause or 'no alarm'}"
+        case "ended" if notice.ended_by is not None:
+            told = f"OVER {name}: {_plain(notice.ended_by)}; was {words.was} for {lasted}"
         case "ended":
             told = f"{words.ends} {name}: was {words.was} for {lasted}"
         case "over":
@@ -98,8 +100,9 @@ def _rows(notice: Notice) -> Iterator[_Row]:
     yield "what", _plain(notice.target), None
     if notice.url is not None:
         yield "url", _plain(notice.url), _link(notice.url)
-    if notice.what is not None:
-        yield "", _plain(notice.what), None
+    for what in (notice.what, notice.ended_by):
+        if what is not None:
+            yield "", _plain(what), None
     yield "since", moment(notice.since), None
     if notice.until is not None:
         yield "until", f"{moment(notice.until)}, after {as_duration(notice.duration)}", None
