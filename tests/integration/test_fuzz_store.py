@@ -52,7 +52,7 @@ def test_a_repeat_may_say_otherwise_what_its_target_is(stage: Stage) -> None:
 
         def _take(self, first: int, count: int) -> None:  # noqa: ARG002
             for changes in ({}, {"url": "nonsense", "labels": {"team": "b"}}):
-                self._put([Message(encode(recent(3, **changes)), list(headers()), must=True)])
+                self._put([Message(encode(recent(3, **changes)), tuple(headers()), must=True)])
 
     world = Two(stage, 1, 0)
     world.run(1)
