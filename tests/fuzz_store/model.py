@@ -285,6 +285,9 @@ def status(results: Sequence[CheckResult], now: datetime) -> dict[str, Any]:
 
 
 def descriptions(results: Sequence[CheckResult]) -> list[tuple[str, Mapping[str, str]]]:
-    """Give what a target may be described as: its newest result, or one at most an hour older."""
+    """Give what a target may be described as: its newest result, or one at most an hour older.
+
+    Of all that were taken: a repeat brings no row, and what it says of its target is told all the same.
+    """
     last = max(result.time for result in results)
     return [(r.url, r.labels) for r in results if r.time >= last - timedelta(hours=1)]

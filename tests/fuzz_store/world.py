@@ -285,7 +285,8 @@ class World:
             self._find(f"status has {had.keys() ^ {result.target for result in stored}} missing or more")
         for target, results in self._of_the_past(stored):
             line, wanted = had[target], model.status(results, before)
-            if (line["url"], line["labels"]) not in model.descriptions(results):
+            taken = [one for r in results for one in self._candidates[r.target, r.agent, r.time]]
+            if (line["url"], line["labels"]) not in model.descriptions(taken):
                 self._find(f"status of {target!r}: {line['url']!r} {line['labels']} is none of the newest")
             seen = {vantage["agent"]: vantage for vantage in line["vantages"]}
             if seen.keys() != wanted["vantages"].keys():
