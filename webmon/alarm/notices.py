@@ -99,7 +99,7 @@ class Notices:
             failing=len(episode.seen) if by_vantages else 0,
             vantages=episode.voters if by_vantages else 0,
             before=self._before(episode),
-            link=f"{self._page}/episodes/{episode.id}" if self._page else None,
+            link=f"{self._page}/episode/{episode.id}" if self._page else None,
             acknowledge=None if event in _OF_AN_ENDING else f"webmon alarms ack {episode.id} --by NAME",
             late=episode.late,
             thread=thread,
