@@ -318,6 +318,14 @@ def test_the_history_of_alarms_is_read_and_a_schema_before_it_has_none(stage: St
     assert (episode.subject, episode.is_open, episode.ack_by, episode.labels) == ("shop", True, "kim", {"team": "a"})
     assert [(seen.vantage, seen.outcome, seen.error) for seen in episode.seen] == [("a", "timeout", None)]
     assert history.announcements[0].episode == episode.id
+    # What no program can read stops nothing else.
+    stage.sql("INSERT INTO {t_maintenance} VALUES ('x', 'work', '*', now(), 'infinity', 'kim', '', true)")
+    with moment(stage) as session:
+        broken = Memory(10).read(session)
+    assert broken.history is not None
+    assert broken.history.fault.startswith("maintenance: ")
+    assert (broken.history.episodes, broken.history.maintenance) == ([episode], [])
+    assert [target.name for target in broken.targets] == ["shop"]
     stage.sql("DELETE FROM {t_migrations} WHERE version = 8")
     stage.sql("DROP TABLE {t_episodes}")
     with moment(stage) as session:

@@ -144,7 +144,9 @@ class Collector:
             self._fails(f"a bug in webmon: {type(error).__name__}")
         else:
             self._away.ends()
-            self._look = Look(snapshot=snapshot, number=self._look.number + 1)
+            fault = snapshot.history.fault if snapshot.history else ""
+            trouble = f"the history of alarms holds what can't be read: {fault}" if fault else ""
+            self._look = Look(snapshot=snapshot, number=self._look.number + 1, trouble=trouble)
             self._keep(snapshot)
             return True
         finally:

@@ -31,7 +31,7 @@ class Memory:
         """Read a snapshot.
 
         Raises:
-            UserError: the schema is older than what can be read, or the history holds what can't be read.
+            UserError: the schema is older than what can be read.
             psycopg2.Error: the database refused, or is away; what is kept stays right.
         """
         basis = read_basis(session)

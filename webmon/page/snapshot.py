@@ -256,6 +256,8 @@ class History(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Those to come, and those of a year; the oldest first."""
     announcements: list[Announcement] = []
     """Of BARS days; the newest first."""
+    fault: str = ""
+    """What of it can't be read, and is left out; one line for operators."""
 
 
 class Agent(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -13,9 +13,9 @@ from webmon.settings import ReportSettings
 from webmon.store import postgres, version
 from webmon.store.names import Tables
 
-# To compile these statements takes longer than to run them. And of several queries of a view in one statement, as a span
-# is that is marked here and there, TimescaleDB (2.19.3, on PostgreSQL 17) leaves out chunks where processes share it: a
-# parallel ChunkAppend with an InitPlan inside a Parallel Append.
+# To compile these statements takes longer than to run them. And where processes share one that asks a view several
+# times, as of a span that is marked here and there, TimescaleDB (2.19.3, PostgreSQL 17) leaves out chunks: a parallel
+# ChunkAppend with an InitPlan inside a Parallel Append.
 _SESSION: Final = "SET jit = off; SET max_parallel_workers_per_gather = 0; SET TIME ZONE 'UTC'"
 _SOME: Final = 5000
 """Rows that are made into Python's objects at once."""

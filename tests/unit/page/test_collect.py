@@ -14,7 +14,7 @@ from tests.waiting import wait_until
 from webmon.errors import UserError
 from webmon.page.collect import SLOW_SECS, Collector
 from webmon.page.kept import Kept
-from webmon.page.snapshot import Snapshot
+from webmon.page.snapshot import History, Snapshot
 from webmon.settings import Common, Page, PageSettings, Postgres
 from webmon.store.postgres import DatabaseAwayError
 
@@ -104,6 +104,17 @@ def test_the_newest_snapshot_is_on_disk_after_a_stop(settings: PageSettings, mon
     again = Collector(settings)
     again.recall()
     assert again.look.snapshot == fakes.many(4)
+
+
+def test_what_of_the_history_cannot_be_read_is_told_to_operators(
+    settings: PageSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collector = Collector(settings)
+    reads(collector, monkeypatch, fakes.snapshot(history=History(fault="maintenance: no time")), fakes.many(3))
+    assert collector.refresh()
+    assert collector.look.trouble == "the history of alarms holds what can't be read: maintenance: no time"
+    assert collector.refresh()
+    assert collector.look.trouble == ""
 
 
 def test_a_large_snapshot_is_written_seldom(settings: PageSettings, monkeypatch: pytest.MonkeyPatch) -> None:
