@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -41,6 +41,8 @@ class Guard:
         """Take whom it stands before, and how one is known."""
         self._app = app
         self._access = access
+        # Guesses of passwords must not take the threads that pages are made in.
+        self._askers = CapacityLimiter(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or pass on."""
@@ -50,7 +52,9 @@ class Guard:
         refused = self._by_host(request)
         if refused is None:
             who = (
-                self._access(request) if self._access is open_to_all else await run_in_threadpool(self._access, request)
+                self._access(request)
+                if self._access is open_to_all
+                else await to_thread.run_sync(self._access, request, limiter=self._askers)
             )
             if isinstance(who, Operator):
                 scope.setdefault("state", {})["operator"] = who

@@ -9,6 +9,7 @@ from typing import Any, Final
 from webmon.alarm.match import Match
 from webmon.check.result import Outcome
 from webmon.page.file import Entry, Group, Public
+from webmon.page.slug import slug
 from webmon.page.snapshot import (
     BARS,
     RESPONSE_WINDOWS,
@@ -168,7 +169,7 @@ def maintenance(match: str = "shop", *, begins: float = -3600, lasts: float = 72
     """Give a time of maintenance: when it begins, in seconds from NOW, and how long it lasts."""
     start = NOW + timedelta(seconds=begins)
     values: dict[str, Any] = {
-        "id": f"work-{match}-{begins:g}",
+        "id": f"work-{slug(match)}-{begins:g}",
         "name": "New database",
         "match": match,
         "begins": start,

@@ -23,7 +23,7 @@ TALLIES = st.builds(
         maintenance_secs=work,
     ),
     *[st.integers(0, 5000)] * 4,
-    st.floats(0, 1),
+    st.one_of(st.just(0.0), st.floats(1e-6, 1)),
     st.floats(1, 300_000),
     st.floats(0, 100_000),
 )
