@@ -76,9 +76,7 @@ STARTTLS = Step(starttls=True)
 def check(probe: Probe, url: str, *dialogue: Step, **more: Any) -> CheckResult:
     settings: dict[str, Any] = {"name": "t", "url": url, "interval": 60, "timeout": ENOUGH, "dialogue": dialogue}
     target = Target(**(settings | more))
-    began = time.monotonic()
     result = check_in_time(probe, target, SLOT)
-    assert time.monotonic() - began < target.timeout + 2
     assert decode(encode(result)) == result
     return result
 

@@ -3,6 +3,7 @@
 import os
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -77,9 +78,7 @@ def check_server(
         url = server.url.replace("http", "ws") + "feed?a=b%20c"
         settings: dict[str, Any] = {"name": "t", "url": url, "interval": 60, "timeout": ENOUGH, "dialogue": dialogue}
         target = Target(**(settings | more))
-        began = time.monotonic()
         result = check_in_time(probe, target, SLOT)
-        assert time.monotonic() - began < target.timeout + 2
         wait_until(server_ends)
     assert decode(encode(result)) == result
     return result
@@ -370,10 +369,12 @@ def test_a_server_that(probe: Probe, name: str) -> None:
 
 
 def test_a_server_that_does_not_read_is_a_timeout(probe: Probe) -> None:
-    deaf = upgraded(lambda _: time.sleep(2))
+    over = threading.Event()
+    deaf = upgraded(lambda _: over.wait(60))
     for server_tls in (None, server_context()):
-        result = check_server(probe, deaf, send(b"x" * (32 << 20)), server_tls=server_tls, timeout=TIMEOUT)
-        assert (result.outcome, result.error) == (Outcome.TIMEOUT, "not done within 0.5 s: sending")
+        result = check_server(probe, deaf, send(b"x" * (32 << 20)), server_tls=server_tls, timeout=2)
+        assert (result.outcome, result.error) == (Outcome.TIMEOUT, "not done within 2 s: sending")
+    over.set()
 
 
 def test_a_secret_that_a_server_says_back_stands_nowhere(probe: Probe) -> None:
