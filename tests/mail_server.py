@@ -1,6 +1,7 @@
 """A mail server for alarms: aiosmtpd with STARTTLS and authentication, that refuses whom it is told to."""
 
 import asyncio
+import contextlib
 import email
 import ssl
 import threading
@@ -83,7 +84,7 @@ class MailServer:
         for session in self._sessions:
             # What was plain before STARTTLS is left open where the client wants none of our certificate.
             for transport in filter(None, (session.transport, session._original_transport)):
-                if not transport.is_closing():  # one of TLS that is closed has nothing left to abort
+                with contextlib.suppress(AttributeError):  # asyncio's, of one of TLS that is closed already
                     transport.abort()
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:

@@ -64,6 +64,7 @@ ON_HOSTS: Final = {
 _DEAD_LETTERS: Final = "tests/integration/test_real_dead_letters.py"
 _TYPED: Final = "tests/unit/test_everything.py::test_what_a_person_types_after_make_is_understood"
 _DOCUMENTS: Final = "tests/unit/bench/test_documents.py"
+_JUDGED: Final = "tests/integration/test_alarm_told.py"
 IN_A_TEST: Final = {
     "webmon check": "tests/unit/once/test_once.py::test_a_page_that_is_up_is_shown_with_its_phases",
     "webmon check --targets FILE NAME": (
@@ -76,6 +77,33 @@ IN_A_TEST: Final = {
     "webmon alarm test CHANNEL": (
         "tests/unit/alarm/test_trial.py::test_without_rules_one_line_of_settings_is_enough_to_send"
     ),
+    **dict.fromkeys(
+        ("webmon alarms --all", "webmon alarms --all --since 30d"),
+        "tests/integration/test_real_alarms_list.py::test_all_has_what_is_over_of_the_last_week_or_since_a_time",
+    ),
+    **dict.fromkeys(
+        ("webmon revoke User:webmon-alarm", "webmon revoke User:webmon-page"),
+        "tests/integration/test_real_init.py::"
+        "test_judge_and_page_may_do_their_part_on_kafka_and_no_other_and_both_can_be_revoked",
+    ),
+    "webmon alarm replay --since 30d --file FILE": (
+        "tests/integration/test_real_alarm_replay.py::test_the_answer_stands_beside_what_was_told"
+    ),
+    "webmon alarm": f"{_JUDGED}::test_a_site_that_fails_is_told_and_its_ending_too_and_history_has_both",
+    "webmon alarms": (
+        "tests/integration/test_real_alarms_list.py::"
+        "test_open_ones_come_with_who_was_told_and_who_has_them_in_hand_and_nothing_steers_a_terminal"
+    ),
+    "webmon alarms ack ID": f"{_JUDGED}::test_what_people_order_is_taken_and_what_is_no_order_stops_nothing",
+    "webmon alarms silence MATCH --for 2h --reason TEXT": (
+        f"{_JUDGED}::test_what_people_order_is_taken_and_what_is_no_order_stops_nothing"
+    ),
+    "webmon alarms maintenance MATCH --for 2h": (
+        f"{_JUDGED}::test_what_people_order_is_taken_and_what_is_no_order_stops_nothing"
+    ),
+    "webmon alarms announce TITLE": f"{_JUDGED}::test_what_people_order_is_taken_and_what_is_no_order_stops_nothing",
+    "webmon alarms end ID": f"{_JUDGED}::test_what_people_order_is_taken_and_what_is_no_order_stops_nothing",
+    "webmon alarms resend ID": f"{_JUDGED}::test_what_people_order_is_taken_and_what_is_no_order_stops_nothing",
     "webmon init": "tests/integration/test_real_init.py::test_a_second_run_finds_everything_unchanged_line_by_line",
     "webmon revoke PRINCIPAL": (
         "tests/integration/test_real_agents.py::"

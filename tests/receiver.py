@@ -3,6 +3,7 @@
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +19,8 @@ class Request:
     headers: Mapping[str, str]
     """By names in small letters."""
     body: bytes
+    at: float = 0.0
+    """When, in Unix time."""
 
 
 Behaviour = Callable[["_Handler"], None]
@@ -118,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.receiver.requests.append(Request(self.path, headers, body))
+        self.receiver.requests.append(Request(self.path, headers, body, time.time()))
         behaviours = self.receiver.behaviours
         (behaviours.pop(0) if behaviours else TAKEN)(self)
 

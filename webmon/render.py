@@ -129,7 +129,13 @@ def _shrunk(seen: Sequence[Column[R]], widths: Sequence[int], width: int) -> lis
 
 def as_json(columns: Sequence[Column[R]], rows: Sequence[R]) -> str:
     """Give a JSON list of objects; what could steer a terminal stands in it as an escape."""
-    document = [{column.name: column.value(row) for column in columns if column.name is not None} for row in rows]
+    return as_document(
+        [{column.name: column.value(row) for column in columns if column.name is not None} for row in rows]
+    )
+
+
+def as_document(document: Any) -> str:
+    """Give JSON; what could steer a terminal stands in it as an escape."""
     text = json.dumps(document, indent=2, ensure_ascii=False, default=_as_text, allow_nan=False)
     return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 

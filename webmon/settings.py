@@ -31,7 +31,7 @@ from webmon import files
 from webmon.env_file import WORKSPACE, Source, read
 from webmon.errors import UserError
 
-Component = Literal["agent", "sink", "init", "report"]
+Component = Literal["agent", "sink", "init", "report", "alarm"]
 
 
 def _var(name: str, meaning: str, right: str, default: Any = ...) -> Any:
@@ -564,6 +564,18 @@ class Init(_Group):
     sink_principals: CommaList | None = _var(
         "KAFKA_SINK_PRINCIPALS", "Principals that may read them and write dead letters", "User:name", None
     )
+    alarm_principals: CommaList | None = _var(
+        "KAFKA_ALARM_PRINCIPALS",
+        "Principals of the judges: they read results, and have the alarm log and the orders, which are made then",
+        "User:name",
+        None,
+    )
+    page_principals: CommaList | None = _var(
+        "KAFKA_PAGE_PRINCIPALS",
+        "Principals of operators' pages, which may write orders to the judge: acknowledge, silence, announce",
+        "User:name",
+        None,
+    )
     chunk_hours: Annotated[int, Field(ge=1, le=720)] = _var(
         "POSTGRES_CHUNK_HOURS",
         "Hours in a chunk of rows: the newest chunk's indexes, 45 bytes a check, should stay in a quarter of memory",
@@ -574,6 +586,10 @@ class Init(_Group):
     sink_password: SecretStr | None = _var("POSTGRES_SINK_PASSWORD", "Its password", "a password", None)
     reader_user: str | None = _var("POSTGRES_READER_USER", "Database role of readers, to be created", _A_NAME, None)
     reader_password: SecretStr | None = _var("POSTGRES_READER_PASSWORD", "Its password", "a password", None)
+    alarm_user: str | None = _var(
+        "POSTGRES_ALARM_USER", "Database role of the judge's history, to be created", _A_NAME, None
+    )
+    alarm_password: SecretStr | None = _var("POSTGRES_ALARM_PASSWORD", "Its password", "a password", None)
 
 
 class Retention(_Group):
@@ -802,14 +818,6 @@ class TrialSettings:
     alarm: Alarm
 
 
-@dataclasses.dataclass(frozen=True)
-class OrdersSettings:
-    """What `webmon alarms ack` and its neighbours read, of the .env of `webmon alarm`."""
-
-    common: Common
-    kafka: Kafka
-
-
 T = TypeVar(
     "T",
     AgentSettings,
@@ -820,7 +828,6 @@ T = TypeVar(
     LettersSettings,
     AlarmSettings,
     TrialSettings,
-    OrdersSettings,
 )
 
 

@@ -64,6 +64,28 @@ def stage(bare_stage: Stage) -> Stage:
 
 
 @pytest.fixture(scope="session")
+def alarm_stage(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A stage that init prepared for alarms, too, for tests that change nothing on it."""
+    stage = Stage(services, tmp_path_factory.mktemp("alarms"))
+    try:
+        stage.init(**stage.with_alarms)
+        yield stage
+    finally:
+        stage.remove()
+
+
+@pytest.fixture(scope="session")
+def judged_stage(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A stage that init prepared for alarms, for tests that judge targets of their own."""
+    stage = Stage(services, tmp_path_factory.mktemp("judged"))
+    try:
+        stage.init(**stage.with_alarms)
+        yield stage
+    finally:
+        stage.remove()
+
+
+@pytest.fixture(scope="session")
 def shared_stage(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A stage that init prepared, for tests that change nothing on it."""
     stage = Stage(services, tmp_path_factory.mktemp("shared"))

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,15 +30,20 @@ from kafka.admin import (
     ResourceType,
 )
 from psycopg2 import sql
+from psycopg2.extras import execute_values
 
 from tests.integration.services import COMMON_NAME, Services
+from webmon.alarm.history_rows import row_of
+from webmon.alarm.records import Record
 from webmon.check.result import CheckResult, Outcome, encode, headers
 from webmon.kafka import client
-from webmon.settings import InitSettings, Kafka, ReportSettings, SinkSettings, load
+from webmon.settings import AlarmSettings, InitSettings, Kafka, ReportSettings, SinkSettings, load
+from webmon.store.history import upsert
 from webmon.store.names import TABLES, Tables
 
 SINK_PASSWORD = "sink $ ${HOME} '\"\\ #%"
 READER_PASSWORD = "reader ü 密"
+ALARM_PASSWORD = "alarm ' ü $1"
 
 
 def principals(unit: str) -> list[str]:
@@ -103,7 +108,7 @@ class Stage:
         self.name = f"it_{secrets.token_hex(4)}"
         self.table = self.name
         self.topic = self.name.replace("_", "-")
-        self.roles = [f"{self.name}_sink", f"{self.name}_reader"]
+        self.roles = [f"{self.name}_sink", f"{self.name}_reader", f"{self.name}_alarm"]
         self._certificates: dict[str, tuple[Path, Path]] = {}
         self._running: list[Program] = []
         self._others: contextlib.ExitStack = contextlib.ExitStack()
@@ -132,11 +137,13 @@ class Stage:
             "init": (services.owner, services.owner_password),
             "sink": (self.roles[0], SINK_PASSWORD),
             "report": (self.roles[1], READER_PASSWORD),
+            "alarm": (self.roles[2], ALARM_PASSWORD),
         }[component]
-        unit = "init" if component == "init" else "sink"
+        unit = {"init": "init", "alarm": "alarm"}.get(component, "sink")
         values: dict[str, str | None] = {
             **self.way_to_kafka(self.certificate(unit)),
             "KAFKA_GROUP_ID": self.topic,
+            "KAFKA_ALARM_GROUP_ID": f"{self.topic}.alarms",
             "POSTGRES_HOST": services.postgres_host,
             "POSTGRES_PORT": str(services.postgres_port),
             "POSTGRES_DATABASE": services.database,
@@ -148,6 +155,7 @@ class Stage:
             "POSTGRES_TABLE": self.table,
             "SINK_BATCH_SECS": "0.2",
             "SINK_METRICS_ADDRESS": "off",
+            "ALARM_METRICS_ADDRESS": "off",
             "KAFKA_TOPIC_PARTITIONS": "3",
             "KAFKA_TOPIC_REPLICATION": "1",
             "KAFKA_AGENT_PRINCIPALS": ",".join(principals("agent")),
@@ -162,6 +170,16 @@ class Stage:
         lines = [f"{name}={_quoted(value)}\n" for name, value in (values | changes).items() if value is not None]
         path.write_text("".join(lines), encoding="utf-8")
         return path
+
+    @property
+    def with_alarms(self) -> dict[str, str | None]:
+        """Give what init has in a fleet that has alarms and a page."""
+        return {
+            "KAFKA_ALARM_PRINCIPALS": ",".join(principals("alarm")),
+            "KAFKA_PAGE_PRINCIPALS": ",".join(principals("page")),
+            "POSTGRES_ALARM_USER": self.roles[2],
+            "POSTGRES_ALARM_PASSWORD": ALARM_PASSWORD,
+        }
 
     def run(self, command: str, *arguments: str, **changes: str | None) -> "subprocess.CompletedProcess[str]":
         """Run `webmon COMMAND` to its end."""
@@ -197,6 +215,10 @@ class Stage:
         """Run a command that reports to its end."""
         return self._run([*arguments, "--env-file", str(self.env_file("report"))])
 
+    def ask_as(self, env_file: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command to its end with a .env."""
+        return self._run([*arguments, "--env-file", str(env_file)])
+
     def letters(self, *arguments: str, component: str = "init") -> "subprocess.CompletedProcess[str]":
         """Run `webmon dead-letters` with an administrator's .env, or another component's."""
         return self._run(["dead-letters", *arguments, "--env-file", str(self.env_file(component))])
@@ -209,10 +231,15 @@ class Stage:
 
     def start_sink(self, *, notify_socket: Path | None = None, **changes: str | None) -> Program:
         """Start `webmon sink`, as systemd does where a socket is given; it is ended with the test."""
-        log = self.directory / f"sink-{secrets.token_hex(3)}.log"
+        command = _webmon(["sink", "--env-file", str(self.env_file("sink", **changes))])
+        return self.start(command, "sink", notify_socket=notify_socket)
+
+    def start(self, command: Sequence[str], name: str, *, notify_socket: Path | None = None) -> Program:
+        """Start a program, as systemd does where a socket is given; it is ended with the test."""
+        log = self.directory / f"{name}-{secrets.token_hex(3)}.log"
         with log.open("w", encoding="utf-8") as out:
             process = subprocess.Popen(
-                _webmon(["sink", "--env-file", str(self.env_file("sink", **changes))]),
+                command,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -228,6 +255,7 @@ class Stage:
             "init": InitSettings,
             "sink": SinkSettings,
             "report": ReportSettings,
+            "alarm": AlarmSettings,
         }
         return load(kinds[component], self.env_file(component, **changes))
 
@@ -258,6 +286,14 @@ class Stage:
         with self.database() as cursor:
             cursor.execute(sql.SQL(statement).format(**names), values or None)
             return cursor.fetchall() if cursor.description else []
+
+    def remember(self, records: Iterable[Record]) -> None:
+        """Write records of the alarm log into the history, as the judge's role would."""
+        with self.database() as cursor:
+            for row in map(row_of, records):
+                statement = Tables(self.table).fill(upsert(row.table), with_values=True)
+                execute_values(cursor, statement, [row.values])
+            cursor.execute(Tables(self.table).fill("UPDATE {alarm_position} SET written = now()"))
 
     def count(self) -> int:
         """Give how many rows are stored."""
@@ -367,13 +403,15 @@ class Stage:
                 admin.delete_topics(topics)
             for kind, name in (
                 (ResourceType.TOPIC, self.topic),
-                (ResourceType.TOPIC, f"{self.topic}.dead-letters"),
+                *((ResourceType.TOPIC, f"{self.topic}.{one}") for one in ("dead-letters", "alarms", "orders")),
                 (ResourceType.GROUP, self.topic),
+                (ResourceType.GROUP, f"{self.topic}.alarms"),
             ):
                 pattern = ResourcePatternFilter(kind, name, ACLResourcePatternType.LITERAL)
                 admin.delete_acls([ACLFilter(None, None, ACLOperation.ANY, ACLPermissionType.ANY, pattern)])
             with contextlib.suppress(kafka_errors.GroupIdNotFoundError, kafka_errors.CoordinatorNotAvailableError):
                 admin.delete_groups([self.topic])
+                admin.delete_groups([f"{self.topic}.alarms"])
 
     def _remove_from_database(self) -> None:
         with self.database() as cursor:
@@ -404,5 +442,6 @@ def _webmon(arguments: Sequence[str]) -> list[str]:
 
 def _environment() -> dict[str, str]:
     """Give the test's own environment without what would win over the .env."""
-    own = ("KAFKA_", "POSTGRES_", "MONITORING_", "SINK_", "_WORKSPACE_PATH", "NOTIFY_SOCKET", "JOURNAL_STREAM")
+    variables = ("KAFKA_", "POSTGRES_", "MONITORING_", "SINK_", "ALARM_", "PAGE_")
+    own = (*variables, "_WORKSPACE_PATH", "NOTIFY_SOCKET", "JOURNAL_STREAM")
     return {name: value for name, value in os.environ.items() if not name.startswith(own)}

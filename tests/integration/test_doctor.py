@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 
-from tests.integration.stage import SINK_PASSWORD, Stage, recent
+from tests.integration.stage import SINK_PASSWORD, Stage, principals, recent
 from tests.waiting import wait_until
 
 
@@ -112,3 +112,66 @@ def test_a_reader_may_read_and_no_more(stage: Stage) -> None:
     # Nothing was ever checked, and that is what a person must hear.
     assert status == 1
     assert lines_of(lines, "newest result")[0].startswith("FAILED")
+
+
+def test_a_judge_that_is_well_is_ok_in_every_line_and_sends_nothing(bare_stage: Stage) -> None:
+    stage = bare_stage
+    stage.init(**stage.with_alarms)
+    keys = stage.directory / "agents"
+    keys.touch(0o600)
+    keys.write_text(f"vantage0 {'k' * 32}\n")
+    well = {"ALARM_AGENTS_PATH": str(keys), "ALARM_WEBHOOK_URL": "http://localhost:1/"}
+    status, lines = doctor(stage, "alarm", **well, ALARM_HEARTBEAT_URL="http://localhost:1/")
+    assert status == 0, "\n".join(lines)
+    expected = ("which we do not need", "renew it", "ALARM_METRICS_ADDRESS is off")
+    assert all(any(text in line for text in expected) for line in lines if not line.startswith("ok")), lines
+    assert lines_of(lines, "rights on Kafka") == [
+        f"ok       rights on Kafka: we may READ topic {stage.topic}, and no more",
+        f"ok       rights on Kafka: we may READ and WRITE topic {stage.topic}.alarms, and no more",
+        f"ok       rights on Kafka: we may READ and WRITE topic {stage.topic}.orders, and no more",
+    ]
+    assert lines_of(lines, "channel alarm") == [
+        "ok       channel alarm: localhost has an address; `webmon alarm test alarm` sends a message"
+    ]
+    assert f"ok       rights in the database: role '{stage.roles[2]}' may do what it must, and no more" in lines
+
+
+def test_what_a_judge_lacks_or_has_too_much_is_told(bare_stage: Stage) -> None:
+    stage = bare_stage
+    stage.init(**stage.with_alarms)
+    stage.sql(f"REVOKE UPDATE (ended) ON {{t_episodes}} FROM {stage.roles[2]}")
+    stage.sql(f"REVOKE INSERT ON {{t_notices}} FROM {stage.roles[2]}")
+    stage.sql(f"GRANT DELETE ON {{t_episodes}} TO {stage.roles[2]}")
+    stage.sql(f"GRANT INSERT ON {{t_episodes}} TO {stage.roles[0]}")
+    with stage.admin() as admin:
+        pattern = ResourcePattern(ResourceType.TOPIC, stage.topic)
+        (who,) = principals("alarm")
+        admin.create_acls([ACL(who, "*", ACLOperation.WRITE, ACLPermissionType.ALLOW, pattern)])
+    rules = stage.directory / "alarm.yml"
+    rules.write_text(
+        "channels: {am: {alertmanager: ['http://no-such-host.invalid:9093']}, mail: {mail: {to: [ops@example.org]}}}\n"
+        "routes: [{to: [am, mail]}]\n"
+    )
+    status, lines = doctor(stage, "alarm", ALARM_RULES_PATH=str(rules), ALARM_SMTP_HOST="localhost")
+    assert status == 1
+    assert f"warning  rights on Kafka: we may READ topic {stage.topic}, and also WRITE: remove that right" in lines
+    of_role = f"rights in the database: role '{stage.roles[2]}'"
+    assert f"FAILED   {of_role} lacks INSERT {stage.table}_notices; see `webmon init`" in lines
+    assert f"warning  {of_role} may also DELETE {stage.table}_episodes: remove that right" in lines
+    assert "FAILED   channel am: no host is called 'no-such-host.invalid'" in lines
+    assert lines_of(lines, "channel mail")[0].startswith("ok ")
+    assert lines_of(lines, "heartbeat")[0].startswith("warning  heartbeat: ALARM_HEARTBEAT_URL is not set")
+    of_sink = f"role '{stage.roles[0]}' may also INSERT {stage.table}_episodes: remove that right"
+    assert f"warning  rights in the database: {of_sink}" in doctor(stage, "sink")[1]
+    rules.write_text("channels: {am: {mail: {to: [ops]}}}\nroutes: [{to: [mail]}]\n")
+    status, lines = doctor(stage, "alarm", ALARM_RULES_PATH=str(rules))
+    assert status == 1
+    assert len(lines_of(lines, "rules")) == 2, lines
+    assert all(f"{rules}:" in line for line in lines_of(lines, "rules"))
+
+
+def test_init_sees_that_the_topics_of_alarms_lack(stage: Stage) -> None:
+    status, lines = doctor(stage, "init", **stage.with_alarms)
+    assert status == 1
+    for name in ("alarms", "orders"):
+        assert f"FAILED   topic: {stage.topic}.{name} is not there; `webmon init` creates it" in lines

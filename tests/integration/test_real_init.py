@@ -2,15 +2,16 @@
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 import psycopg2
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
+from kafka.admin import ConfigResource, ConfigResourceType
 
-from tests.integration.stage import READER_PASSWORD, SINK_PASSWORD, Stage, recent
+from tests.integration.stage import ALARM_PASSWORD, READER_PASSWORD, SINK_PASSWORD, Stage, principals, recent
 from webmon.check.result import encode
 from webmon.kafka import client
 from webmon.sink.writer import Writer
@@ -90,6 +91,8 @@ def test_a_new_password_is_set_and_told_as_a_change(stage: Stage) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
+        "SELECT * FROM {t_episodes}",
+        "UPDATE {t_silences} SET until = now()",
         "DELETE FROM {t}",
         "UPDATE {t} SET http_status = 200",
         "TRUNCATE {t}",
@@ -132,7 +135,7 @@ def test_a_table_that_is_not_webmons_is_closed_to_sinks_and_readers(shared_stage
     other = f"{shared_stage.name}_other"
     shared_stage.sql(f"CREATE TABLE {other} (secret text)")
     try:
-        for role, password in zip(shared_stage.roles, (SINK_PASSWORD, READER_PASSWORD), strict=True):
+        for role, password in zip(shared_stage.roles[:2], (SINK_PASSWORD, READER_PASSWORD), strict=True):
             with shared_stage.database(role, password) as cursor:
                 for verb in ("SELECT * FROM", "DELETE FROM", "DROP TABLE"):
                     with pytest.raises(NO_PRIVILEGE):
@@ -154,14 +157,127 @@ def test_a_table_that_is_not_webmons_is_closed_to_sinks_and_readers(shared_stage
         "DELETE FROM {t}",
         "DROP VIEW {t_view}",
         "SELECT rolpassword FROM pg_authid",
+        "UPDATE {t_episodes} SET ack_by = 'x'",
+        "DELETE FROM {t_notices}",
     ],
 )
 def test_a_reader_may_select_only(shared_stage: Stage, statement: str) -> None:
     with shared_stage.database(shared_stage.roles[1], READER_PASSWORD) as cursor:
-        for what in ("metrics", "errors", "targets", "agents", "view", "latest", "uptime_hourly", "uptime_daily"):
+        for what in ("metrics", "errors", "view", "latest", "uptime_hourly", "episodes", "notices", "alarm_position"):
             cursor.execute(_named(shared_stage, f"SELECT * FROM {{t_{what}}}"))  # noqa: S608
         with pytest.raises(NO_PRIVILEGE):
             cursor.execute(_named(shared_stage, statement))
+
+
+def test_a_fleet_with_alarms_gets_their_topics_rights_and_role_and_one_without_gets_none(bare_stage: Stage) -> None:
+    assert [line for line in bare_stage.init() if "alarm" in line.lower()] == [
+        f"changed  schema {bare_stage.table}: 0008_alarms.sql"
+    ]
+    with bare_stage.admin() as admin:
+        assert not {f"{bare_stage.topic}.alarms", f"{bare_stage.topic}.orders"} & set(admin.list_topics())
+    made = bare_stage.init(**bare_stage.with_alarms)
+    for what in (
+        f"created  topic {bare_stage.topic}.alarms (1 partition, replication 1)",
+        f"created  topic {bare_stage.topic}.orders (1 partition, replication 1)",
+        f"created  role {bare_stage.roles[2]}",
+        f"created  rights of {bare_stage.roles[2]}: read {bare_stage.table} and its tables, "
+        "and write the history of alarms",
+    ):
+        assert what in made, "\n".join(made)
+    for who in (*principals("alarm"), *principals("page")):
+        assert any(line.startswith(f"created  ACLs of {who}: ") for line in made)
+    with bare_stage.admin() as admin:
+        for name, policy in (("alarms", "compact"), ("orders", "delete")):
+            topic = ConfigResource(ConfigResourceType.TOPIC, f"{bare_stage.topic}.{name}")
+            config = admin.describe_configs([topic], config_filter="all")["topic"][topic.name]
+            assert config["cleanup.policy"]["value"] == policy
+            assert config["message.timestamp.type"]["value"] == "LogAppendTime"
+    again = bare_stage.init(**bare_stage.with_alarms)
+    assert [line for line in again if not line.startswith(("unchanged  ", "not set  TimescaleDB's job 3"))] == []
+    (page,) = principals("page")
+    assert any(f"quotas of {page}: producer_byte_rate=100000" in line for line in again)
+    without_role = bare_stage.init(**(bare_stage.with_alarms | {"POSTGRES_ALARM_USER": None}))
+    assert "not set  role of alarms: POSTGRES_ALARM_USER is not set, so they log in as a role of yours" in without_role
+
+
+def test_judge_and_page_may_do_their_part_on_kafka_and_no_other_and_both_can_be_revoked(bare_stage: Stage) -> None:
+    stage = bare_stage
+    stage.init(**stage.with_alarms)
+    alarms, orders, group = f"{stage.topic}.alarms", f"{stage.topic}.orders", f"{stage.topic}.alarms"
+
+    def write(unit: str, topic: str) -> Callable[[], bool]:
+        return lambda: bool(stage.producer(unit).send(topic, key=b"key", value=b"{}").get(timeout=10))
+
+    def read(unit: str, topic: str, group: str | None) -> Callable[[], bool]:
+        return lambda: _read(stage, unit, topic, group)
+
+    assert write("agent", stage.topic)()
+    assert write("alarm", alarms)()
+    assert write("alarm", orders)()
+    assert write("page", orders)()
+    assert read("alarm", orders, None)()
+    assert read("alarm", alarms, group)()
+    assert read("alarm", stage.topic, None)()
+    forbidden = {
+        "a judge writes results": write("alarm", stage.topic),
+        "a judge writes dead letters": write("alarm", f"{stage.topic}.dead-letters"),
+        "a judge joins the sinks' group": read("alarm", stage.topic, stage.topic),
+        "a page writes the alarm log": write("page", alarms),
+        "a page reads orders": read("page", orders, None),
+        "a page reads results": read("page", stage.topic, None),
+        "a sink reads the alarm log": read("sink", alarms, None),
+        "an agent orders": write("agent", orders),
+    }
+    assert _done(forbidden) == []
+    ours = (*principals("alarm"), *principals("page"))
+    refused = stage.run("revoke", *ours, **stage.with_alarms)
+    assert refused.returncode == 2
+    assert "stands in KAFKA_PAGE_PRINCIPALS" in refused.stderr
+    gone = stage.run("revoke", *ours)
+    assert gone.returncode == 0, gone.stderr
+    assert all(line.startswith("changed  ") for line in gone.stdout.splitlines()), gone.stdout
+    lost = {"orders": write("page", orders), "log": write("alarm", alarms), "results": read("alarm", stage.topic, None)}
+    assert _done(lost) == []
+
+
+def _done(attempts: Mapping[str, Callable[[], bool]]) -> list[str]:
+    """Give which of some attempts were not refused."""
+    done = []
+    for what, attempt in attempts.items():
+        # A topic that may not even be seen gives a reader no records and no error.
+        with contextlib.suppress(kafka_errors.AuthorizationError):
+            if attempt():
+                done.append(what)
+    return done
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM {t_episodes}",
+        "UPDATE {t_episodes} SET id = gen_random_uuid()",
+        "DELETE FROM {t_notices}",
+        "TRUNCATE {t_silences}",
+        "DELETE FROM {t_maintenance}",
+        "DELETE FROM {t_announcements}",
+        "INSERT INTO {t_alarm_position} DEFAULT VALUES",
+        "DELETE FROM {t_alarm_position}",
+        "INSERT INTO {t} SELECT * FROM {t}",
+        "UPDATE {t_targets} SET url = 'x'",
+        "INSERT INTO {t_marks} VALUES (now(), 1)",
+        "SELECT {t_roll_up}('{}', '{}', false)",
+        "CREATE TABLE public.mine (x integer)",
+        "CREATE TEMPORARY TABLE mine (x integer)",
+        "SELECT rolpassword FROM pg_authid",
+    ],
+)
+def test_the_judges_history_may_read_and_write_its_own_tables_only(alarm_stage: Stage, statement: str) -> None:
+    with alarm_stage.database(alarm_stage.roles[2], ALARM_PASSWORD) as cursor:
+        for what in ("metrics", "latest", "episodes", "alarm_position"):
+            cursor.execute(_named(alarm_stage, f"SELECT * FROM {{t_{what}}}"))  # noqa: S608
+        cursor.execute(_named(alarm_stage, "UPDATE {t_alarm_position} SET next_offset = next_offset, epoch = epoch"))
+        with pytest.raises(NO_PRIVILEGE):
+            cursor.execute(_named(alarm_stage, statement))
 
 
 def _named(stage: Stage, statement: str) -> str:
@@ -210,13 +326,7 @@ def test_principals_may_do_their_part_on_kafka_and_no_other(stage: Stage) -> Non
         "a stranger writes": write("stranger", stage.topic),
         "a stranger reads": read("stranger", stage.topic, None),
     }
-    allowed = []
-    for what, attempt in forbidden.items():
-        # A topic that may not even be seen gives a reader no records and no error.
-        with contextlib.suppress(kafka_errors.AuthorizationError):
-            if attempt():
-                allowed.append(what)
-    assert allowed == []
+    assert _done(forbidden) == []
 
 
 def _read(stage: Stage, unit: str, topic: str, group: str | None) -> bool:

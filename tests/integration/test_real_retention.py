@@ -10,6 +10,8 @@ import pytest
 from tests.integration.stage import SINK_PASSWORD, Stage, recent
 from tests.integration.test_real_rollups import FUTURE, by_hour, expected, stored, worker
 from tests.waiting import wait_until
+from webmon.alarm.conditions import Condition, Severity
+from webmon.alarm.records import Announcement, Episode, Maintenance, Notice, Record, Silence, make_id
 from webmon.check.result import CheckResult
 from webmon.sink.writer import Writer
 from webmon.store.names import Tables
@@ -80,6 +82,44 @@ def test_rollups_have_ages_of_their_own(stage: Stage) -> None:
     assert expected(results[1:], datetime.date).items() <= days.items()
     retention(stage, POSTGRES_KEEP_ROWS_DAYS="1", POSTGRES_KEEP_HOURLY_DAYS="1", POSTGRES_KEEP_DAILY_DAYS="100")
     assert min(stored(stage.sql, "days", "day"))[0] > (MIDNIGHT - timedelta(days=200)).date()
+
+
+def test_alarms_that_are_over_go_with_the_rollups_by_day_and_their_notices_with_them(stage: Stage) -> None:
+    def days(ago: float) -> int:
+        return round((MIDNIGHT - timedelta(days=ago)).timestamp() * 1000)
+
+    def episode(name: str, since: float, closed: float | None) -> Episode:
+        over = None if closed is None else days(closed)
+        given: dict[str, Any] = {"condition": Condition.DOWN, "severity": Severity.CRITICAL, "since": days(since)}
+        return Episode(id=make_id(name), subject=name, opened=days(since), closed=over, **given)
+
+    def notice(name: str) -> Notice:
+        given: dict[str, Any] = {"event": "opened", "made": days(500), "due": days(500), "group": "g", "channel": name}
+        return Notice(id=make_id("notice", name), episode=make_id(name), **given)
+
+    told: list[Record] = [
+        *(episode("old", 500, 401), episode("long", 500, 399), episode("open", 500, None)),
+        *(notice(name) for name in ("old", "long", "open", "lost")),
+        Silence(id="old", match="*", begins=days(500), until=days(401)),
+        Silence(id="young", match="*", begins=days(500), until=days(1)),
+        Maintenance(id="old", match="*", begins=days(500), until=days(401)),
+        Announcement(id="old", title="t", begins=days(500), until=days(401)),
+        Announcement(id="for ever", title="t", begins=days(500)),
+    ]
+    stage.remember(told)
+    ages = dict.fromkeys(("POSTGRES_KEEP_ROWS_DAYS", "POSTGRES_KEEP_HOURLY_DAYS", "POSTGRES_KEEP_DAILY_DAYS"), "400")
+    expected = [("notices", 2), ("episodes", 1), ("silences", 1), ("maintenance", 1), ("announcements", 1)]
+    lines = [f"{stage.table}_{what}: {count} that are over" for what, count in expected]
+    would = retention(stage, "--dry-run", **ages)
+    assert would == [*(f"would go  {line}" for line in lines), "0 chunks, 0 B, and 6 rows of alarms would go"]
+    assert retention(stage, **ages)[:-1] == [f"dropped  {line}" for line in lines]
+    assert retention(stage, **ages) == ["nothing is older than it is kept"]
+    left = "SELECT {} FROM {{t_{}}} ORDER BY 1"
+    for what, column, kept in (
+        *(("episodes", "subject", ["long", "open"]), ("notices", "channel", ["long", "open"])),
+        *(("silences", "id", ["young"]), ("maintenance", "id", []), ("announcements", "id", ["for ever"])),
+    ):
+        assert [one for (one,) in stage.sql(left.format(column, what))] == kept
 
 
 def test_what_is_younger_than_its_age_survives_while_a_backlog_is_replayed(stage: Stage) -> None:

@@ -1,10 +1,12 @@
 """What the store gives back: upgrades, rollups that are exact at any moment, rights; on a real TimescaleDB."""
 
 import io
+import json
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg2
 import pytest
 from psycopg2 import sql
 from pydantic import SecretStr
@@ -47,6 +49,7 @@ def test_a_database_of_the_first_schema_upgrades_with_its_data(bare_stage: Stage
         "0005_answers.sql",
         "0006_rollups_of_the_owner.sql",
         "0007_long_urls.sql",
+        "0008_alarms.sql",
     ):
         assert f"changed  schema {bare_stage.table}: {name}" in told
 
@@ -172,6 +175,30 @@ def test_a_target_is_called_by_a_url_as_long_as_any_and_a_sink_of_the_release_be
     assert sorted(bare_stage.sql("SELECT target, url FROM {t_targets}")) == sorted(
         [*((url, url) for url in urls), ("short", recent(2).url)]
     )
+
+
+def test_the_history_of_alarms_has_a_bound_for_each_text_whoever_writes_it(stage: Stage) -> None:
+    assert stage.sql("SELECT topic_id, next_offset, epoch, written FROM {t_alarm_position}") == [(None, 0, 0, None)]
+    rest = "'critical', now(), now(), '', '', '{{}}', '', '[]', 3, '', false"
+    columns = "id, condition, subject, severity, since, opened, reason, url, labels, detail, seen, voters, held, late"
+    add = f"INSERT INTO {{t_episodes}} ({columns}) VALUES (gen_random_uuid(), %s, %s, {rest})"  # noqa: S608
+    # A target may be called by a URL that no index of the other kind takes.
+    stage.sql(add, "down", "https://" + "\U0001f300" * 7_000)
+    for condition, subject in (("down" * 20, "shop"), ("down", "x" * 8_001)):
+        with pytest.raises(psycopg2.errors.CheckViolation):
+            stage.sql(add, condition, subject)
+    for what in ("silences", "maintenance", "announcements"):
+        with pytest.raises(psycopg2.errors.CheckViolation):
+            stage.sql(
+                f"INSERT INTO {{t_{what}}} SELECT (jsonb_populate_record(NULL::{{t_{what}}}, %s)).*",
+                json.dumps(
+                    {"id": "1", "match": "x" * 8_001, "title": "x" * 201, "text": "", "by": "", "reason": ""}
+                    | {"name": "", "public": False}
+                    | {"begins": "2026-01-01T00:00Z", "until": "2026-01-01T00:00Z"}
+                ),
+            )
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        stage.sql("INSERT INTO {t_alarm_position} DEFAULT VALUES")
 
 
 def test_what_was_just_stored_is_in_hours_and_days_at_once(stage: Stage) -> None:

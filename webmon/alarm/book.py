@@ -55,8 +55,9 @@ class Book:
         """Give what changed since the last time, each record once."""
         if not self._changed:
             return []
-        # A judge may die between any two of them: what replaces a notice is there before that one waits no more.
-        order = sorted(self._changed.items(), key=lambda item: (_is_settled(item[1]), item[0]))
+        # A judge may die between any two of them. An episode is there when its notices are: the next judge drops those
+        # of one that is not, and judges it again. What replaces a notice is there before that one waits no more.
+        order = sorted(self._changed.items(), key=lambda item: (_rank(item[1]), item[0]))
         changes = [Change(key, None if record is None else encode(record)) for key, record in order]
         self._changed.clear()
         return changes
@@ -140,5 +141,7 @@ class Book:
             self.waiting[notice.id] = notice
 
 
-def _is_settled(record: Record | None) -> bool:
-    return isinstance(record, Notice) and record.state != "waiting"
+def _rank(record: Record | None) -> int:
+    if not isinstance(record, Notice):
+        return 1
+    return 0 if record.state == "waiting" else 2

@@ -183,7 +183,7 @@ class Desk:
             episode = self._book.episodes.get(notice.episode)
             if fallback is None or fallback == notice.channel or episode is None:
                 continue
-            if self._waiting(episode, fallback) is None:
+            if self._waiting(episode, fallback) is None and not self._knows(episode, fallback, notice):
                 place = Place(at, make_id("group", fallback, notice.group), 0)
                 self.tell(episode, fallback, notice.event, at, step=notice.step, place=place, instead_of=notice.channel)
 
@@ -402,6 +402,15 @@ class Desk:
                 if channel not in told:
                     told.add(channel)
                     self.tell(episode, channel, "opened", self.now, step=step)
+
+    def _knows(self, episode: Episode, channel: str, notice: Notice) -> bool:
+        """Tell whether a channel took the same as a notice of another: two may have one fallback."""
+        if notice.event == "opened":
+            return self._last_told(episode, channel) is not None
+        return any(
+            one.channel == channel and one.state == "sent" and (one.event, one.step) == (notice.event, notice.step)
+            for one in self._book.of(episode)
+        )
 
     def _is_ended(self, episode: Episode, channel: str) -> bool:
         """Tell whether a channel is or was told the ending."""

@@ -17,7 +17,7 @@ from webmon.alarm.desk import Desk, Message, Steps
 from webmon.alarm.groups import Groups
 from webmon.alarm.records import Announcement, Change, Episode, Held, Maintenance, Notice, Silence, read
 from webmon.alarm.targets import WEEK, Look, Targets, forget, take
-from webmon.alarm.vantages import AHEAD, Vantages
+from webmon.alarm.vantages import AHEAD, LEAST, Vantages
 from webmon.alarm.votes import FAIL, NEVER, NOTHING, STALE_INTERVALS, UP, Site, Slot, Vantage, oldest
 from webmon.check.result import CheckResult, Outcome
 
@@ -66,8 +66,6 @@ class Judge:
         self._vantages: dict[str, Vantage] = {}
         self._of_vantages = Vantages(self._book, self._desk, self._vantages, self._look_once_more)
         self._listed: frozenset[str] | None = None
-        self._logged = 0
-        """The newest moment in the restored log: up to there a judge before judged."""
         self._past: dict[str, list[Episode]] = {}
         """Restored episodes of targets that were not seen yet."""
         self._queue: list[tuple[int, int, Site]] = []
@@ -88,7 +86,6 @@ class Judge:
         """
         self._book.restore(read(pairs))
         for episode in self._book.episodes.values():
-            self._logged = max(self._logged, episode.opened, episode.closed or 0)
             if episode.condition.is_of_a_target:
                 self._past.setdefault(episode.subject, []).append(episode)
         for episode in list(self._book.open.values()):
@@ -166,6 +163,31 @@ class Judge:
             self._book.forget(now, max(KEEP, round(self._defaults.flap_within * 1000)))
         return self._book.take()
 
+    def pass_over(self, target: str, *, now: int, until: int) -> list[str] | None:
+        """Take at once what a target's results until a moment are known to be: up, as before, check after check.
+
+        For a replay, which reads of what is stored only what may change something. What is open and hangs on the clock
+        alone goes on.
+
+        Returns:
+            The vantages that watch the target, or None: it is not calm, and its results are to be judged one by one.
+        """
+        site = self._sites.get(target)
+        if site is None:
+            return []
+        fresh = [slot for slot in site.slots.values() if now - slot.arrived <= slot.fresh_for]
+        is_calm = not site.count and not site.part_at and site.open.keys() <= _BY_CLOCK
+        if not is_calm or not all(slot.calm for slot in fresh):
+            return None
+        for slot in fresh:
+            slot.begun = slot.raw = slot.arrived = slot.voted = until
+            slot.vantage.last = max(slot.vantage.last, until)
+        return [slot.vantage.name for slot in fresh]
+
+    def has_voted(self, vantage: str) -> None:
+        """Take that a vantage saw something of a target whose results were passed over, beside an agent_error."""
+        self._vantage(vantage).errors_since = 0
+
     def order(self, order: Silence | Maintenance | Announcement) -> list[Change]:
         """Take a silence, a maintenance or an announcement; the same id replaces the one before."""
         self._book.orders[order.key] = order
@@ -235,6 +257,22 @@ class Judge:
 
     # Questions
 
+    def has_doubts(self) -> bool:
+        """Tell whether a vantage may be at fault, which each tick looks for."""
+        return any(
+            vantage.excluded or vantage.errors_since or len(vantage.failing) >= LEAST
+            for vantage in self._vantages.values()
+        )
+
+    def next_look(self) -> int:
+        """Give when time alone may change something of a target next."""
+        return self._queue[0][0] if self._queue else NEVER
+
+    @property
+    def book(self) -> Book:
+        """Give the records, for who tells of them; nobody else changes them."""
+        return self._book
+
     def due(self, now: int) -> list[Message]:
         """Give the messages that are to be sent, the oldest first: all that wait, also those being sent."""
         return self._desk.due(now)
@@ -277,7 +315,8 @@ class Judge:
             site = self._enter(result.target, result.url, result.labels, known=arrived)
         elif site.labels != result.labels or site.url != result.url:
             self._describe(site, result)
-        again = again or arrived <= self._logged or (partition == site.partition and offset <= site.offset)
+        # Of a target that the log says nothing of, nothing was judged that it has not.
+        again = again or (partition == site.partition and offset <= site.offset)
         if site.due < arrived:
             # What time alone changes is seen before it, also where no tick came between: the same log, the same rows.
             self._targets.look(site, Look(arrived - 1, arrived - 1), quiet=again)
@@ -465,6 +504,8 @@ class Judge:
         return self._defaults if site is None else site.conditions
 
 
+_BY_CLOCK: Final = frozenset({Condition.CERTIFICATE, Condition.FLAPPING})
+"""What no up ends, if it shows the same certificate."""
 _PAUSED_BY_FLAPPING: Final = frozenset({Condition.DOWN, Condition.PARTIAL})
 _PAUSED_BY_PARENT: Final = frozenset(
     {Condition.DOWN, Condition.PARTIAL, Condition.SLOW, Condition.NO_DATA, Condition.FLAPPING}

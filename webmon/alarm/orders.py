@@ -7,6 +7,7 @@ Written by the commands `webmon alarms ...` and by the operators' page; the same
 from typing import Annotated, Final
 
 import msgspec
+from kafka import errors as kafka_errors
 from msgspec import Meta
 
 from webmon.alarm import records
@@ -22,7 +23,7 @@ ACKNOWLEDGE_SECS: Final = 15.0
 _LINE: Final = r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
 _YEAR_9999: Final = 253_370_764_800_000
 
-Id = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\A[!-~]+\Z")]
+Id = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\A[A-Za-z0-9._:-]+\Z")]
 Who = Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT, pattern=_LINE)]
 Match = Annotated[str, Meta(min_length=1, max_length=URL_LIMIT, pattern=_LINE)]
 Line = Annotated[str, Meta(max_length=1000, pattern=_LINE)]
@@ -33,11 +34,7 @@ Milliseconds = Annotated[int, Meta(ge=0, le=_YEAR_9999)]
 """Since the epoch."""
 
 
-class _Order(msgspec.Struct, omit_defaults=True, kw_only=True, frozen=True, tag_field="order"):
-    pass
-
-
-class Ack(_Order, tag="ack"):
+class Ack(msgspec.Struct, omit_defaults=True, kw_only=True, frozen=True, tag_field="order", tag="ack"):
     """Somebody has an episode in hand."""
 
     episode: Id
@@ -46,7 +43,7 @@ class Ack(_Order, tag="ack"):
     note: Line = ""
 
 
-class Resend(_Order, tag="resend"):
+class Resend(msgspec.Struct, omit_defaults=True, kw_only=True, frozen=True, tag_field="order", tag="resend"):
     """A notice is to be sent once more."""
 
     notice: Id
@@ -54,7 +51,7 @@ class Resend(_Order, tag="resend"):
     at: Milliseconds
 
 
-class Silence(_Order, tag="silence"):
+class Silence(msgspec.Struct, omit_defaults=True, kw_only=True, frozen=True, tag_field="order", tag="silence"):
     """Some targets are not told of until a time: records.Silence."""
 
     id: Id
@@ -66,10 +63,10 @@ class Silence(_Order, tag="silence"):
 
     def record(self) -> records.Silence:
         """Give it as the log holds it."""
-        return records.Silence(**_fields(self))
+        return msgspec.convert(self, records.Silence, from_attributes=True)
 
 
-class Maintenance(_Order, tag="maintenance"):
+class Maintenance(msgspec.Struct, omit_defaults=True, kw_only=True, frozen=True, tag_field="order", tag="maintenance"):
     """Some targets are worked on until a time: records.Maintenance."""
 
     id: Id
@@ -83,10 +80,12 @@ class Maintenance(_Order, tag="maintenance"):
 
     def record(self) -> records.Maintenance:
         """Give it as the log holds it."""
-        return records.Maintenance(**_fields(self))
+        return msgspec.convert(self, records.Maintenance, from_attributes=True)
 
 
-class Announcement(_Order, tag="announcement"):
+class Announcement(
+    msgspec.Struct, omit_defaults=True, kw_only=True, frozen=True, tag_field="order", tag="announcement"
+):
     """What readers of the page are told: records.Announcement."""
 
     id: Id
@@ -99,13 +98,13 @@ class Announcement(_Order, tag="announcement"):
 
     def record(self) -> records.Announcement:
         """Give it as the log holds it."""
-        return records.Announcement(**_fields(self))
+        return msgspec.convert(self, records.Announcement, from_attributes=True)
 
 
 Order = Ack | Resend | Silence | Maintenance | Announcement
 
 _encoder: Final = msgspec.json.Encoder()
-_decoder: Final = msgspec.json.Decoder(Order)
+_decoder: Final[msgspec.json.Decoder[Order]] = msgspec.json.Decoder(Order)
 
 
 def encode(order: Order) -> bytes:
@@ -153,9 +152,5 @@ def send(kafka: Kafka, *orders: Order) -> None:
             producer.abandon(timeout=1)
     except KafkaAwayError as error:
         raise UserError(str(error)) from error
-    except client.kafka_errors.KafkaError as error:
+    except kafka_errors.KafkaError as error:
         raise UserError(reach.explain(error, kafka, wanted=wanted)) from error
-
-
-def _fields(order: Silence | Maintenance | Announcement) -> dict[str, object]:
-    return msgspec.structs.asdict(order)

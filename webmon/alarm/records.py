@@ -216,6 +216,19 @@ def encode(record: Record) -> bytes:
     return _encoder.encode(record)
 
 
+def decode(key: str, value: bytes) -> Record:
+    """Read the record under a key.
+
+    Raises:
+        ValueError: records have no such key.
+        msgspec.MsgspecError: the value is no record of that kind.
+    """
+    kind = key.partition("/")[0]
+    if kind not in _KINDS:
+        raise ValueError(f"{kind[:50]!r} is no kind of record")
+    return _decoders[kind].decode(value)
+
+
 def read(pairs: Iterable[tuple[str, bytes | None]]) -> list[Record]:
     """Give the records of a log, the newest under each key, in the order of their first appearance.
 

@@ -14,7 +14,7 @@ AHEAD: Final = 30_000
 """Milliseconds that a check may begin in the future."""
 _SILENT: Final = 60_000
 """Milliseconds more than the intervals that a vantage may be silent."""
-_LEAST: Final = 5
+LEAST: Final = 5
 """Targets that fail at least."""
 _ERRORS_FOR: Final = 300_000
 _CLOCK_WELL_FOR: Final = 300_000
@@ -75,7 +75,7 @@ class Vantages:
         once would be the fault of whoever sees it first.
         """
         failing = len(vantage.failing)
-        if failing >= _LEAST and 2 * failing >= vantage.live:
+        if failing >= LEAST and 2 * failing >= vantage.live:
             seen_up = sum(_others_see_up(site, vantage) for site in vantage.failing)
             if 5 * seen_up >= 4 * failing:
                 self._exclude(vantage, seen, f"{failing} of its {vantage.live} targets fail, which others see up")

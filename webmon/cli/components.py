@@ -81,7 +81,7 @@ def _retention(arguments: argparse.Namespace) -> int:
     return run(load(RetentionSettings, arguments), dry_run=arguments.dry_run)
 
 
-COMPONENTS: Final = ("agent", "sink", "init", "report")
+COMPONENTS: Final = ("agent", "sink", "init", "report", "alarm")
 
 
 def _add_doctor(commands: Any) -> None:

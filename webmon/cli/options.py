@@ -5,12 +5,13 @@ import functools
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from webmon.settings import T
 
 Run = Callable[[argparse.Namespace], int]
+FOR_PROGRAMS: Final = "print JSON, for programs"
 
 
 def add(commands: Any, name: str, run: Run, text: str, *, reads: str, more: str = "") -> argparse.ArgumentParser:
@@ -63,7 +64,7 @@ def add_forms(parser: argparse.ArgumentParser) -> None:
     """Let the user choose what the answer is for: `form` becomes a value of webmon.render.Form."""
     parser.set_defaults(form="table")
     forms = parser.add_mutually_exclusive_group()
-    forms.add_argument("--json", action="store_const", const="json", dest="form", help="print JSON, for programs")
+    forms.add_argument("--json", action="store_const", const="json", dest="form", help=FOR_PROGRAMS)
     forms.add_argument("--csv", action="store_const", const="csv", dest="form", help="print CSV with a header row")
 
 
@@ -103,3 +104,11 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text)):
         raise ValueError(f"{text!r}; right would be a whole number above 0")
     return int(text)
+
+
+@argument
+def moment(text: str) -> object:
+    """Read a time, or how long ago it was: a webmon.report.span.Moment."""
+    from webmon.report.span import parse
+
+    return parse(text)

@@ -5,7 +5,7 @@ import functools
 import importlib
 from typing import Any, Final, NamedTuple
 
-from webmon.cli.options import add, add_forms, argument, count, load
+from webmon.cli.options import add, add_forms, argument, count, load, moment
 
 
 class Report(NamedTuple):
@@ -71,9 +71,9 @@ def _add_report(commands: Any, report: Report) -> None:
         which = "only targets of this name; * stands for any text, ? for any character; may be given several times"
         options = [
             parser.add_argument(
-                "--since", type=_moment, default=report.since, metavar="T", help=f"{when} (default: {report.since})"
+                "--since", type=moment, default=report.since, metavar="T", help=f"{when} (default: {report.since})"
             ),
-            parser.add_argument("--until", type=_moment, metavar="T", help="likewise (default: now)"),
+            parser.add_argument("--until", type=moment, metavar="T", help="likewise (default: now)"),
             parser.add_argument("--target", action="append", dest="patterns", metavar="NAME", help=which),
         ]
     if report.by:
@@ -96,13 +96,6 @@ def _report(name: str, arguments: argparse.Namespace) -> int:
     answer = importlib.import_module(f"webmon.report.{name}").run
     status: int = answer(load(ReportSettings, arguments), form=Form(arguments.form), **options)
     return status
-
-
-@argument
-def _moment(text: str) -> object:
-    from webmon.report.span import parse
-
-    return parse(text)
 
 
 @argument

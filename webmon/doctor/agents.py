@@ -1,4 +1,4 @@
-"""Whom a sink believes."""
+"""Whom a sink or a judge believes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,16 +11,16 @@ from webmon.kafka import agents
 _SHOWN: Final = 5
 
 
-def examine(path: Path | None) -> Iterator[Finding]:
-    """Look at the keys of the agents."""
+def examine(path: Path | None, variable: str) -> Iterator[Finding]:
+    """Look at the keys of the agents, in the file that a variable names."""
     if path is None:
         yield warning(
             "agents",
-            "SINK_AGENTS_PATH is not set, so any agent can speak for any other; right would be a file with their keys",
+            f"{variable} is not set, so any agent can speak for any other; right would be a file with their keys",
         )
         return
     try:
-        listed = agents.read(path, "SINK_AGENTS_PATH")
+        listed = agents.read(path, variable)
     except UserError as error:
         for line in error.lines:
             yield failed("agents", line)

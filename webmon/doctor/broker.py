@@ -1,6 +1,6 @@
 """Kafka as a component needs it: a broker answers, the topics are there, and our rights are what they should be."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from kafka import KafkaAdminClient
@@ -16,12 +16,12 @@ _IMPLIED: Final = {"DESCRIBE"}
 """What READ and WRITE bring with them."""
 
 
-def examine(settings: Kafka, rights: Mapping[str, str], init: Init | None = None) -> Iterator[Finding]:
+def examine(settings: Kafka, rights: Mapping[str, Sequence[str]], init: Init | None = None) -> Iterator[Finding]:
     """Look at the brokers, the topics and our rights on them.
 
     Args:
         settings: the way to Kafka.
-        rights: what we should be allowed on each topic, READ or WRITE; with `init` it is everything.
+        rights: what we should be allowed on each topic, of READ and WRITE; with `init` it is everything.
         init: what the topics were declared to be, where the component knows.
     """
     try:
@@ -48,7 +48,10 @@ def examine(settings: Kafka, rights: Mapping[str, str], init: Init | None = None
 
 
 def _declared(settings: Kafka, init: Init, topics: Mapping[str, dict[str, Any]]) -> Iterator[Finding]:
-    for name, partitions in ((settings.topic, init.partitions), (settings.dead_letter_topic, 1)):
+    wanted = {settings.topic: init.partitions, settings.dead_letter_topic: 1}
+    if init.alarm_principals is not None:
+        wanted |= {settings.alarm_topic: 1, settings.orders_topic: 1}
+    for name, partitions in wanted.items():
         if name not in topics:
             yield failed("topic", f"{name} is not there; `webmon init` creates it")
             continue
@@ -72,19 +75,24 @@ def _declared(settings: Kafka, init: Init, topics: Mapping[str, dict[str, Any]])
             yield ok("topic", f"{shape}, every copy in sync")
 
 
-def _topic_rights(rights: Mapping[str, str], topics: Mapping[str, dict[str, Any]]) -> Iterator[Finding]:
-    for name, right in rights.items():
+def _topic_rights(rights: Mapping[str, Sequence[str]], topics: Mapping[str, dict[str, Any]]) -> Iterator[Finding]:
+    for name, wanted in rights.items():
         has = _rights_on(topics.get(name))
-        if right not in has:
+        may = " and ".join(wanted)
+        lacks = " or ".join(right for right in wanted if right not in has)
+        if lacks:
             seen = "" if name in topics else " and may not even see it (or there is no such topic)"
-            yield failed("rights on Kafka", f"we may not {right} topic {name}{seen}; `webmon init` gives that right")
-        elif beyond := sorted(has - {right} - _IMPLIED):
+            yield failed(
+                "rights on Kafka",
+                f"we may not {lacks} topic {name}{seen}; `webmon init` gives that right",
+            )
+        elif beyond := sorted(has - {*wanted} - _IMPLIED):
             yield warning(
                 "rights on Kafka",
-                f"we may {right} topic {name}, and also {', '.join(beyond)}: remove that right",
+                f"we may {may} topic {name}, and also {', '.join(beyond)}: remove that right",
             )
         else:
-            yield ok("rights on Kafka", f"we may {right} topic {name}, and no more")
+            yield ok("rights on Kafka", f"we may {may} topic {name}, and no more")
     others = {name: _rights_on(topic) - _IMPLIED for name, topic in topics.items() if name not in rights}
     if reachable := sorted(name for name, has in others.items() if has):
         shown = ", ".join(f"{'/'.join(sorted(others[name]))} {name}" for name in reachable[:3])

@@ -15,7 +15,7 @@ from webmon.errors import UserError
 from webmon.settings import Component
 
 _SETTINGS: Final = Path("/etc/webmon")
-_SERVICES: Final = ("agent", "sink")
+_SERVICES: Final = ("agent", "sink", "alarm")
 """Components that run all the time."""
 _WANTED: Final = Path("/etc/systemd/system/multi-user.target.wants")
 """What is enabled, and so to run from the boot on."""

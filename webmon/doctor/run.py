@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from webmon import settings
-from webmon.doctor import agent, agents, broker, certificates, clock, database, host, libraries, service
+from webmon.doctor import agent, agents, alarm, broker, certificates, clock, database, host, libraries, service
 from webmon.doctor.finding import Finding, Level, failed, ok
 from webmon.env_file import environment
 from webmon.errors import UserError
-from webmon.init.database import READER_RIGHTS, SINK_RIGHTS
-from webmon.settings import AgentSettings, Component, InitSettings, ReportSettings, SinkSettings
+from webmon.init.database import ALARM_RIGHTS, READER_RIGHTS, SINK_RIGHTS
+from webmon.settings import AgentSettings, AlarmSettings, Component, InitSettings, ReportSettings, SinkSettings
 
 _COLOURS: Final = {Level.OK: "32", Level.WARNING: "33", Level.FAILED: "1;31"}
 
@@ -72,17 +72,17 @@ def _of_component(component: Component, env_file: Path | None) -> Iterator[Findi
         of_agent = settings.load(AgentSettings, env_file)
         yield ok("settings", f"{where}: every value is right, and nobody else may read the secrets")
         yield from certificates.examine(of_agent.kafka)
-        yield from broker.examine(of_agent.kafka, {of_agent.kafka.topic: "WRITE"})
+        yield from broker.examine(of_agent.kafka, {of_agent.kafka.topic: ["WRITE"]})
         yield from agent.examine(of_agent.monitoring, environment(env_file))
         yield from libraries.examine()
     elif component == "sink":
         of_sink = settings.load(SinkSettings, env_file)
         yield ok("settings", f"{where}: every value is right, and nobody else may read the secrets")
         yield from certificates.examine(of_sink.kafka)
-        rights = {of_sink.kafka.topic: "READ", of_sink.kafka.dead_letter_topic: "WRITE"}
+        rights = {of_sink.kafka.topic: ["READ"], of_sink.kafka.dead_letter_topic: ["WRITE"]}
         yield from broker.examine(of_sink.kafka, rights)
         yield from database.examine(of_sink.postgres, SINK_RIGHTS, wants_results=True)
-        yield from agents.examine(of_sink.sink.agents_path)
+        yield from agents.examine(of_sink.sink.agents_path, "SINK_AGENTS_PATH")
         yield service.ask(of_sink.sink.metrics_address, "SINK_METRICS_ADDRESS", "webmon-sink")[0]
     elif component == "init":
         of_init = settings.load(InitSettings, env_file)
@@ -90,6 +90,17 @@ def _of_component(component: Component, env_file: Path | None) -> Iterator[Findi
         yield from certificates.examine(of_init.kafka)
         yield from broker.examine(of_init.kafka, {}, of_init.init)
         yield from database.examine(of_init.postgres, None, wants_results=False)
+    elif component == "alarm":
+        of_alarm = settings.load(AlarmSettings, env_file)
+        yield ok("settings", f"{where}: every value is right, and nobody else may read the secrets")
+        kafka = of_alarm.kafka
+        yield from certificates.examine(kafka)
+        both = ("READ", "WRITE")
+        yield from broker.examine(kafka, {kafka.topic: ["READ"], kafka.alarm_topic: both, kafka.orders_topic: both})
+        yield from database.examine(of_alarm.postgres, ALARM_RIGHTS, wants_results=False)
+        yield from agents.examine(of_alarm.alarm.agents_path, "ALARM_AGENTS_PATH")
+        yield from alarm.examine(of_alarm.alarm, environment(env_file))
+        yield service.ask(of_alarm.alarm.metrics_address, "ALARM_METRICS_ADDRESS", "webmon-alarm")[0]
     else:
         of_report = settings.load(ReportSettings, env_file)
         yield ok("settings", f"{where}: every value is right, and nobody else may read the secrets")

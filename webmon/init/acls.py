@@ -1,4 +1,6 @@
-"""The rights on topics and group, by principal: an agent writes results, a sink reads them and writes dead letters.
+"""The rights on topics and groups, by principal: an agent writes results, a sink reads them and writes dead letters.
+
+A judge reads results and has the alarm log and the orders; an operators' page writes orders.
 
 What is given is only taken again by name (`revoke`): a principal that init is not told of may be somebody's who gave it
 rights himself.
@@ -45,6 +47,27 @@ def sink_rights(kafka: Kafka) -> list[Right]:
     ]
 
 
+def alarm_rights(kafka: Kafka) -> list[Right]:
+    """Give what a judge must be allowed; the commands `webmon alarms ...` of its host write orders.
+
+    It sees how far the sinks are, and whether dead letters grow, without reading any.
+    """
+    topic = ResourceType.TOPIC
+    return [
+        (topic, kafka.topic, ACLOperation.READ),
+        *((topic, kafka.alarm_topic, right) for right in (ACLOperation.READ, ACLOperation.WRITE)),
+        *((topic, kafka.orders_topic, right) for right in (ACLOperation.READ, ACLOperation.WRITE)),
+        (topic, kafka.dead_letter_topic, ACLOperation.DESCRIBE),
+        (ResourceType.GROUP, kafka.group, ACLOperation.DESCRIBE),
+        (ResourceType.GROUP, kafka.alarm_group, ACLOperation.READ),
+    ]
+
+
+def page_rights(kafka: Kafka) -> list[Right]:
+    """Give what an operators' page must be allowed."""
+    return [(ResourceType.TOPIC, kafka.orders_topic, ACLOperation.WRITE)]
+
+
 def ensure_acls(admin: KafkaAdminClient, kafka: Kafka, init: Init) -> Iterator[Step]:
     """Give each principal its rights; what it has beyond them stays.
 
@@ -52,10 +75,16 @@ def ensure_acls(admin: KafkaAdminClient, kafka: Kafka, init: Init) -> Iterator[S
         UserError: a principal that the cluster does not take.
         kafka.errors.KafkaError: the cluster could not be asked.
     """
-    for variable, principals, rights in (
+    everyone: list[tuple[str, list[str] | None, list[Right]]] = [
         ("KAFKA_AGENT_PRINCIPALS", init.agent_principals, agent_rights(kafka)),
         ("KAFKA_SINK_PRINCIPALS", init.sink_principals, sink_rights(kafka)),
-    ):
+    ]
+    # A fleet without alarms or pages is told nothing of them.
+    if init.alarm_principals is not None:
+        everyone.append(("KAFKA_ALARM_PRINCIPALS", init.alarm_principals, alarm_rights(kafka)))
+    if init.page_principals is not None:
+        everyone.append(("KAFKA_PAGE_PRINCIPALS", init.page_principals, page_rights(kafka)))
+    for variable, principals, rights in everyone:
         said = "; ".join(f"{operation.name} {kind.name.lower()} {name}" for kind, name, operation in rights)
         if principals is None:
             yield Step("not set", f"ACLs: {variable} is not set, so nobody is given {said}")
@@ -88,7 +117,7 @@ def _ensure(admin: KafkaAdminClient, principal: str, rights: Sequence[Right], sa
 
 
 def revoke(admin: KafkaAdminClient, kafka: Kafka, init: Init, principals: Sequence[str]) -> Iterator[Step]:
-    """Take from principals every right that was given to them on our topics and group.
+    """Take from principals every right that was given to them on our topics and groups.
 
     Raises:
         UserError: one is no principal, or stands in the variables, so that the next init gives it its rights again.
@@ -97,6 +126,8 @@ def revoke(admin: KafkaAdminClient, kafka: Kafka, init: Init, principals: Sequen
     named = {
         "KAFKA_AGENT_PRINCIPALS": init.agent_principals or (),
         "KAFKA_SINK_PRINCIPALS": init.sink_principals or (),
+        "KAFKA_ALARM_PRINCIPALS": init.alarm_principals or (),
+        "KAFKA_PAGE_PRINCIPALS": init.page_principals or (),
     }
     faults = [f"{one!r} is no principal; right would be User:name" for one in principals if one[:5] != "User:"]
     faults += [
@@ -107,9 +138,11 @@ def revoke(admin: KafkaAdminClient, kafka: Kafka, init: Init, principals: Sequen
     ]
     if faults:
         raise UserError(*faults)
-    topics = [(ResourceType.TOPIC, kafka.topic), (ResourceType.TOPIC, kafka.dead_letter_topic)]
+    topics = (kafka.topic, kafka.dead_letter_topic, kafka.alarm_topic, kafka.orders_topic)
+    ours = [(ResourceType.TOPIC, name) for name in topics]
+    ours += [(ResourceType.GROUP, name) for name in (kafka.group, kafka.alarm_group)]
     for principal in principals:
-        yield _revoke(admin, principal, [*topics, (ResourceType.GROUP, kafka.group)])
+        yield _revoke(admin, principal, ours)
 
 
 def _revoke(admin: KafkaAdminClient, principal: str, resources: Sequence[tuple[ResourceType, str]]) -> Step:

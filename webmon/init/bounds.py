@@ -8,13 +8,15 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from webmon.init.step import Step
 
-_Kind = Literal["SINK", "READER"]
+Kind = Literal["SINK", "READER", "ALARM"]
+"""For whom a role is: its variables are POSTGRES_<KIND>_USER and POSTGRES_<KIND>_PASSWORD."""
 
-_PARTS: Final[dict[_Kind, tuple[int, int]]] = {"SINK": (3, 4), "READER": (1, 2)}
-"""Which part of all connections a role may have, so that either leaves room for the other and for the owner."""
-_SETTINGS: Final[dict[_Kind, dict[str, str]]] = {
+_PARTS: Final[dict[Kind, tuple[int, int]]] = {"SINK": (3, 4), "READER": (1, 2), "ALARM": (1, 10)}
+"""Which part of all connections a role may have, so that each leaves room for another and for the owner."""
+_SETTINGS: Final[dict[Kind, dict[str, str]]] = {
     "SINK": {"statement_timeout": "5min", "lock_timeout": "2min", "idle_in_transaction_session_timeout": "5min"},
     "READER": {"statement_timeout": "30min", "lock_timeout": "1min", "idle_in_transaction_session_timeout": "10min"},
+    "ALARM": {"statement_timeout": "5min", "lock_timeout": "1min", "idle_in_transaction_session_timeout": "1min"},
 }
 """A session may set others, and so may the role itself for its sessions: PostgreSQL lets nobody hinder that."""
 _RESERVED: Final = "pg_use_reserved_connections"
@@ -37,7 +39,7 @@ WHERE r.rolname = %s AND us.rolname = current_user AND NOT pg_has_role(%s, r.oid
 """
 
 
-def ensure(cursor: Cursor, database: str, kind: _Kind, user: str) -> Step:
+def ensure(cursor: Cursor, database: str, kind: Kind, user: str) -> Step:
     """Bound a role where nobody did; what an operator has set stays.
 
     Raises:
@@ -71,7 +73,7 @@ def ensure(cursor: Cursor, database: str, kind: _Kind, user: str) -> Step:
     return Step("changed", what)
 
 
-def _missing_limit(cursor: Cursor, kind: _Kind, user: str) -> tuple[int, list[sql.Composed]]:
+def _missing_limit(cursor: Cursor, kind: Kind, user: str) -> tuple[int, list[sql.Composed]]:
     cursor.execute(
         "SELECT rolconnlimit, current_setting('max_connections')::integer FROM pg_roles WHERE rolname = %s", (user,)
     )

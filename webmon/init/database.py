@@ -3,9 +3,9 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Final, Literal
+from typing import Final
 
 import psycopg2
 from psycopg2 import errorcodes, sql
@@ -16,9 +16,10 @@ from pydantic import SecretStr
 
 from webmon.errors import UserError
 from webmon.init import bounds
+from webmon.init.bounds import Kind
 from webmon.init.step import Step
 from webmon.settings import Init, Postgres
-from webmon.store import migrations, postgres
+from webmon.store import history, migrations, postgres
 from webmon.store.migrations import Migration
 from webmon.store.names import TABLES, VIEWS, Tables
 from webmon.store.postgres import DatabaseAwayError
@@ -44,6 +45,7 @@ SINK_RIGHTS: Final = {
     "hours": (),
     "floors": ("SELECT",),
     "migrations": ("SELECT",),
+    **dict.fromkeys((*history.COLUMNS, "alarm_position"), ()),
 }
 """What a sink must be allowed: rows are added and never changed, and a function of the owner rolls them up."""
 _FORMER_SINK_RIGHTS: Final = {
@@ -55,6 +57,22 @@ _FORMER_SINK_RIGHTS: Final = {
 """What sinks of releases before schema file 0006 need to roll up themselves."""
 READER_RIGHTS: Final = dict.fromkeys(("metrics", *TABLES, *VIEWS), ("SELECT",))
 """What a reader must be allowed."""
+ALARM_RIGHTS: Final = {
+    **READER_RIGHTS,
+    **{what: ("SELECT", "INSERT", f"UPDATE ({', '.join(columns[1:])})") for what, columns in history.COLUMNS.items()},
+    "alarm_position": ("SELECT", f"UPDATE ({', '.join(history.POSITION)})"),
+}
+"""What the judge's history must be allowed: it reads as readers do, and deletes nothing."""
+_RIGHTS: Final[Mapping[Kind, Mapping[str, Sequence[str]]]] = {
+    "SINK": SINK_RIGHTS,
+    "READER": READER_RIGHTS,
+    "ALARM": ALARM_RIGHTS,
+}
+_SAID: Final[Mapping[Kind, str]] = {
+    "SINK": "add and read {table} and its tables",
+    "READER": "read {table} and its tables",
+    "ALARM": "read {table} and its tables, and write the history of alarms",
+}
 
 
 def ensure_database(connection: Connection, settings: Postgres, init: Init) -> Iterator[Step]:
@@ -99,8 +117,15 @@ def _steps(cursor: Cursor, settings: Postgres, init: Init, tables: Tables) -> It
     for role in (
         _Role("SINK", init.sink_user, init.sink_password),
         _Role("READER", init.reader_user, init.reader_password),
+        *_of_alarms(init),
     ):
         yield from _role(cursor, settings, tables, role, ends_former=ends_former)
+
+
+def _of_alarms(init: Init) -> Iterator["_Role"]:
+    """Give the role of the judge's history; none for a fleet that has no alarms."""
+    if init.alarm_user is not None or init.alarm_principals is not None:
+        yield _Role("ALARM", init.alarm_user, init.alarm_password)
 
 
 def _is_race(error: psycopg2.Error) -> bool:
@@ -218,7 +243,7 @@ def _attempt(cursor: Cursor) -> Iterator[_Attempt]:
 
 @dataclasses.dataclass(frozen=True)
 class _Role:
-    kind: Literal["SINK", "READER"]
+    kind: Kind
     user: str | None
     password: SecretStr | None
 
@@ -286,9 +311,9 @@ def _login_fault(settings: Postgres, user: str, password: str) -> str | None:
     return None
 
 
-def _rights(cursor: Cursor, settings: Postgres, tables: Tables, kind: Literal["SINK", "READER"], user: str) -> Step:
-    """Grant what is missing: a sink may add, describe and roll up, a reader may select."""
-    rights = SINK_RIGHTS if kind == "SINK" else READER_RIGHTS
+def _rights(cursor: Cursor, settings: Postgres, tables: Tables, kind: Kind, user: str) -> Step:
+    """Grant what is missing: a sink may add, describe and roll up, a reader may select, a judge write its history."""
+    rights = _RIGHTS[kind]
     wanted_of_tables = [(tables.name(what), right) for what, listed in rights.items() for right in listed]
     missing = [(table, right) for table, right in wanted_of_tables if not _has_right(cursor, user, table, right)]
     for table, right in missing:
@@ -330,7 +355,7 @@ def _rights(cursor: Cursor, settings: Postgres, tables: Tables, kind: Literal["S
         )
     if ungiven:
         return Step("not set", f"rights of {user}: the owner of the database must run {'; '.join(ungiven)}")
-    what = f"rights of {user}: {'add and read' if kind == 'SINK' else 'read'} {tables.metrics} and its tables"
+    what = f"rights of {user}: {_SAID[kind].format(table=tables.metrics)}"
     if not missing:
         return Step("unchanged", what)
     return Step("created" if len(missing) >= len(wanted_of_tables) else "changed", what)

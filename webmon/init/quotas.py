@@ -1,4 +1,4 @@
-"""How much of the brokers an agent may use: none of them can hold up the others, or fill a disk in minutes."""
+"""How much of the brokers an agent or a page may use: none can hold up the others, or fill a disk in minutes."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -13,9 +13,13 @@ _PERCENT: Final = 100.0
 """Of one thread of a broker, of which it has a dozen: an agent asks 5 to 30 times a second, of a millisecond each. What
 is packed tightly costs its sender little and the broker, which looks into it, much."""
 
+_PAGE_BYTES: Final = 100_000.0
+"""In a second; a person's order has a few hundred, and the largest that is taken 100,000. More of them than a judge
+reads would keep orders from others."""
+
 
 def ensure_quotas(admin: Admin, init: Init) -> Iterator[Step]:
-    """Give each agents' principal its bounds; those of sinks and brokers stay without any.
+    """Give each agents' and pages' principal its bounds; those of sinks, judges and brokers stay without any.
 
     Raises:
         kafka.errors.KafkaError: the cluster could not be asked.
@@ -23,6 +27,8 @@ def ensure_quotas(admin: Admin, init: Init) -> Iterator[Step]:
     quotas = {"producer_byte_rate": float(init.agent_bytes_per_sec), "request_percentage": _PERCENT}
     for principal in init.agent_principals or ():
         yield _ensure(admin, principal, quotas)
+    for principal in init.page_principals or ():
+        yield _ensure(admin, principal, quotas | {"producer_byte_rate": _PAGE_BYTES})
 
 
 def _ensure(admin: Admin, principal: str, quotas: dict[str, float]) -> Step:

@@ -12,7 +12,8 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from webmon.daemon import log
 from webmon.settings import Retention, RetentionSettings
-from webmon.store import postgres, unused, version
+from webmon.store import history, postgres, unused, version
+from webmon.store.history import Over
 from webmon.store.names import Tables
 from webmon.store.rollups import Aside, Bucket, marked, roll_up, roll_up_these
 from webmon.store.unused import Unused
@@ -68,7 +69,7 @@ def run(settings: RetentionSettings, *, dry_run: bool) -> int:
     """
     log.configure(settings.common.log_level)
     chunks: list[Chunk] = []
-    names = 0
+    names = alarms = 0
     with postgres.session(settings.postgres, application="webmon-retention", autocommit=False) as connection:
         tables = Tables(settings.postgres.table)
         with connection, connection.cursor() as cursor:
@@ -77,19 +78,25 @@ def run(settings: RetentionSettings, *, dry_run: bool) -> int:
             print(f"{'would go' if dry_run else 'dropped'}  {gone}", flush=True)
             if isinstance(gone, Chunk):
                 chunks.append(gone)
+            elif isinstance(gone, Over):
+                alarms += gone.count
             else:
                 names += gone.count
     total = f"{len(chunks)} chunks, {_size(sum(chunk.size for chunk in chunks))}"
     total += f", and {names} names" if names else ""
-    nothing = not chunks and not names
+    total += f", and {alarms} rows of alarms" if alarms else ""
+    nothing = not chunks and not names and not alarms
     print(f"{total} would go" if dry_run else "nothing is older than it is kept" if nothing else f"{total} dropped")
     return 0
 
 
-def retain(connection: Connection, tables: Tables, ages: Retention, *, dry_run: bool) -> Iterator[Chunk | Unused]:
+def retain(
+    connection: Connection, tables: Tables, ages: Retention, *, dry_run: bool
+) -> Iterator[Chunk | Unused | Over]:
     """Drop the chunks that hold nothing younger than the ages; give each when it is gone, or would be.
 
-    At the end contexts, series, targets and agents go that nothing in the other chunks uses.
+    At the end contexts, series, targets and agents go that nothing in the other chunks uses, and alarms that have been
+    over for as long as rollups by day are kept.
 
     First a floor is raised, below which no sink takes a row any more: a late one would bring a mark, and its hour
     would be computed anew from what is left of it. Sinks are kept from adding rows for that moment, so that none is
@@ -129,6 +136,8 @@ def retain(connection: Connection, tables: Tables, ages: Retention, *, dry_run: 
     yield from unused.remove(
         connection, tables, rows_since=since["rows"], all_since=min(since.values()), dry_run=dry_run
     )
+    # No retention of its own: a year's uptime and what was told in it belong together, and are as small.
+    yield from history.remove(connection, tables, before=midnight - timedelta(days=ages.daily_days), dry_run=dry_run)
 
 
 def _oldest(connection: Connection, names: list[str], floor: datetime | None) -> datetime:

@@ -20,6 +20,25 @@ _DEAD_LETTER_BYTES: Final = 10 * 1024 * 1024
 _OLDEST_MS: Final = 86_400_000
 """How old a record may say that it is when it comes: an agent sends it with the time of now, and what a sink makes of
 its result's age hangs on that (webmon/kafka/decode.py)."""
+_ALARMS: Final[Mapping[str, int | str]] = {
+    "cleanup.policy": "compact",
+    # The segment that is being written is never compacted: a judge that takes over reads all of it. Rolled by the
+    # broker's timestamps, or one that is ahead would keep it open for years.
+    "message.timestamp.type": "LogAppendTime",
+    "segment.ms": _HOUR_MS,
+    "segment.bytes": 16 * 1024 * 1024,
+    "min.cleanable.dirty.ratio": "0.2",
+    # A judge that stands by, or comes back, still sees what is no more.
+    "delete.retention.ms": 24 * _HOUR_MS,
+}
+_ORDERS: Final[Mapping[str, int | str]] = {
+    "message.timestamp.type": "LogAppendTime",
+    # A judge may be away for a week; an order that is older wakes nobody.
+    "retention.ms": 7 * 24 * _HOUR_MS,
+    # Whoever may write it, such as a page's host that was taken, can fill no disk: a thousand of the largest orders.
+    "retention.bytes": 100_000_000,
+    "segment.bytes": 16 * 1024 * 1024,
+}
 _SEGMENT: Final = 1 << 30
 """Bytes of a segment, as brokers have it: Kafka deletes whole ones, and keeps that much more than it is told."""
 _KNOWN_SECS: Final = 15.0
@@ -29,7 +48,7 @@ _NO_ERROR, _UNKNOWN_TOPIC, _ALREADY_EXISTS = 0, 3, 36
 
 
 def ensure_topics(admin: KafkaAdminClient, kafka: Kafka, init: Init) -> Iterator[Step]:
-    """See to the topic of the results and to that of the dead letters.
+    """See to the topics of results and dead letters, and where there are judges to the alarm log and the orders.
 
     Raises:
         UserError: the cluster refuses, and says why.
@@ -60,6 +79,9 @@ def ensure_topics(admin: KafkaAdminClient, kafka: Kafka, init: Init) -> Iterator
     segment = {"segment.bytes": max(most // 8, 1 << 20)} if most // 8 < _SEGMENT else {}
     for name in (kafka.topic, kafka.dead_letter_topic):
         yield from _ensure_configs(admin, name, {"retention.bytes": most} | segment)
+    if init.alarm_principals is not None:
+        yield from _ensure(admin, kafka.alarm_topic, 1, init.replication, _ALARMS)
+        yield from _ensure(admin, kafka.orders_topic, 1, init.replication, _ORDERS)
 
 
 def _ensure(

@@ -198,6 +198,14 @@ def _raise_for(told: Any) -> None:
         raise kafka_errors.for_code(told.error_code)(told.error_message or "")
 
 
+def topic_id(consumer: Any, topic: str) -> Any:
+    """Give the id (a UUID) by which Kafka tells a topic from one of the same name before; None where it is not known.
+
+    There is no public method for it: a consumer of kafka-python 3.0.12 keeps what the brokers told it of topics.
+    """
+    return consumer._client.cluster.topic_id(topic)  # noqa: SLF001
+
+
 def _client_args(kafka: Kafka) -> dict[str, Any]:
     # Files, not a context: kafka-python reads them anew for each connection, so renewed ones need no restart. What has
     # no file of authorities takes the system's.

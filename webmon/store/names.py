@@ -27,6 +27,15 @@ by adding the counts of each bucket; `percentile(buckets, counts, share)` gives 
 has the times below which nothing is taken any more, as what came before may have been dropped (`webmon retention`).
 
 `uptime_hourly`, `uptime_daily`, `latest` and `view` are for people: names instead of numbers, percentages, percentiles.
+
+Alarms are what the alarm log of Kafka says, written by `webmon alarm` (webmon/alarm/records.py says each field):
+- `episodes` (id) is one time that a condition held for a subject: open while `closed` is null. `since` and `ended` are
+  by the checks, `opened` and `closed` by the judge.
+- `notices` (id, episode) is what a channel was to be told of one, and what became of that.
+- `silences`, `maintenance` and `announcements` (id) are what people ordered, in force from `begins` to `until`; a
+  maintenance with a `name` is a window of the rules file.
+- `alarm_position` is one row: up to where the log is in these tables.
+`webmon retention` removes what has been over for longer than days are kept, and the notices with their episodes.
 """
 
 import dataclasses
@@ -39,6 +48,7 @@ from webmon.errors import UserError
 TABLES: Final = (
     *("targets", "target_history", "agents", "series", "contexts", "errors"),
     *("marks", "hourly", "daily", "floors", "migrations"),
+    *("episodes", "notices", "silences", "maintenance", "announcements", "alarm_position"),
 )
 """All that hold data beside the hypertable `metrics`."""
 VIEWS: Final = ("hours", "days", "view", "latest", "uptime_hourly", "uptime_daily")

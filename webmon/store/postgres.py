@@ -283,6 +283,6 @@ def explain(error: psycopg2.Error, postgres: Postgres) -> UserError | DatabaseAw
     if code == errorcodes.INSUFFICIENT_PRIVILEGE:
         return UserError(
             f"{where}: {text} (role {postgres.user!r}); `webmon init` gives the rights to the roles in "
-            "POSTGRES_SINK_USER and POSTGRES_READER_USER"
+            "POSTGRES_SINK_USER, POSTGRES_READER_USER and POSTGRES_ALARM_USER"
         )
     return UserError(f"{where}: {text} (SQLSTATE {code})")

@@ -1,9 +1,10 @@
 """One look at the store: a session that only reads, in which every statement sees the same moment."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
@@ -11,6 +12,10 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from webmon.settings import ReportSettings
 from webmon.store import postgres, version
 from webmon.store.names import Tables
+
+_AT_ONCE: Final = 5_000
+"""Rows that a stream holds."""
+_numbers: Final = itertools.count()
 
 
 class Session:
@@ -31,6 +36,13 @@ class Session:
     def fill(self, statement: str, *, with_values: bool = False, **parts: sql.Composable) -> sql.Composed:
         """Put names and other parts in a statement's places, as webmon.store.names does."""
         return self._tables.fill(statement, with_values=with_values, **parts)
+
+    def stream(self, statement: str, values: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+        """Run a statement as `rows` does, and give what it finds piece by piece: it may be more than memory holds."""
+        with self._cursor.connection.cursor(f"webmon_{next(_numbers)}") as cursor:
+            cursor.itersize = _AT_ONCE
+            cursor.execute(self.fill(statement, with_values=True), values)
+            yield from cursor
 
     def now(self) -> datetime:
         """Give the time, UTC, by the database's clock: the one that this look's statements have too."""

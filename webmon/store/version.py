@@ -9,8 +9,8 @@ from webmon.settings import Postgres
 from webmon.store import postgres
 from webmon.store.names import Tables
 
-SCHEMA_VERSION: Final = 7
-"""The newest schema file (webmon/store/schema): what sink, retention and reports need to find."""
+SCHEMA_VERSION: Final = 8
+"""The newest schema file (webmon/store/schema): what sink, retention, alarm and reports need to find."""
 
 
 def current(cursor: Cursor, tables: Tables) -> int | None:

@@ -101,12 +101,24 @@ def alarms(path: Path) -> dict[str, dict[str, Any]]:
     Raises:
         UserError: a line for each fault.
     """
+    return _alone(path)[1]
+
+
+def listed(path: Path) -> tuple[Target, ...]:
+    """Give the targets of a file as they are told of; the files that it names are not looked at.
+
+    Raises:
+        UserError: a line for each fault.
+    """
+    return _alone(path)[0]
+
+
+def _alone(path: Path) -> tuple[tuple[Target, ...], dict[str, dict[str, Any]]]:
     reader = _Reader(
         path, interval=DEFAULT_INTERVAL, timeout=None, regex=None, secrets=None, only=None, commands=None, alone=True
     )
     _read(reader, path, path, named=False)
-    reader.finish()
-    return reader.alarms
+    return reader.finish(), reader.alarms
 
 
 def _read(reader: "_Reader", path: Path, place: Path, *, named: bool) -> None:

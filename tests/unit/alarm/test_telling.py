@@ -178,6 +178,16 @@ def test_a_channel_that_refuses_is_replaced_by_its_fallback_which_gets_the_endin
     assert world.judge.due(world.now) == [], "who refused the opening is not told of the ending"
 
 
+def test_two_channels_that_refuse_have_their_one_fallback_told_once() -> None:
+    world = World(PlainRules(ONE, steps=(Step(0, ("mail", "chat")),)))
+    world.away = {"mail", "chat"}
+    world.fail()
+    for message in world.judge.due(world.now):
+        world.take(world.judge.failed([n.id for n in message.notices], at=world.now, fallback="hook"))
+        world.tick()
+    assert world.said("hook") == ["opened shop down"]
+
+
 def test_an_ending_goes_where_the_opening_went() -> None:
     world = World(PlainRules(ONE))
     world.away = {"mail"}

@@ -10,7 +10,7 @@ KEY = "k" * 32
 def told(path: Path | None, text: str | None = None) -> list[str]:
     if path is not None and text is not None:
         path.write_text(text)
-    return [str(finding) for finding in agents.examine(path)]
+    return [str(finding) for finding in agents.examine(path, "SINK_AGENTS_PATH")]
 
 
 def test_a_sink_that_believes_anybody_is_warned_of() -> None:

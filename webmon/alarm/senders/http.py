@@ -1,4 +1,4 @@
-"""A POST to a receiver, on libcurl: one deadline over name, connection, TLS and answer, and no redirect is followed."""
+"""A request to a receiver, on libcurl: one deadline over name, connection, TLS and answer; no redirect is followed."""
 
 import time
 from collections.abc import Mapping
@@ -60,6 +60,13 @@ class Poster:
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Post once; never raises for what a receiver or the network does."""
+        return self._ask(body, headers)
+
+    def get(self) -> Answer:
+        """Call the URL once, with nothing to say; never raises for what a receiver or the network does."""
+        return self._ask(None, {})
+
+    def _ask(self, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         received = _Received()
         self._prepare(body, headers, received)
         try:
@@ -75,7 +82,7 @@ class Poster:
         self._curl.close()
         self._trusts.close()
 
-    def _prepare(self, body: bytes, headers: Mapping[str, str], received: "_Received") -> None:
+    def _prepare(self, body: bytes | None, headers: Mapping[str, str], received: "_Received") -> None:
         option = self._curl.setopt
         self._curl.reset()
         option(pycurl.URL, self._url)
@@ -83,9 +90,11 @@ class Poster:
         option(pycurl.FOLLOWLOCATION, 0)
         option(pycurl.TIMEOUT_MS, max(1, round(self._deadline * 1000)))
         option(pycurl.CAINFO, self._bundle)
-        option(pycurl.POST, 1)
-        option(pycurl.POSTFIELDS, body)
-        given = {"Content-Type": "application/json", "User-Agent": f"webmon/{__version__}", "Expect": "", **headers}
+        given = {"User-Agent": f"webmon/{__version__}", **headers}
+        if body is not None:
+            option(pycurl.POST, 1)
+            option(pycurl.POSTFIELDS, body)
+            given = {"Content-Type": "application/json", "Expect": "", **given}
         # Nothing behind a name takes a header away: a body is sent at once, without asking first.
         lines = [f"{name}: {printable(value)}" if value else f"{name}:" for name, value in given.items()]
         option(pycurl.HTTPHEADER, lines)
