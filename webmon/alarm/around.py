@@ -121,15 +121,12 @@ class Around:
             return None
 
     def _look_at_certificate(self) -> None:
-        authority, ours, key = self.kafka.ca_certificate, self.kafka.access_certificate, self.kafka.access_key
-        if authority is None or ours is None or key is None:  # a password stands for them
-            return
         try:
-            found = certificate.examine(authority, ours, key)
+            found = certificate.of(self.kafka)
         except OSError as error:
             _log.debug("our certificate can't be looked at: %s", error)
         else:
-            self.certificate_ends = found.not_after
+            self.certificate_ends = found.not_after if found else None
 
     def _watch_database(self) -> None:
         tables = Tables(self.postgres.table)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from webmon import files
+from webmon.settings import Kafka
 
 _EXPIRED, _NOT_YET_VALID = 10, 9
 """OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED and X509_V_ERR_CERT_NOT_YET_VALID."""
@@ -22,6 +23,17 @@ class Examined:
     """Why it is refused, in a few words; None where it is taken."""
     not_after: datetime | None
     """Its end; None where it is refused."""
+
+
+def of(kafka: Kafka) -> Examined | None:
+    """Examine ours; None where a password stands for it.
+
+    Raises:
+        OSError: as `examine`.
+    """
+    if kafka.ca_certificate is None or kafka.access_certificate is None or kafka.access_key is None:
+        return None
+    return examine(kafka.ca_certificate, kafka.access_certificate, kafka.access_key)
 
 
 def examine(authority: Path, certificate: Path, key: Path) -> Examined:

@@ -47,8 +47,8 @@ def explain(error: kafka_errors.KafkaError, kafka: Kafka, *, wanted: str) -> str
     """
     if isinstance(error, kafka_errors.AuthorizationError):
         return (
-            f"Kafka does not let {kafka.identity} {wanted}: `webmon init` gives that "
-            "right to the principals in its KAFKA_..._PRINCIPALS"
+            f"Kafka does not let {kafka.identity} {wanted}: `webmon init` gives that right to the principals in its "
+            "KAFKA_..._PRINCIPALS"
         )
     if isinstance(error, kafka_errors.UnknownTopicOrPartitionError):
         return (
@@ -264,9 +264,8 @@ def _refused(kafka: Kafka, place: str, fault: str) -> str:
 
 def _own_certificate_fault(kafka: Kafka) -> str | None:
     """Say what a broker can dislike in our certificate: brokers answer "certificate unknown" to any fault."""
-    if kafka.ca_certificate is None or kafka.access_certificate is None or kafka.access_key is None:
-        return None
-    return certificate.examine(kafka.ca_certificate, kafka.access_certificate, kafka.access_key).fault
+    examined = certificate.of(kafka)
+    return examined.fault if examined else None
 
 
 def _reason(error: OSError) -> str:
