@@ -136,18 +136,12 @@ class Alarms:
         return [request.at for request in list(self.receiver.requests) if request.body]
 
     def of(self, target: str | None = None) -> list[dict[str, Any]]:
-        """Give all that was told of a target, or of any, one by one, with `event` and `key`; none of our own.
-
-        A message has one event, and what is told with an opening may be over already, or the other way round.
-        """
+        """Give all that was told of a target, or of any, one by one, with `event` and `key`; none of our own."""
         found = []
         for message in self.told():
             for one in [message, *message["others"]]:
                 if one["condition"] != "monitor" and target in (None, one["target"]):
-                    event = message["event"]
-                    if event in ("opened", "over"):
-                        event = "opened" if one["until"] is None else "over"
-                    found.append(one | {"event": event, "key": message["key"]})
+                    found.append(one | {"key": message["key"]})
         return found
 
     def said(self, target: str | None = None) -> list[str]:
