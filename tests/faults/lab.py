@@ -349,7 +349,7 @@ class _Product(Stage):
         super().__init__(services, directory)
         self.table = "web_health_metrics"
         self.topic = "webmon-results"
-        self.roles = ["webmon_sink", "webmon_reader"]
+        self.roles = ["webmon_sink", "webmon_reader", "webmon_alarm"]
         self.group = "webmon-sink"
 
     def producer(self, unit: str = "init") -> Any:
