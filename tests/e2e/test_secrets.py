@@ -17,9 +17,7 @@ HOSTS = ("kafka1", "db1", "sink1", "agent1", "agent3", HOST)
 SITE = "playbooks/site.yml"
 PLACES = "/etc /home /opt/webmon /root /run /tmp /usr/local /var"
 # The lab's nginx asks operators for theirs.
-OWN = re.compile(
-    r"/etc/webmon/\w+/(\.env|agents|tls/key\.pem)|/etc/kafka/tls/(key|keystore)\.pem|/etc/nginx/operators"
-)
+OWN = re.compile(r"/etc/webmon/\w+/(\.env|agents|tls/key\.pem)|/etc/kafka/tls/(key|keystore)\.pem|/etc/nginx/operators")
 """Files that are there to hold a secret."""
 
 
