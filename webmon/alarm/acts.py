@@ -10,7 +10,6 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -19,6 +18,7 @@ from kafka import errors as kafka_errors
 
 from webmon.alarm import orders, records
 from webmon.alarm.log import explain
+from webmon.alarm.moments import as_moment
 from webmon.alarm.quiet import matches
 from webmon.alarm.reader import Reader
 from webmon.check.result import NAME_LIMIT
@@ -235,4 +235,4 @@ def _now() -> int:
 
 
 def _moment(milliseconds: int) -> str:
-    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{as_moment(milliseconds):%Y-%m-%d %H:%M:%S} UTC"

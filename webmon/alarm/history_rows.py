@@ -2,11 +2,12 @@
 
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from psycopg2.extras import Json
 
+from webmon.alarm.moments import LAST, as_moment
 from webmon.alarm.records import Announcement, Episode, Maintenance, Notice, Record, Seen, Silence
 from webmon.check.result import ERROR_LIMIT, LABEL_LIMIT, LABELS_LIMIT, NAME_LIMIT, URL_LIMIT
 
@@ -18,9 +19,6 @@ _TITLE: Final = 200
 _TEXT: Final = 10_000
 _VANTAGES: Final = 100
 """Of how many vantages it is kept what they saw; `voters` still says how many were asked."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST: Final = 253_370_764_800_000
-"""The year 9999, in milliseconds: what comes after it is no moment to Python."""
 _INTEGER: Final = 2**31 - 1
 
 
@@ -75,9 +73,9 @@ def moment(milliseconds: int) -> datetime:
     Raises:
         ValueError: no calendar has it.
     """
-    if not 0 <= milliseconds <= _LAST:
+    if not 0 <= milliseconds <= LAST:
         raise ValueError(f"{milliseconds} is no time")
-    return _EPOCH + timedelta(milliseconds=milliseconds)
+    return as_moment(milliseconds)
 
 
 def _episode(episode: Episode) -> tuple[Any, ...]:

@@ -7,8 +7,8 @@ from typing import Final
 from webmon.alarm.book import Book
 from webmon.alarm.conditions import Condition
 from webmon.alarm.desk import Message
+from webmon.alarm.moments import as_moment
 from webmon.alarm.notice import Notice, Seen
-from webmon.alarm.quiet import as_moment
 from webmon.alarm.records import Episode
 from webmon.alarm.records import Notice as Record
 from webmon.render import as_duration

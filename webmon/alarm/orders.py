@@ -11,6 +11,7 @@ from kafka import errors as kafka_errors
 from msgspec import Meta
 
 from webmon.alarm import records
+from webmon.alarm.moments import LAST
 from webmon.check.result import NAME_LIMIT, URL_LIMIT
 from webmon.errors import UserError
 from webmon.kafka import client, reach
@@ -21,7 +22,6 @@ LARGEST: Final = 100_000
 """Bytes of an order."""
 ACKNOWLEDGE_SECS: Final = 15.0
 _LINE: Final = r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
-_YEAR_9999: Final = 253_370_764_800_000
 
 Id = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\A[A-Za-z0-9._:-]+\Z")]
 Who = Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT, pattern=_LINE)]
@@ -30,7 +30,7 @@ Line = Annotated[str, Meta(max_length=1000, pattern=_LINE)]
 Title = Annotated[str, Meta(min_length=1, max_length=200, pattern=_LINE)]
 Text = Annotated[str, Meta(max_length=10_000)]
 """May have several lines."""
-Milliseconds = Annotated[int, Meta(ge=0, le=_YEAR_9999)]
+Milliseconds = Annotated[int, Meta(ge=0, le=LAST)]
 """Since the epoch."""
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from webmon.alarm import maintenance, records
 from webmon.alarm.match import Match
+from webmon.alarm.moments import as_milliseconds
 from webmon.alarm.quiet import PLANNED
 from webmon.alarm.records import make_id
 
@@ -26,7 +27,7 @@ def windows(planned: Iterable[maintenance.Maintenance], now: datetime) -> Iterat
                 if begin in seen or end <= now or begin > now + AHEAD:
                     continue
                 seen.add(begin)
-                begins, until = _ms(begin), _ms(end)
+                begins, until = as_milliseconds(begin), as_milliseconds(end)
                 yield records.Maintenance(
                     id=PLANNED + make_id("window", window.name, begins),
                     match=_match(window.match),
@@ -45,7 +46,3 @@ def is_planned(record: records.Maintenance) -> bool:
 def _match(match: Match) -> str:
     said = [*match.names, *(f"{key}={value}" for key, value in match.labels.items())]
     return ", ".join(said) or "*"
-
-
-def _ms(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)

@@ -1,22 +1,16 @@
 """Of whom nothing is told for a while: silences, maintenance by order, and the planned one of the file."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Final, Literal
 
 from webmon.alarm.book import Book
 from webmon.alarm.conditions import Window
+from webmon.alarm.moments import as_moment
 from webmon.alarm.records import Maintenance, Silence
 
 PLANNED: Final = "planned/"
 """How the id of a window begins that is in the log for those who read it there alone (webmon/alarm/planned.py)."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def as_moment(milliseconds: int) -> datetime:
-    """Give milliseconds since the epoch as a moment in UTC."""
-    return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def matches(match: str, name: str, labels: Mapping[str, str]) -> bool:

@@ -15,8 +15,8 @@ from typing import Any, Final, Protocol
 
 from webmon.alarm.conditions import Rules
 from webmon.alarm.judge import Judge, Listed
+from webmon.alarm.moments import as_milliseconds, as_moment
 from webmon.alarm.past import Seen, Span, Target, merged, whole_hour
-from webmon.alarm.quiet import as_moment
 from webmon.alarm.records import Maintenance, Silence
 from webmon.check.result import CheckResult, Outcome
 
@@ -87,7 +87,7 @@ class Replay:
         self._store = store
         self._since, self._until = since, until
         self._begin = whole_hour(since) - 2 * _PIECE
-        self._now = self._ticked = _ms(self._begin)
+        self._now = self._ticked = as_milliseconds(self._begin)
         self._judge = Judge(rules, now=self._now)
         self._heap: list[tuple[int, int, Any]] = []
         self._entries = itertools.count()
@@ -111,7 +111,7 @@ class Replay:
             self._push(at, (episode, by))
         for number, one in store.targets.items():
             if self._begin <= one.last_seen < until - _GONE:
-                self._push(_ms(one.last_seen), number)
+                self._push(as_milliseconds(one.last_seen), number)
 
     def run(self) -> list[Told]:
         """Judge it all; give what is told from `since` on, in order."""
@@ -145,15 +145,15 @@ class Replay:
                 if span.end > begin:
                     inside = Span(max(span.begin, begin), min(span.end, end))
                     wanted.append((target, inside))
-                    self._push(_ms(inside.end), (target,))
+                    self._push(as_milliseconds(inside.end), (target,))
         for seen in self._store.results(wanted):
-            self._go_on(_ms(seen.time))
+            self._go_on(as_milliseconds(seen.time))
             self._take(seen)
-        self._go_on(_ms(min(end, self._until)))
+        self._go_on(as_milliseconds(min(end, self._until)))
 
     def _take(self, seen: Seen) -> None:
         if seen.time < self._until:
-            self._push(_ms(seen.time + timedelta(seconds=seen.total_secs)), seen)
+            self._push(as_milliseconds(seen.time + timedelta(seconds=seen.total_secs)), seen)
 
     def _push(self, at: int, what: Any) -> None:
         heapq.heappush(self._heap, (at, next(self._entries), what))
@@ -227,13 +227,15 @@ class Replay:
                 self._awake.discard(target)  # it is read anyway, and looked at where that ends
                 continue
             until = spans[-1].begin if spans else self._day_ends
-            passed = self._judge.pass_over(self._store.targets[target].name, now=_ms(now), until=_ms(until - _MOMENT))
+            passed = self._judge.pass_over(
+                self._store.targets[target].name, now=as_milliseconds(now), until=as_milliseconds(until - _MOMENT)
+            )
             if passed is None:
                 self._awake.add(target)
                 continue
             self._awake.discard(target)
             for vantage in passed:
-                self._passed[vantage] = max(self._passed.get(vantage, 0), _ms(until))
+                self._passed[vantage] = max(self._passed.get(vantage, 0), as_milliseconds(until))
 
     def _let_time_pass(self, until: int) -> None:
         judge = self._judge
@@ -252,7 +254,7 @@ class Replay:
     def _deliver(self) -> None:
         if not self._judge.book.waiting:
             return
-        since = _ms(self._since)
+        since = as_milliseconds(self._since)
         for message in self._judge.due(self._now):
             for notice in message.notices if self._now >= since else ():
                 episode = self._judge.episode(notice.episode)
@@ -271,7 +273,3 @@ class Replay:
                     )
                 )
             self._judge.sent([notice.id for notice in message.notices], at=self._now)
-
-
-def _ms(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)

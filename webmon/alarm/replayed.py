@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from webmon.alarm.conditions import Condition
+from webmon.alarm.moments import as_milliseconds
 from webmon.alarm.past import Past
 from webmon.alarm.quiet import PLANNED
 from webmon.alarm.records import Maintenance, Silence
@@ -69,7 +70,7 @@ def run(settings: ReportSettings, rules: Ruleset, *, form: Form, since: datetime
         if begin >= until:
             raise UserError(f"--since is {as_minute(begin)} UTC, which is not past; now is {as_minute(until)}")
         asked = {"since": begin, "until": until, "monitor": Condition.MONITOR.value}
-        acks = [(_ms(at), number, by) for at, number, by in session.rows(_ACKS, asked)]
+        acks = [(as_milliseconds(at), number, by) for at, number, by in session.rows(_ACKS, asked)]
         replay = Replay(rules, Past(session), since=begin, until=until, quiet=_quiet(session, begin, until), acks=acks)
         would = replay.run()
         was = [Told(*row) for row in session.rows(_WAS_TOLD, asked)]
@@ -115,15 +116,11 @@ def _quiet(session: Session, since: datetime, until: datetime) -> list[Silence |
     for what, kind in (("silences", Silence), ("maintenance", Maintenance)):
         rows = session.rows(_QUIET.format(what=what), {"since": since, "until": until})
         found += (
-            kind(id=number, match=match, begins=_ms(begins), until=_ms(ends))
+            kind(id=number, match=match, begins=as_milliseconds(begins), until=as_milliseconds(ends))
             for number, match, begins, ends in rows
             if not number.startswith(PLANNED)
         )
     return found
-
-
-def _ms(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
 
 
 def _second(told: Told | None) -> str:

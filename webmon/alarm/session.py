@@ -26,6 +26,7 @@ from webmon.alarm.delivery import Delivery, Done, Errand
 from webmon.alarm.desk import Message
 from webmon.alarm.judge import Judge, Listed
 from webmon.alarm.log import Membership, SupersededError
+from webmon.alarm.moments import as_moment
 from webmon.alarm.notices import Notices
 from webmon.alarm.own import OF_A_CHANNEL, Own
 from webmon.alarm.reader import Pairs, Reader, apply
@@ -348,10 +349,7 @@ class Session:
     def _plan(self, changes: list[Change]) -> None:
         """Let the log have the planned windows of the rules, and those no more that are not planned any longer."""
         now = self._now()
-        wanted = {
-            window.key: window
-            for window in planned.windows(self._parts.rules.maintenance, datetime.fromtimestamp(now / 1000, UTC))
-        }
+        wanted = {window.key: window for window in planned.windows(self._parts.rules.maintenance, as_moment(now))}
         known = self._judge.book.orders
         for window in wanted.values():
             if known.get(window.key) != window:
@@ -459,7 +457,7 @@ class Session:
                 self._send(name, messages[key], now)
 
     def _send(self, name: str, message: Message, now: int) -> None:
-        notice = self._notices.of(message, datetime.fromtimestamp(now / 1000, UTC))
+        notice = self._notices.of(message, as_moment(now))
         if notice is None:
             return
         first = message.notices[0]
@@ -477,7 +475,7 @@ class Session:
         self._posted[name] = self._monotonic() + EVERY_SECS
         due = [notice for message in ready for notice in message.notices]
         ids = frozenset(notice.id for notice in due)
-        lasting = self._notices.lasting(name, ids, datetime.fromtimestamp(now / 1000, UTC), ENDED_SECS)
+        lasting = self._notices.lasting(name, ids, as_moment(now), ENDED_SECS)
         if lasting or self.is_well:
             oldest = min((notice.due for notice in due), default=now)
             delivery.give(Errand(name, _ALL, tuple(ids), tuple(lasting), watchdog=self.is_well, due=oldest))

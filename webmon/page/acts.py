@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from webmon.alarm import orders
+from webmon.alarm.moments import as_milliseconds
 from webmon.page.snapshot import Announcement, History, Maintenance, Silence
 
 KINDS: Final = ("ack", "resend", "silence", "maintenance", "announcement", "end")
@@ -72,14 +73,16 @@ class _Form:
             self.faults[""] = "This is over: there is nothing to acknowledge any more."
             return None
         note = self._text("note")
-        return None if self.faults else orders.Ack(episode=episode, by=self._by, at=_ms(self._now), note=note)
+        return (
+            None if self.faults else orders.Ack(episode=episode, by=self._by, at=as_milliseconds(self._now), note=note)
+        )
 
     def resend(self) -> orders.Resend | None:
         notice = self._fields.get("notice", "")
         if not any(one.id == notice for one in self._history.notices):
             self.faults[""] = "This message was delivered meanwhile, or is not sent any more."
             return None
-        return None if self.faults else orders.Resend(notice=notice, by=self._by, at=_ms(self._now))
+        return None if self.faults else orders.Resend(notice=notice, by=self._by, at=as_milliseconds(self._now))
 
     def silence(self) -> orders.Silence | None:
         match = self._text("match", "Say which targets: a name, a pattern such as api-*, or label=value", longest=8000)
@@ -88,7 +91,12 @@ class _Form:
         if self.faults:
             return None
         return orders.Silence(
-            id=_new_id(), match=match, begins=_ms(self._now), until=_ms(until), by=self._by, reason=reason
+            id=_new_id(),
+            match=match,
+            begins=as_milliseconds(self._now),
+            until=as_milliseconds(until),
+            by=self._by,
+            reason=reason,
         )
 
     def maintenance(self) -> orders.Maintenance | None:
@@ -101,8 +109,8 @@ class _Form:
         return orders.Maintenance(
             id=_new_id(),
             match=match,
-            begins=_ms(begins),
-            until=_ms(until),
+            begins=as_milliseconds(begins),
+            until=as_milliseconds(until),
             by=self._by,
             reason=reason,
             public=self._fields.get("public") == "yes",
@@ -123,10 +131,10 @@ class _Form:
         return orders.Announcement(
             id=_new_id(),
             title=title,
-            begins=_ms(self._now),
+            begins=as_milliseconds(self._now),
             by=self._by,
             text=text,
-            until=None if until is None else _ms(until),
+            until=None if until is None else as_milliseconds(until),
             episode=episode,
         )
 
@@ -141,7 +149,7 @@ class _Form:
         found = next((one for one in ours if one.id == number and (one.until is None or one.until > self._now)), None)
         if self.faults or found is None:
             return None
-        begins, until = _ms(min(found.begins, self._now)), _ms(self._now)
+        begins, until = as_milliseconds(min(found.begins, self._now)), as_milliseconds(self._now)
         if isinstance(found, Silence):
             return orders.Silence(
                 id=number, match=found.match, begins=begins, until=until, by=self._by, reason=found.reason
@@ -196,10 +204,6 @@ class _Form:
             self.faults["begins"] = "A time (UTC) within a year, such as 2026-12-24T22:00"
             return self._now
         return begins
-
-
-def _ms(at: datetime) -> int:
-    return int(at.timestamp() * 1000)
 
 
 def _new_id() -> str:

@@ -7,7 +7,7 @@ import msgspec
 
 from webmon.alarm import records
 from webmon.alarm.book import Book
-from webmon.alarm.quiet import as_moment
+from webmon.alarm.moments import as_moment
 from webmon.page.snapshot import Announcement, Episode, History, Maintenance, Silence
 
 _TIMES: Final = frozenset({"since", "opened", "ended", "closed", "not_after", "begins", "until", "ack_at"})

@@ -13,9 +13,9 @@ from webmon.alarm import orders
 from webmon.alarm.conditions import Rules
 from webmon.alarm.desk import Message
 from webmon.alarm.judge import Judge, Listed
+from webmon.alarm.moments import as_moment
 from webmon.alarm.notice import Notice
 from webmon.alarm.notices import Notices
-from webmon.alarm.quiet import as_moment
 from webmon.check.result import CheckResult, Outcome
 from webmon.check.target import Target
 from webmon.page import snapshot as page

@@ -7,7 +7,8 @@ from typing import Any
 
 from webmon.alarm.conditions import Condition, Conditions, Step, Window
 from webmon.alarm.judge import Judge
-from webmon.alarm.quiet import as_moment, matches
+from webmon.alarm.moments import as_moment
+from webmon.alarm.quiet import matches
 from webmon.alarm.records import Change, Episode, Notice
 from webmon.check.result import CheckResult, Outcome
 
