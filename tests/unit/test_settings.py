@@ -17,7 +17,7 @@ import pytest
 import trustme
 
 from webmon import cli, settings
-from webmon.cli import checks
+from webmon.cli import options
 from webmon.env_file import WORKSPACE, find_env_file
 from webmon.errors import UserError
 from webmon.settings import AgentSettings, PageSettings, ReportSettings, RetentionSettings, SinkSettings, T, load
@@ -782,7 +782,7 @@ def test_a_check_without_a_component_judges_what_is_set(workspace: Path) -> None
 
 
 def test_every_component_has_what_its_settings_are_judged_by() -> None:
-    assert settings.KINDS.keys() == set(checks.COMPONENTS) >= set(get_args(settings.Component))
+    assert settings.KINDS.keys() == set(options.COMPONENTS) >= set(get_args(settings.Component))
 
 
 def test_the_command_ends_with_2_and_a_line_for_each_fault(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,13 +2,10 @@
 
 import argparse
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from webmon.cli.options import argument, group, named, seconds
+from webmon.cli.options import COMPONENTS, argument, group, named, seconds
 from webmon.errors import UserError
-
-COMPONENTS: Final = ("agent", "sink", "init", "report", "alarm", "page")
-"""Whose .env can be judged: the keys of webmon.settings.KINDS, which is loaded only where it is asked."""
 
 
 def add_to(commands: Any) -> None:

@@ -2,9 +2,9 @@
 
 import argparse
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from webmon.cli.options import add, env_file_of, load, named, seconds
+from webmon.cli.options import COMPONENTS, add, env_file_of, load, named, seconds
 
 
 def add_to(commands: Any) -> None:
@@ -79,9 +79,6 @@ def _retention(arguments: argparse.Namespace) -> int:
     from webmon.settings import RetentionSettings
 
     return run(load(RetentionSettings, arguments), dry_run=arguments.dry_run)
-
-
-COMPONENTS: Final = ("agent", "sink", "init", "report", "alarm", "page")
 
 
 def _add_doctor(commands: Any) -> None:

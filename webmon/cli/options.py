@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from webmon.settings import T
 
 Run = Callable[[argparse.Namespace], int]
+COMPONENTS: Final = ("agent", "sink", "init", "report", "alarm", "page")
+"""What has a .env: the keys of webmon.settings.KINDS, which is loaded only where it is asked."""
 FOR_PROGRAMS: Final = "print JSON, for programs"
 
 

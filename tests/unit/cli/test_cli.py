@@ -15,7 +15,7 @@ import pytest
 
 import webmon
 from webmon import cli, settings
-from webmon.cli import components, reports
+from webmon.cli import options, reports
 
 TOP: Final = Path(inspect.getfile(webmon)).parents[1]
 STARTS: Final = "import sys; from webmon.cli import main; sys.exit(main())"
@@ -190,7 +190,7 @@ def test_a_report_is_asked_for_what_it_takes(
 
 
 def test_the_doctor_looks_over_every_component_that_has_settings() -> None:
-    assert get_args(settings.Component) == components.COMPONENTS
+    assert get_args(settings.Component) == options.COMPONENTS
 
 
 def test_the_doctor_compares_this_hosts_clock_with_the_one_that_is_given(capsys: pytest.CaptureFixture[str]) -> None:
