@@ -139,15 +139,18 @@ def end(settings: AlarmSettings, number: str, *, by: str) -> None:
         records.Maintenance: orders.Maintenance,
         records.Announcement: orders.Announcement,
     }
-    known = {one.id: one for one in _log(settings.kafka) if type(one) in kinds and "/" not in one.id}
+    known = {
+        one.id: one
+        for one in _log(settings.kafka)
+        if isinstance(one, records.Silence | records.Maintenance | records.Announcement) and "/" not in one.id
+    }
     record = known[_one(number, list(known), "silence, maintenance or announcement")]
     kind = kinds[type(record)]
     now = _now()
-    if isinstance(record, records.Silence | records.Maintenance | records.Announcement):
-        if record.until is not None and record.until <= now:
-            raise UserError(f"{record.id}: it is over already")
-        values = msgspec.structs.asdict(record) | {"until": now, "by": record.by or by}
-        _send(settings.kafka, kind(**values))
+    if record.until is not None and record.until <= now:
+        raise UserError(f"{record.id}: it is over already")
+    values = msgspec.structs.asdict(record) | {"until": now, "by": record.by or by}
+    _send(settings.kafka, kind(**values))
     print(f"ended: {kind.__name__.lower()} {record.id}")
 
 

@@ -53,7 +53,6 @@ class Done(NamedTuple):
     """None: it was not sent, as we may not judge any more, or do not know yet."""
     to: str | None
     """Whom it was sent to, for the ending."""
-    seconds: float
 
 
 @dataclass
@@ -266,7 +265,6 @@ class _Courier:
 
     def _run(self) -> None:
         while (errand := self._errands.get()) is not None:
-            began = time.monotonic()
             answer, to = None, None
             if self._may_send():
                 try:
@@ -274,5 +272,5 @@ class _Courier:
                 except Exception as error:  # noqa: BLE001 - whatever one message does, it stops no other
                     _log.exception("a bug in webmon: channel %(channel)s", {"channel": self._name})
                     answer = again(f"a bug in webmon: {type(error).__name__}")
-            self._done(Done(errand, answer, to, time.monotonic() - began))
+            self._done(Done(errand, answer, to))
         self._close()

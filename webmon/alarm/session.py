@@ -114,7 +114,6 @@ class Session:
         self._looked_at_topic = monotonic()
         self._posted: dict[str, float] = {}
         self._refused: dict[str, str] = {}
-        self._undelivered: dict[str, int] = {}
         self._outages: dict[str, Outage] = {}
         self.is_well = False
         """Whether results are judged without delay and nothing that is due waits: the heartbeat goes on."""
@@ -309,7 +308,7 @@ class Session:
             reader.hear(round(seen.at * 1000))
         lag = reader.lag(now, seen.ends if seen is not None else {})
         changes += self._judge.tick(now, lag=lag)
-        self._undelivered = {
+        undelivered = {
             name: min((notice.due for message in due.get(name, {}).values() for notice in message.notices), default=0)
             for name in {*parts.delivery.names(), *due}
         }
@@ -319,7 +318,7 @@ class Session:
             silent=reader.silent_ms(now),
             lag=lag,
             seen=seen,
-            undelivered=self._undelivered,
+            undelivered=undelivered,
             refused=self._refused,
             certificate_ends=parts.around.certificate_ends,
             rollups=parts.around.rollups,
@@ -333,7 +332,7 @@ class Session:
         if self._monotonic() - self._planned >= _PLANNED_SECS:
             self._planned = self._monotonic()
             self._plan(changes)
-        waits = max((now - at for at in self._undelivered.values() if at), default=0)
+        waits = max((now - at for at in undelivered.values() if at), default=0)
         self.is_well = self.may_act() and lag < _WELL_LAG and waits < _WELL_WAIT
         state.lag = lag / 1000
         state.is_held = self._held_since is not None
