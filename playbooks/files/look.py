@@ -7,6 +7,7 @@ ARGUMENTS is JSON: `began` (the controller's seconds since the epoch), `names` (
 that one that is too old can be told.
 """
 
+import contextlib
 import glob
 import json
 import os
@@ -18,6 +19,8 @@ import time
 
 PATIENCE_SECS = 3
 MOST_OF_FILE = 65536
+LOOPBACKS = "0100007F", "00000000000000000000000001000000"
+"""As /proc/net writes 127.0.0.1 and ::1."""
 AUTHORITIES = "/etc/kafka/tls/ca.pem", "/etc/webmon/*/tls/ca.pem"
 
 
@@ -57,6 +60,19 @@ def reached(host, port):
     return ""
 
 
+def listening():
+    """Give the ports that answer on more than the loopback: a database that is yet to be set up has it alone."""
+    ports = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError), open(table, encoding="ascii") as file:
+            for line in list(file)[1:]:
+                _, local, _, state = line.split()[:4]
+                address, _, port = local.rpartition(":")
+                if state == "0A" and address not in LOOPBACKS:
+                    ports.add(int(port, 16))
+    return ports
+
+
 def free(path):
     """Give the bytes that are free where a path is, or would be."""
     while not os.path.exists(path):
@@ -82,7 +98,7 @@ def main():
         "unreached": {
             "{}:{}".format(*place): fault for place in asked["reaches"] for fault in [reached(*place)] if fault
         },
-        "listens": [port for port in asked["listens"] if not reached("localhost", port)],
+        "listens": sorted(listening().intersection(asked["listens"])),
         "authorities": {path: read(path) for path in paths},
         "kafka": read("/var/lib/kafka/data/meta.properties"),
     }

@@ -40,6 +40,7 @@ def preflight(
     unreached, others_unreached = of_hosts.reach_faults(hosts, groups, looks)
     of_all = [*inventory.inventory_faults(groups, sources), *inventory.size_faults(groups)]
     of_all += of_hosts.authority_faults(hosts, looks, list(limited))
+    of_all += of_hosts.broker_faults(hosts, looks)
     of_all += [*_told(faults), *supplied.list_faults(hosts), *unreached]
     return {"faults": list(dict.fromkeys(of_all)), "warnings": [*_told(warnings), *others_unreached]}
 
@@ -48,7 +49,8 @@ def _supplied(variables: Mapping[str, Any]) -> Iterator[str]:
     """Give the faults of what a host would get."""
     for component in variables.get("component_judged", []):
         if component["fault"]:
-            yield f"the .env of {component['component']} can't be made: {' '.join(component['fault'].split())}"
+            why = supplied.why_unmade(component["fault"])
+            yield f"the .env of {component['component']} can't be made: {why}"
         else:
             yield from supplied.component_faults(component)
     if "kafka_judged" in variables:

@@ -164,6 +164,27 @@ def authority_faults(
         )
 
 
+def broker_faults(hosts: Mapping[str, Mapping[str, Any]], looks: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Say which brokers would get another number than they were made with, or one that another has."""
+    numbers: dict[int, list[str]] = {}
+    for host, variables in hosts.items():
+        if "kafka_judged" not in variables:
+            continue
+        number, group = variables["kafka_judged"]["node_id"], variables["kafka_judged"]["group"]
+        if group != "kafka":
+            yield f"{host}: kafka_group is {group}, which no playbook here knows; right would be the group kafka alone"
+        numbers.setdefault(number, []).append(host)
+        made = re.search(r"^node\.id=(\d{1,9})$", looks.get(host, {}).get("kafka", ""), re.MULTILINE)
+        if made and int(made[1]) != number:
+            yield (
+                f"{host}: its storage was made for broker {made[1]}, and it would become {number}; right would be "
+                f"kafka_node_id: {made[1]} in its variables"
+            )
+    for number, names in numbers.items():
+        if len(names) > 1:
+            yield f"{', '.join(names)}: all would be broker {number}; right would be a kafka_node_id of each"
+
+
 def _sources(variables: Mapping[str, Any]) -> set[str]:
     """Give where the certificates of a host come from."""
     servers = {"authority" for name in ("kafka_judged", "timescaledb_judged") if name in variables}

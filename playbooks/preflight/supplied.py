@@ -55,6 +55,15 @@ def component_faults(component: Mapping[str, Any]) -> Iterator[str]:
         yield from pem_faults(component["postgres_ca"], "the authority of the database's certificate")
 
 
+def why_unmade(told: str) -> str:
+    """Say why a .env can't be made, by what Ansible told: the names in that, as the rest of it may hold a secret."""
+    if unset := re.search(r"'(\w+)' is undefined", told):
+        return f"{unset[1]} is not set; right would be a value in the inventory, or in a vault"
+    if "lookup" in told and (path := re.search(r"'(/[^'\s]+)'", told)):
+        return f"{path[1]} can't be read; right would be a file with one line, the secret"
+    return "a variable is not of the form that the README of its role says (a dictionary, a list, a text)"
+
+
 def _named(lists: Iterable[str]) -> frozenset[str]:
     texts = (Path(path).read_text(encoding="utf-8", errors="replace") for path in lists if Path(path).is_file())
     return frozenset(name for text in texts for name in re.findall(r"\$\{(\w+)\}", text))

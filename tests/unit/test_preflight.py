@@ -2,6 +2,7 @@
 
 import copy
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -42,6 +43,7 @@ LOOK: Final[dict[str, Any]] = {
     "unreached": {},
     "listens": [],
     "authorities": {},
+    "kafka": "",
 }
 
 
@@ -81,6 +83,8 @@ class Fleet:
                     "url": default["kafka_archive_url"],
                     "checksum": default["kafka_archive_checksum"],
                     "properties": [],
+                    "group": "kafka",
+                    "node_id": 1,
                     "advertised": "k",
                     "listens": [9093, 9094],
                 },
@@ -191,9 +195,24 @@ def test_variables_that_must_be_there_are_told(fleet: Fleet) -> None:
 
 def test_what_can_not_be_made_is_told_in_words_for_people(fleet: Fleet) -> None:
     fleet.hosts["a"]["component_judged"] = [
-        {"component": "init", "fault": "no file\n  files/secrets/postgres-owner", "certificates": "", "environment": {}}
+        {"component": name, "fault": fault, "certificates": "", "environment": {}}
+        for name, fault in (
+            (
+                "init",
+                "Error while resolving value: The 'file' lookup had an issue accessing the file '/x/postgres-owner'.",
+            ),
+            ("sink", "Error while resolving value: 'webmon_postgres_sink_password' is undefined"),
+            ("agent", "failed to combine variables, expected dicts but got 'hush'"),
+        )
     ]
-    assert fleet.faults() == ["a: the .env of init can't be made: no file files/secrets/postgres-owner"]
+    assert fleet.faults() == [
+        "a: the .env of init can't be made: /x/postgres-owner can't be read; right would be a file with one line, the "
+        "secret",
+        "a: the .env of sink can't be made: webmon_postgres_sink_password is not set; right would be a value in the "
+        "inventory, or in a vault",
+        "a: the .env of agent can't be made: a variable is not of the form that the README of its role says (a "
+        "dictionary, a list, a text)",
+    ]
 
 
 def test_a_secret_that_targets_name_is_no_misspelt_variable(fleet: Fleet) -> None:
@@ -231,6 +250,27 @@ def test_properties_that_other_places_must_agree_with_are_refused(fleet: Fleet) 
         "/var/lib/kafka",
         "k: kafka_properties has node.id, which is the role's; right would be kafka_node_id",
     ]
+
+
+def test_a_broker_keeps_the_number_that_it_was_made_with(fleet: Fleet) -> None:
+    fleet.looks["k"]["kafka"] = "version=1\nnode.id=2\n"
+    assert fleet.faults() == [
+        "k: its storage was made for broker 2, and it would become 1; right would be kafka_node_id: 2 in its variables"
+    ]
+    fleet.hosts["k"]["kafka_judged"]["node_id"] = 2
+    assert fleet.faults() == []
+
+
+def test_brokers_of_another_group_are_told(fleet: Fleet) -> None:
+    fleet.hosts["k"]["kafka_judged"]["group"] = "brokers"
+    assert fleet.faults() == [
+        "k: kafka_group is brokers, which no playbook here knows; right would be the group kafka alone"
+    ]
+
+
+def test_no_two_brokers_have_one_number(fleet: Fleet) -> None:
+    fleet.hosts["k2"] = copy.deepcopy(fleet.hosts["k"])
+    assert fleet.faults() == ["k, k2: all would be broker 1; right would be a kafka_node_id of each"]
 
 
 def test_targets_are_judged_once_and_a_missing_list_is_told(fleet: Fleet) -> None:
@@ -389,8 +429,10 @@ def test_a_look_tells_what_a_host_is_and_changes_nothing(fleet: Fleet) -> None:
     assert json.loads(asked) == {"began": 5.0, "names": ["k"], "reaches": [["k", 9093]], "listens": []}
     broker = json.loads(hosts_room.look_arguments(fleet.hosts, "k", ["k"], 5.0))
     assert broker == {"began": 5.0, "names": ["k"], "reaches": [["k", 9093], ["k", 9094]], "listens": [9093, 9094]}
+    everywhere, here = socket.create_server(("", 0)), socket.create_server(("127.0.0.1", 0))
+    ports = [server.getsockname()[1] for server in (everywhere, here)]
     asked = json.dumps(
-        {"began": 5.0, "names": ["localhost", "no.invalid"], "reaches": [["127.0.0.1", 1]], "listens": [1]}
+        {"began": 5.0, "names": ["localhost", "no.invalid"], "reaches": [["127.0.0.1", 1]], "listens": [1, *ports]}
     )
     done = subprocess.run(
         [sys.executable, ROOT / "playbooks/files/look.py", asked], capture_output=True, text=True, check=True
@@ -399,7 +441,9 @@ def test_a_look_tells_what_a_host_is_and_changes_nothing(fleet: Fleet) -> None:
     assert found["python"] == list(sys.version_info[:2])
     assert list(found["unresolved"]) == ["no.invalid"]
     assert found["unreached"] == {"127.0.0.1:1": "Connection refused"}
-    assert found["listens"] == []
+    assert found["listens"] == ports[:1], "the loopback alone is for nobody else"
+    everywhere.close()
+    here.close()
 
 
 def test_what_ansible_asks_for_is_what_the_program_judges() -> None:
