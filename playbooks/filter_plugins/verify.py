@@ -5,6 +5,7 @@ from typing import Any, Final
 
 _CLOCK_SECS: Final = 2.0
 """Off by more, a result can look like another slot's."""
+_MOST_TOLD: Final = 400
 
 
 def verify_summary(
@@ -15,7 +16,7 @@ def verify_summary(
     Args:
         hosts: whom it is about.
         variables: of each host: `_verify_findings` of its doctor, `_verify_clock_off` in seconds, and
-            `_release_behind` where it runs another release.
+            `_release_behind` where it runs another release; what looking at it gave, `_verify_clock` and `_verify_first`.
         looked: those that were looked over to the end.
 
     Returns:
@@ -38,7 +39,18 @@ def _of_host(host: str, variables: Mapping[str, Any], looked: Container[str]) ->
     if off > _CLOCK_SECS:
         yield "FAILED", f"{host}: FAILED clock: is {off:.1f} s off the controller's; set it, and keep it right with NTP"
     if host not in looked:
-        yield "FAILED", f"{host}: FAILED: not looked over, see above why"
+        yield "FAILED", f"{host}: FAILED: not looked over: {_why(variables)}"
+
+
+def _why(variables: Mapping[str, Any]) -> str:
+    """Say why a host was not looked over to the end, by the last thing that was asked of it."""
+    asked = [variables[name] for name in ("_verify_first", "_verify_clock") if name in variables]
+    if not asked:
+        return "it did not answer before, or something failed on it: see above"
+    result = asked[0]
+    told = " ".join(str(result.get("stderr") or result.get("msg") or "").split())[:_MOST_TOLD]
+    shown = told.encode("unicode_escape").decode() or "see above why"
+    return f"it did not answer ({shown})" if result.get("unreachable") else shown
 
 
 class FilterModule:

@@ -33,7 +33,22 @@ def test_a_finding_that_failed_a_clock_and_a_host_that_was_not_looked_over_fail_
             ["a"],
             "a: FAILED clock: is 2.5 s off the controller's; set it, and keep it right with NTP",
         ),
-        ({}, [], "a: FAILED: not looked over, see above why"),
+        ({}, [], "a: FAILED: not looked over: it did not answer before, or something failed on it: see above"),
+        (
+            {"_verify_clock": {"rc": 0}, "_verify_first": {"rc": 2, "stderr": "/etc/webmon: no\n", "msg": "non-zero"}},
+            [],
+            "a: FAILED: not looked over: /etc/webmon: no",
+        ),
+        (
+            {"_verify_clock": {"unreachable": True, "msg": "timed out\x1b[2J"}},
+            [],
+            "a: FAILED: not looked over: it did not answer (timed out\\x1b[2J)",
+        ),
+        (
+            {"_verify_first": {"rc": 0, "stderr": "", "msg": ""}},
+            [],
+            "a: FAILED: not looked over: see above why",
+        ),
     ):
         told = plugin.verify_summary(["a"], {"a": variables}, looked)
         assert told["failed"]
