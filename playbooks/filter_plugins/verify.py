@@ -16,7 +16,8 @@ def verify_summary(
     Args:
         hosts: whom it is about.
         variables: of each host: `_verify_findings` of its doctor, `_verify_clock_off` in seconds, and
-            `_release_behind` where it runs another release; what looking at it gave, `_verify_clock` and `_verify_first`.
+            `_release_behind` where it runs another release; and what looking at it gave, `_verify_clock` and
+            `_verify_first`.
         looked: those that were looked over to the end.
 
     Returns:
