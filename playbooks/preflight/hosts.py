@@ -120,9 +120,10 @@ def reach_faults(
         for place, why in look["unreached"].items():
             name, _, port = place.rpartition(":")
             target = ours.get(name)
-            if target is None:
+            # Where a name means nothing that is a fault already.
+            if target is None and name not in look["unresolved"]:
                 others.append(f"{host}: nothing answers at {_shown(place)} ({_shown(why)})")
-            elif int(port) in looks.get(target, {}).get("listens", []):
+            elif target and int(port) in looks.get(target, {}).get("listens", []):
                 faults.append(
                     f"{host}: can't reach {place}, where {target} listens ({_shown(why)}); right would be a firewall "
                     "that lets it through"

@@ -72,17 +72,19 @@ def _user_faults(name: str, environment: Mapping[str, Any]) -> Iterator[str]:
     asked, right = "webmon_kafka_security_protocol is SASL_SSL", "right would be one, as inventory/example-sasl has it"
     if not environment.get("KAFKA_SASL_MECHANISM"):
         yield f"{asked}, but webmon_kafka_sasl_mechanism is not set; {right}"
-    for key in ("name", "password"):
-        if not environment.get({"name": "KAFKA_SASL_USERNAME", "password": "KAFKA_SASL_PASSWORD"}[key]):
-            yield f"{asked}, but webmon_kafka_users has no {key} of {name}; {right}"
+    keys = {"name": "KAFKA_SASL_USERNAME", "password": "KAFKA_SASL_PASSWORD"}
+    if lacking := [key for key, variable in keys.items() if not environment.get(variable)]:
+        yield f"{asked}, but webmon_kafka_users has no {' and no '.join(lacking)} of {name}; {right}"
 
 
 def why_unmade(told: str) -> str:
     """Say why a .env can't be made, by what Ansible told: the names in that, as the rest of it may hold a secret."""
     if unset := re.search(r"'(\w+)' is undefined", told):
         return f"{unset[1]} is not set; right would be a value in the inventory, or in a vault"
-    if "lookup" in told and (path := re.search(r"'(/[^'\s]+)'", told)):
-        return f"{path[1]} can't be read; right would be a file with one line, the secret"
+    if path := re.search(r"(?i)lookup.* access\w* the file '([^'\n]+)'", told):
+        return (
+            f"{path[1]} can't be read; right would be a file there, by its whole path (of a secret: one line, with it)"
+        )
     if lacking := re.search(r"has no attribute '(\w+)'", told):
         return f"a variable has nothing called {lacking[1]}; right would be what the README of its role says"
     return "a variable is not of the form that the README of its role says (a dictionary, a list, a text)"

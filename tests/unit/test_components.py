@@ -69,6 +69,11 @@ def test_what_a_role_must_say_as_text_is_what_is_listed() -> None:
     assert set(yaml.safe_load(removed[1])) == LISTED.keys()
 
 
+def test_every_role_tells_the_preflight_what_its_hosts_would_get() -> None:
+    for role in ("certificates", "kafka", "timescaledb", *LISTED):
+        assert (ROOT / "roles" / role / "tasks/judge.yml").is_file(), role
+
+
 def test_an_inventory_from_before_judges_and_pages_has_the_plays_of_before(tmp_path: Path) -> None:
     plays = hosts_of_plays(tmp_path, ["kafka", "timescaledb", *OF_BEFORE])
     assert plays["upgrade.yml"] == [

@@ -200,15 +200,16 @@ def test_what_can_not_be_made_is_told_in_words_for_people(fleet: Fleet) -> None:
         for name, fault in (
             (
                 "init",
-                "Error while resolving value: The 'file' lookup had an issue accessing the file '/x/postgres-owner'.",
+                "Error while resolving value for 'a': The lookup plugin 'ansible.builtin.file' failed: Unable to "
+                "access the file '/x/postgres-owner': File not found. Use -vvvvv to see paths searched.",
             ),
             ("sink", "Error while resolving value: 'webmon_postgres_sink_password' is undefined"),
             ("agent", "failed to combine variables, expected dicts but got 'hush'"),
         )
     ]
     assert fleet.faults() == [
-        "a: the .env of init can't be made: /x/postgres-owner can't be read; right would be a file with one line, the "
-        "secret",
+        "a: the .env of init can't be made: /x/postgres-owner can't be read; right would be a file there, by its whole "
+        "path (of a secret: one line, with it)",
         "a: the .env of sink can't be made: webmon_postgres_sink_password is not set; right would be a value in the "
         "inventory, or in a vault",
         "a: the .env of agent can't be made: a variable is not of the form that the README of its role says (a "
@@ -459,6 +460,8 @@ def test_a_port_is_judged_only_where_something_listens(fleet: Fleet) -> None:
     assert told.startswith("a: can't reach k:9093, where k listens (timed out); right would be a firewall")
     fleet.looks["a"]["unreached"] = {"db.example:5432": "timed out"}
     assert fleet.judge() == {"faults": [], "warnings": ["a: nothing answers at db.example:5432 (timed out)"]}
+    fleet.looks["a"]["unresolved"] = {"db.example": "Name or service not known"}
+    assert fleet.judge()["warnings"] == []
 
 
 def test_a_new_authority_never_comes_over_a_running_fleet(fleet: Fleet) -> None:
