@@ -94,7 +94,7 @@ IN_A_TEST: Final = {
         "tests/unit/page/test_access.py::test_the_command_prints_a_line_that_lets_the_operator_in"
     ),
     "webmon page check FILE": (
-        "tests/unit/page/test_file.py::test_the_command_counts_and_the_example_that_we_ship_has_no_fault"
+        "tests/unit/page/test_page_file.py::test_the_command_counts_and_the_example_that_we_ship_has_no_fault"
     ),
     "webmon settings check FILE": (
         "tests/unit/test_settings.py::test_the_command_ends_with_2_and_a_line_for_each_fault"

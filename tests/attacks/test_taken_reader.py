@@ -71,7 +71,7 @@ def test_a_sink_adds_and_neither_takes_away_nor_gets_out(shared_stage: Stage, st
 
 @TAKEN_READER
 def test_no_role_becomes_another(shared_stage: Stage) -> None:
-    owner, (sink, _) = shared_stage.services.owner, shared_stage.roles
+    owner, sink = shared_stage.services.owner, shared_stage.roles[0]
     with session(shared_stage, 1, READER_PASSWORD) as cursor:
         for other in (owner, sink, "postgres", "pg_write_server_files", "pg_execute_server_program"):
             is_refused(cursor, shared_stage, f'SET ROLE "{other}"')

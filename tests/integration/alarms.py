@@ -137,13 +137,12 @@ class Alarms:
 
     def of(self, target: str | None = None) -> list[dict[str, Any]]:
         """Give all that was told of a target, or of any, one by one, with `event` and `key`; none of our own."""
-        found = []
-        for message in self.told():
-            for one in [message, *message["others"]]:
-                if one["condition"] != "monitor" and target in (None, one["target"]):
-                    is_over = message["event"] != "ended" and one["until"] is not None
-                    found.append(one | {"event": "over" if is_over else message["event"], "key": message["key"]})
-        return found
+        return [
+            one | {"key": message["key"]}
+            for message in self.told()
+            for one in [message, *message["others"]]
+            if one["condition"] != "monitor" and target in (None, one["target"])
+        ]
 
     def said(self, target: str | None = None) -> list[str]:
         """Give `event target` of each, those of our own left out."""

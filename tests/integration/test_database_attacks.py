@@ -123,7 +123,7 @@ def test_neither_role_can_take_all_connections(stage: Stage) -> None:
 
 def test_connections_are_kept_for_sinks_and_none_for_readers(shared_stage: Stage) -> None:
     member = "SELECT pg_has_role(%s, 'pg_use_reserved_connections', 'USAGE')"
-    sink, reader = shared_stage.roles
+    sink, reader = shared_stage.roles[:2]
     assert shared_stage.sql(member, sink) == [(True,)]
     assert shared_stage.sql(member, reader) == [(False,)]
 

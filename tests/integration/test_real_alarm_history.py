@@ -23,6 +23,9 @@ from webmon.alarm.records import Ack, Announcement, Episode, Maintenance, Notice
 from webmon.check.result import Outcome
 from webmon.store.history import COLUMNS
 
+# kafka-python leaves the sockets of connections that come to nothing to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 START = datetime(2026, 9, 21, 14, 13, 20, 123_000, UTC)
 AT = round(START.timestamp() * 1000)
 

@@ -15,6 +15,12 @@ NOW = round(datetime.now(UTC).timestamp() * 1000)
 HOUR = 3_600_000
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _now() -> None:
+    """A module is read long before its tests run."""
+    globals()["NOW"] = round(datetime.now(UTC).timestamp() * 1000)
+
+
 def episode(subject: str, hours: float = 1, **changes: Any) -> Episode:
     since = NOW - round(hours * HOUR)
     given: dict[str, Any] = {"condition": Condition.DOWN, "severity": Severity.CRITICAL, "since": since}

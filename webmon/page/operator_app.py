@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -75,7 +76,7 @@ def operator_app(
             Route("/sent/{kind}", faces.sent),
             Route("/{path:path}", faces.missing, methods=["GET", "POST"]),
         ],
-        exception_handlers={RefusedError: faces.refused},  # type: ignore[dict-item]
+        exception_handlers={RefusedError: faces.refused, 404: faces.lost},  # type: ignore[dict-item]
     )
     return Heads(Guard(inner, access), acts=True)
 
@@ -198,6 +199,9 @@ class _Faces:
 
     async def missing(self, request: Request) -> Response:
         return await self._message(request, 404, "No such page", "What you look for is not here, or not any more.")
+
+    async def lost(self, request: Request, error: HTTPException) -> Response:  # noqa: ARG002 (it is Starlette's)
+        return await self.missing(request)
 
     async def refused(self, request: Request, error: RefusedError) -> Response:
         return await self._message(request, error.status, "That was not done", str(error), state="down")

@@ -7,6 +7,7 @@ from typing import Final
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -48,7 +49,9 @@ def public_app(site: PublicSite, *, url: str | None = None) -> ASGIApp:
                 Route("/api/v1/{call:path}", faces.v1, **open_to_all),  # type: ignore[arg-type]
                 Route("/api/v2/{name}.json", faces.v2, **open_to_all),  # type: ignore[arg-type]
                 Route("/{path:path}", faces.page),
-            ]
+            ],
+            # A line's end in an address is in none of these.
+            exception_handlers={404: faces.lost},  # type: ignore[dict-item]
         ),
         acts=False,
     )
@@ -116,6 +119,11 @@ class _Faces:
                 made = public_pages.missing(t, self._site.title, min(depth, 20), query=query)
         keep = PAGES if made.status == 200 else PRIVATE
         return answer(request, made, keep=keep, vary="Accept-Language, Accept-Encoding")
+
+    async def lost(self, request: Request, error: HTTPException) -> Response:  # noqa: ARG002 (it is Starlette's)
+        if request.url.path.startswith("/api/"):
+            return answer(request, api.error(404, "no such call; /api/openapi.json lists them"), keep=PRIVATE)
+        return await self.page(request)
 
     async def feed(self, request: Request) -> Response:
         makers = {"atom": feeds.atom, "rss": feeds.rss}

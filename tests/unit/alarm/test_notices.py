@@ -25,7 +25,7 @@ def test_an_opening_says_who_saw_what_and_how_it_is_acknowledged() -> None:
     (one,) = said(world, "https://page.example.org/")
     assert message.subject(one) == "DOWN shop: timeout (1 of 1 vantage)"
     assert one.acknowledge == f"webmon alarms ack {one.episode} --by NAME"
-    assert one.link == f"https://page.example.org/episodes/{one.episode}"
+    assert one.link == f"https://page.example.org/episode/{one.episode}"
     assert one.thread is None
     assert one.until is None
 

@@ -8,6 +8,7 @@ import json
 import ssl
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,18 @@ def test_a_message_is_posted_as_json_under_its_key(notice: Notice) -> None:
         "outcome": "connect_error",
         "error": "connecting: Connection refused",
     }
+
+
+def test_what_is_told_with_it_says_by_itself_what_happened(notice: Notice) -> None:
+    over = replace(notice, event="over", target="cart", until=notice.since)
+    with Receiver() as receiver:
+        sent(receiver, replace(notice, others=(over,)))
+        [request] = receiver.requests
+    body = json.loads(request.body)
+    assert [(one["event"], one["target"], one["severity"]) for one in (body, *body["others"])] == [
+        ("opened", "shop", "critical"),
+        ("over", "cart", "critical"),
+    ]
 
 
 @pytest.mark.parametrize(

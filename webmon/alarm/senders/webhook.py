@@ -85,7 +85,9 @@ def _brief(notice: Notice) -> dict[str, Any]:
     """Give what is told beside another: there may be thousands."""
     return {
         "episode": notice.episode,
+        "event": notice.event,
         "condition": notice.condition,
+        "severity": notice.severity,
         "target": notice.target,
         "url": notice.url,
         "since": _utc(notice.since),
