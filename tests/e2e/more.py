@@ -16,6 +16,7 @@ from tests.e2e.lab import Lab
 HOST: Final = "more1"
 ADDRESS: Final = ".42"
 """Its end of the lab's network."""
+SITE: Final = "playbooks/site.yml"
 DOWN: Final = "down1"
 """A host of the same inventory; nothing answers at its address."""
 _SAMPLE_SECS: Final = 0.5
@@ -83,6 +84,10 @@ class More:
     seen: set[str] = dataclasses.field(default_factory=set)
     """Secrets that a process was started with during one of the runs."""
     samples: int = 0
+    checked: dict[tuple[str, str], tuple[int, str]] = dataclasses.field(default_factory=dict)
+    """What check mode gave before that, as play(), by the host's state and the tag."""
+    made_by_checks: set[Path] = dataclasses.field(default_factory=set)
+    """Secrets on this machine that were not there before them."""
     installed: tuple[int, str] = (-1, "")
     """What the first run gave, as play()."""
 
@@ -114,7 +119,14 @@ def install(lab: Lab, directory: Path) -> More:
     files = [path for path in (lab.directory / "secrets").rglob("*") if path.is_file() and path.suffix != ".since"]
     of_lab = {path.name: path.read_text().split()[0] for path in files}
     more = More(lab, inventory, planted | of_lab, [target["name"] for target in _targets()])
-    more.installed = more.play("playbooks/site.yml", "--limit", f"{HOST},{DOWN},db1", "-vvv", "--diff")
+    kept = set((lab.directory / "secrets").rglob("*"))
+    checks = ("--limit", HOST, "--check", "--diff", "-vvv")
+    for tag in ("", "configure", "run"):
+        more.checked["fresh", tag] = more.play(SITE, *checks, *(("--tags", tag) if tag else ()))
+    more.play(SITE, "--limit", HOST, "--tags", "install")
+    more.checked["half", ""] = more.play(SITE, *checks)
+    more.made_by_checks = set((lab.directory / "secrets").rglob("*")) - kept
+    more.installed = more.play(SITE, "--limit", f"{HOST},{DOWN},db1", "-vvv", "--diff")
     return more
 
 

@@ -18,7 +18,13 @@ LISTED: Final[dict[str, dict[str, Any]]] = yaml.safe_load(
 )["_webmon_components"]
 OF_BEFORE: Final = ("init", "sinks", "agents", "reports")
 """Groups that every inventory has."""
-PLAY: Final = re.compile(r"play #\d+ \((.*?)\): .*\n.*\n    hosts \((\d+)\)")
+PLAY: Final = re.compile(r"play #\d+ \((.*?)\): (.*?)\t.*\n.*\n    hosts \((\d+)\)")
+PREFLIGHT: Final = [
+    play["name"]
+    for name in ("parts/inventory.yml", "preflight.yml")
+    for play in yaml.safe_load((ROOT / "playbooks" / name).read_text(encoding="utf-8"))
+]
+"""The plays with which all others begin."""
 
 
 def hosts_of_plays(directory: Path, groups: Sequence[str]) -> dict[str, list[tuple[set[str], int]]]:
@@ -43,7 +49,7 @@ def hosts_of_plays(directory: Path, groups: Sequence[str]) -> dict[str, list[tup
     parts = done.stdout.split("\nplaybook: ")[1:]
     return {
         Path(part.splitlines()[0]).name: [
-            (set(re.split("[:,]", plays[1])), int(plays[2])) for plays in PLAY.finditer(part)
+            (set(re.split("[:,]", play[1])), int(play[3])) for play in PLAY.finditer(part) if play[2] not in PREFLIGHT
         ]
         for part in parts
     }
@@ -61,6 +67,11 @@ def test_what_a_role_must_say_as_text_is_what_is_listed() -> None:
     )
     assert removed is not None
     assert set(yaml.safe_load(removed[1])) == LISTED.keys()
+
+
+def test_every_role_tells_the_preflight_what_its_hosts_would_get() -> None:
+    for role in ("certificates", "kafka", "timescaledb", *LISTED):
+        assert (ROOT / "roles" / role / "tasks/judge.yml").is_file(), role
 
 
 def test_an_inventory_from_before_judges_and_pages_has_the_plays_of_before(tmp_path: Path) -> None:

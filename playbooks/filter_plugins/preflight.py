@@ -1,0 +1,40 @@
+"""The filters of the preflight; what they do is in playbooks/preflight, loaded where it is asked for.
+
+Ansible loads every plugin in each of its processes, and most of them ask for none of this.
+"""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+_PACKAGE: Final = "webmon_preflight"
+_PLACE: Final = Path(__file__).parents[1] / "preflight"
+
+
+def load(name: str) -> ModuleType:
+    """Give a module of the package, which no path that Python searches leads to."""
+    if _PACKAGE not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            _PACKAGE, _PLACE / "__init__.py", submodule_search_locations=[str(_PLACE)]
+        )
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[_PACKAGE] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return importlib.import_module(f"{_PACKAGE}.{name}")
+
+
+class FilterModule:
+    """What Ansible looks for in a filter plugin."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Give the filters by name."""
+        return {
+            "inventory_faults": lambda *given: load("inventory").inventory_faults(*given),
+            "look_arguments": lambda *given: load("hosts").look_arguments(*given),
+            "preflight": lambda *given: load("every").preflight(*given),
+        }

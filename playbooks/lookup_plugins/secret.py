@@ -1,0 +1,43 @@
+"""The lookup `secret`: as ansible.builtin.password, but a secret that is only looked at is not made.
+
+    {{ lookup('secret', secrets_dir ~ '/postgres-sink length=32') }}
+
+In check mode, and in the preflight (`secret_is_only_looked_at`), one that is not there yet is a stand-in.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.loader import lookup_loader
+from ansible.plugins.lookup import LookupBase
+
+DOCUMENTATION = """
+name: secret
+short_description: A secret in a file, made at its first use
+description: As ansible.builtin.password, but in check mode none is made.
+options:
+  _terms:
+    description: The path of the file, and length= and chars= as ansible.builtin.password takes them.
+    required: true
+"""
+
+
+class LookupModule(LookupBase):
+    """What Ansible looks for in a lookup plugin."""
+
+    def run(self, terms: Sequence[str], variables: Mapping[str, Any] | None = None, **options: Any) -> list[str]:
+        """Give each secret, or what stands in for it."""
+        known = variables or {}
+        only_looks = known.get("ansible_check_mode") or known.get("secret_is_only_looked_at")
+        password = lookup_loader.get("ansible.builtin.password", loader=self._loader, templar=self._templar)
+        found: list[str] = []
+        for term in terms:
+            path, _, parameters = term.partition(" ")
+            if only_looks and not Path(self._loader.path_dwim(path)).exists():
+                length = re.search(r"\blength=([0-9]+)", parameters)
+                found.append("x" * int(length[1] if length else 20))
+            else:
+                found += password.run([term], variables, **options)
+        return found

@@ -1,0 +1,68 @@
+"""All of it together: every fault of all hosts at once."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from webmon_preflight import hosts as of_hosts
+from webmon_preflight import inventory, supplied
+
+
+def preflight(
+    hosts: Mapping[str, Mapping[str, Any]],
+    groups: Mapping[str, list[str]],
+    sources: Iterable[str] = (),
+    limited: Iterable[str] = (),
+) -> dict[str, list[str]]:
+    """Judge all hosts.
+
+    Args:
+        hosts: the variables of each, with what the roles told of it and what was seen (`preflight_look`).
+        groups: Ansible's own.
+        sources: the inventories that were named.
+        limited: hosts of ours that --limit leaves out.
+
+    Returns:
+        `faults`, which stop the run, and `warnings`, which do not; a line each, the host first where it is of one.
+    """
+    looks: dict[str, Mapping[str, Any]] = {}
+    faults: list[tuple[str, str]] = []
+    warnings: list[tuple[str, str]] = []
+    for host, variables in hosts.items():
+        roles = {role for group, roles in inventory.GROUPS.items() if host in groups.get(group, []) for role in roles}
+        nearly, others = inventory.variable_faults(variables)
+        seen, trouble, away = of_hosts.look_of(variables.get("preflight_look", {}), variables.get("ansible_user", ""))
+        of_host = [*nearly, *inventory.required_faults(variables, sorted(roles)), *_supplied(variables), *trouble]
+        if seen:
+            looks[host] = seen
+            of_host += of_hosts.host_faults(seen, roles)
+        faults += ((host, fault) for fault in of_host)
+        warnings += ((host, text) for text in (*others, *away))
+    unreached, others_unreached = of_hosts.reach_faults(hosts, groups, looks)
+    of_all = [*inventory.inventory_faults(groups, sources), *inventory.size_faults(groups)]
+    of_all += of_hosts.authority_faults(hosts, looks, list(limited))
+    of_all += of_hosts.broker_faults(hosts, looks)
+    of_all += [*_told(faults), *supplied.list_faults(hosts), *unreached]
+    return {"faults": list(dict.fromkeys(of_all)), "warnings": [*_told(warnings), *others_unreached]}
+
+
+def _supplied(variables: Mapping[str, Any]) -> Iterator[str]:
+    """Give the faults of what a host would get."""
+    for component in variables.get("component_judged", []):
+        if component["fault"]:
+            why = supplied.why_unmade(component["fault"])
+            yield f"the .env of {component['component']} can't be made: {why}"
+        else:
+            yield from supplied.component_faults(component)
+    if "kafka_judged" in variables:
+        broker = variables["kafka_judged"]
+        yield from supplied.digest_faults(broker["url"], broker["checksum"])
+        for name in sorted(set(broker["properties"]) & supplied.BROKERS_OWN.keys()):
+            yield f"kafka_properties has {name}, which is the role's; right would be {supplied.BROKERS_OWN[name]}"
+
+
+def _told(lines: Iterable[tuple[str, str]]) -> list[str]:
+    """Tell what is the same of several hosts once."""
+    told: dict[str, dict[str, None]] = {}
+    for host, text in lines:
+        told.setdefault(text, {})[host] = None
+    return [f"{', '.join(hosts)}: {text}" for text, hosts in told.items()]
