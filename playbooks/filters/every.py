@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from webmon_preflight import hosts as of_hosts
-from webmon_preflight import inventory, supplied
+from webmon_filters import hosts as of_hosts
+from webmon_filters import inventory, supplied
 
 
 def preflight(
