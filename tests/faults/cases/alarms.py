@@ -189,13 +189,13 @@ def _await_active(lab: Lab) -> str:
 
 
 def _told_in_time(run: Run, down: told.Down, gone: str, within: float) -> float:
-    """Expect that all is told although a judge is gone now; give the seconds until the other told the first, or 0."""
+    """Expect that all is told although a judge is gone now; give how late the other told the last."""
     at = datetime.now(UTC)
     came = run.await_told(down, _TOLD_SECS)
     must = max(at + timedelta(seconds=within), down.since + timedelta(seconds=FAST_SECS + GROUP_SECS))
     late = max((one.at - must).total_seconds() for one in came)
     run.expect(late <= 0, f"told {late:.1f} s too late after {gone} was gone")
-    by_the_other = [(one.at - at).total_seconds() for one in came if one.at > at]
+    by_the_other = [(one.at - at).total_seconds() for one in came if one.sender != run.lab.address(gone)]
     return max(by_the_other, default=0.0)
 
 
