@@ -1,4 +1,5 @@
-"""`make faults`: each case on real hosts, with recorders beside the agents; the table at the end says what held.
+"""`make faults`: each case on real hosts, with recorders beside the agents and a receiver of alarms; the table at the
+end says what held.
 
     python -m tests.faults                    every case, on a lab of its own, which stays up
     python -m tests.faults --case 6 --seed 7 --scale 1
@@ -54,11 +55,13 @@ def main() -> int:
                 result = run_case(lab, case, options.seed, options.scale)
                 say(f"      {'; '.join(result.problems) or 'ok'} ({result.seconds:.0f} s)")
                 results.append(result)
+            lab.unequip()
         except CaseError as error:
             say(f"FAILED: {error}")
             return 1
         except KeyboardInterrupt:
             lab.mend()
+            lab.unequip()
             say("stopped")
         finally:
             report.keep(results)

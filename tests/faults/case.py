@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 import psycopg2
 from kafka.errors import KafkaError
 
-from tests.faults import judge
-from tests.faults.lab import CaseError, Lab, await_
+from tests.faults import judge, told
+from tests.faults.lab import CHANNELS, CaseError, Lab, await_
 from tests.lab.steps import say
 
 TARGETS = 40
@@ -21,6 +21,12 @@ FRESH_SECS = 5.0
 """What a row may be older than its target's interval and still be fresh."""
 START_SECS = 90.0
 SETTLE_SECS = 180.0
+GROUP_SECS = 5.0
+"""For how long what fails after the first waits for more (tests/faults/rules.yml)."""
+FAST_SECS = INTERVAL_SECS + 2.0
+"""Within which a failure is told: every vantage has looked once by then."""
+SILENT_SECS = 80.0
+"""Of silence of a vantage, after which somebody must be told."""
 
 
 class Run:
@@ -32,6 +38,7 @@ class Run:
         self.scale = scale
         self.random = random.Random(f"{seed}-{number}")
         self.began = datetime.now(UTC)
+        self.notices_begin = lab.notices_end()
         # Names of its own, so that nothing of another run is counted.
         self.prefix = f"c{number:02d}-{int(time.time()):x}-"
         self.names = [f"{self.prefix}{place:03d}" for place in range(TARGETS)]
@@ -42,6 +49,12 @@ class Run:
         """Which targets are the plain sites of web1, that were up all the time; a case may have others."""
         self.allowed: dict[str, int] = {}
         """How much of what Verdict.faults tells this case may have, as where a file that is corrupt is lost."""
+        self.downs: list[told.Down] = []
+        """When which of the plain sites were down."""
+        self.at_fault: dict[str, bool] = {}
+        """Vantages that the case gives a fault of their own, and whether somebody must be told of it."""
+        self.judges_killed = False
+        """Whether a judge may have sent what it could not note any more."""
         self.gap_may_be: float = float("inf")
         self.recover_within: float = 120.0
         self.fault_over: datetime | None = None
@@ -96,6 +109,54 @@ class Run:
             )[0][0]
         )
 
+    def has_rows_of(self, names: Sequence[str]) -> bool:
+        """Tell whether each agent has a row of each of these targets."""
+        have = {(key.agent, key.target) for key, _ in self.lab.rows(self.prefix)}
+        return all((agent, name) in have for agent in self.lab.agents for name in names)
+
+    def was_down(self, key: judge.Key) -> bool:
+        """Tell whether a site was down when it was checked."""
+        return any(key.target in down.names and down.has(key.time) for down in self.downs)
+
+    def goes_down(self, names: Sequence[str]) -> told.Down:
+        """Let some of the plain sites fail."""
+        down = told.Down(frozenset(names), datetime.now(UTC))
+        self.downs.append(down)
+        self._let_fail()
+        return down
+
+    def comes_up(self, down: told.Down) -> None:
+        """Let them serve again."""
+        down.until = datetime.now(UTC)
+        self._let_fail()
+        # It is the answer that counts.
+        down.until = datetime.now(UTC)
+
+    def _let_fail(self) -> None:
+        self.lab.let_fail([name for down in self.downs if down.until is None for name in down.names])
+
+    def tellings(self) -> list[told.Telling]:
+        """Give what receivers were told since the case began."""
+        return self.lab.tellings(self.notices_begin)
+
+    def await_told(self, down: told.Down, seconds: float, *, endings: bool = False) -> list[told.Telling]:
+        """Wait until every channel was told of sites that are down, or that they are up again.
+
+        Returns:
+            What told each channel first of each site, the earliest first.
+
+        Raises:
+            CaseError: not within so many seconds.
+        """
+        what = "the ending" if endings else "the failure"
+        await_(
+            lambda: not told.untold(self.tellings(), down, CHANNELS, endings=endings),
+            f"every channel told of {what} of {len(down.names)} sites",
+            seconds,
+            every=0.5,
+        )
+        return sorted(told.first_tellings(self.tellings(), down, CHANNELS, endings=endings).values())
+
     @contextlib.contextmanager
     def held_batches(self) -> Iterator[None]:
         """Hold every sink in the middle of its batch, by a lock on the table; return when one waits for it."""
@@ -146,6 +207,7 @@ class Result:
     seed: int
     scale: float
     verdict: judge.Verdict | None
+    told: told.Told | None
     recovered: float | None
     """Seconds from the end of the fault until every agent had fresh rows, of checks made since then."""
     problems: list[str]
@@ -158,7 +220,7 @@ def run_case(lab: Lab, chosen: Case, seed: int, scale: float) -> Result:
     """Run a case; whatever goes wrong is in the result, and what it leaves behind is mended before the next."""
     began = time.monotonic()
     run = Run(lab, chosen.number, seed, scale)
-    verdict, recovered = None, None
+    verdict, tellings, recovered = None, None, None
     try:
         lab.mend()
         lab.watch(run.names, run.interval)
@@ -172,13 +234,26 @@ def run_case(lab: Lab, chosen: Case, seed: int, scale: float) -> Result:
         run.sleep(run.interval)
         verdict = settle(run)
         run.problems += verdict.faults(run.allowed)
+        tellings = judge_tellings(run)
+        run.problems += tellings.faults(run.at_fault, may_repeat=run.judges_killed)
         run.problems += judge.rollup_faults(lab.rollups_that_differ(run.prefix))
         run.expect(verdict.longest_gap <= run.gap_may_be, f"no check of a target for {verdict.longest_gap:.0f} s")
     except (CaseError, KafkaError, psycopg2.Error) as error:
         run.problems.append(f"{type(error).__name__}: {error}")
     seconds = time.monotonic() - began
-    at = f"{run.began:%Y-%m-%d %H:%M} UTC"
-    return Result(chosen.number, chosen.title, seed, scale, verdict, recovered, run.problems, run.notes, seconds, at)
+    return Result(
+        case=chosen.number,
+        title=chosen.title,
+        seed=seed,
+        scale=scale,
+        verdict=verdict,
+        told=tellings,
+        recovered=recovered,
+        problems=run.problems,
+        notes=run.notes,
+        seconds=seconds,
+        at=f"{run.began:%Y-%m-%d %H:%M} UTC",
+    )
 
 
 def settle(run: Run) -> judge.Verdict:
@@ -190,6 +265,7 @@ def settle(run: Run) -> judge.Verdict:
     with contextlib.suppress(CaseError):  # what then is missing, the verdict tells
         await_(lambda: not any(lab.waiting(agent, run.prefix) for agent in lab.agents), "empty outboxes", SETTLE_SECS)
         await_(lambda: lab.lag() == 0, "no message that the sinks have before them", SETTLE_SECS)
+        await_(lambda: lab.notices_waiting() == 0, "no notice that waits", SETTLE_SECS)
     return judge.judge(
         lab.recorded(run.prefix),
         lab.rows(run.prefix),
@@ -197,4 +273,16 @@ def settle(run: Run) -> judge.Verdict:
         interval=run.interval,
         timeout=TIMEOUT_SECS,
         is_healthy=run.is_healthy,
+        was_down=run.was_down,
+    )
+
+
+def judge_tellings(run: Run) -> told.Told:
+    """Judge what receivers were told."""
+    return told.judge(
+        run.tellings(),
+        run.downs,
+        CHANNELS,
+        prefix=run.prefix,
+        may_fail=lambda name, at: not run.is_healthy(judge.Key("", name, at)),
     )

@@ -101,6 +101,7 @@ def judge(
     interval: float,
     timeout: float,
     is_healthy: Callable[[Key], bool] = lambda _: True,
+    was_down: Callable[[Key], bool] = lambda _: False,
 ) -> Verdict:
     """Hold the rows against what was recorded.
 
@@ -111,6 +112,7 @@ def judge(
         interval: of the targets, in seconds.
         timeout: of a check, in seconds.
         is_healthy: whether a target is one of the sites that are up.
+        was_down: whether such a site was down at that time, as the case wanted.
     """
     counts = Counter(key for key, _ in rows)
     outcomes = dict(rows)
@@ -122,7 +124,10 @@ def judge(
         unrecorded=len(counts.keys() - ledger.keys()),
         altered=sum(outcomes[key] is not noted.outcome for key, noted in ledger.items() if key in outcomes),
         wrongly_down=sum(
-            outcome.is_down and is_healthy(key) and sites.served(key.time, timedelta(seconds=timeout))
+            outcome.is_down
+            and is_healthy(key)
+            and not was_down(key)
+            and sites.served(key.time, timedelta(seconds=timeout))
             for key, outcome in rows
         ),
         longest_gap=longest_gap({key: noted for key, noted in ledger.items() if is_healthy(key)}, interval),

@@ -1,4 +1,4 @@
-"""The lab of the faults: its hosts, what is done to them, and what Kafka and the store say."""
+"""The lab of the faults: its hosts, what is done to them, and what Kafka, the store and the receiver of alarms say."""
 
 import contextlib
 import dataclasses
@@ -14,7 +14,7 @@ import yaml
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from tests.faults import judge
+from tests.faults import judge, told
 from tests.integration.services import Services, find, lab_password
 from tests.integration.stage import Stage
 from tests.lab.demo import lab_hosts
@@ -26,12 +26,21 @@ from webmon.store.rollups import MOST_BUCKETS, roll_up
 
 HERE: Final = Path(__file__).parent
 SITE_PORT: Final = 8100
+HOST_PORT: Final = 8101
+"""Of sites that are one host, which can be stopped."""
+_RECEIVER_PORT: Final = 8091
+CHANNELS: Final = ("first", "second")
+"""Of tests/faults/rules.yml."""
 OUTBOX: Final = "/var/lib/webmon-agent/outbox.sqlite"
 LEDGER: Final = "/var/lib/webmon-fault/ledger"
 _RECORDER: Final = "/usr/local/lib/webmon-fault-recorder.py"
 _AS_AGENT: Final = f"runuser -u webmon-agent -- /usr/bin/python3 {_RECORDER}"
 _SITE: Final = "/usr/local/lib/webmon-fault-site.py"
 _SITE_LOG: Final = "/var/lib/webmon-fault/served"
+_FAILING: Final = "/var/lib/webmon-fault/failing"
+_RECEIVER: Final = "/usr/local/lib/webmon-fault-receiver.py"
+_NOTICES: Final = "/var/lib/webmon-fault/notices"
+_RULES: Final = "/etc/webmon/alarm/rules.yml"
 _TAG: Final = "webmon-faults"
 """Marks our firewall rules."""
 _SUDO: Final = () if os.geteuid() == 0 else ("sudo",)
@@ -64,7 +73,7 @@ def await_(condition: Callable[[], object], what: str, seconds: float = 60.0, *,
 
 
 class Lab:
-    """A lab with Kafka, a database, sinks, agents and a host for sites."""
+    """A lab with Kafka, a database, sinks, agents, judges and a host for sites."""
 
     def __init__(self, name: str, inventory: Path, scratch: Path) -> None:
         """Take its name, its inventory and a directory for files of ours; nothing is done yet."""
@@ -72,13 +81,16 @@ class Lab:
         self.inventory = inventory
         document = yaml.safe_load((inventory / "hosts.yml").read_text(encoding="utf-8"))
         groups = document["all"]["children"]
-        self.brokers, self.sinks, self.agents = (list(groups[name]["hosts"]) for name in ("kafka", "sinks", "agents"))
+        self.brokers, self.sinks, self.agents, self.judges = (
+            list(groups[name]["hosts"]) for name in ("kafka", "sinks", "agents", "alarms")
+        )
         self.database: str = next(iter(groups["timescaledb"]["hosts"]))
         self.web: str = next(iter(groups["web"]["hosts"]))
         self._hosts: dict[str, Any] = groups["lab"]["hosts"]
         self._to_boot = lab_hosts(document)
         self._scratch = scratch
         self._product: _Product | None = None
+        self._rules_before: str | None = None
 
     # ---------------------------------------------------------------- the hosts
 
@@ -204,14 +216,36 @@ class Lab:
         self.play("playbooks/site.yml", "--skip-tags", "verify")
 
     def equip(self) -> None:
-        """Put the sites on web1 and the recorders beside the agents, or bring them up to date."""
-        self._serve(self.web, "site", _SITE, f"{SITE_PORT} {_SITE_LOG}", "root")
+        """Put the sites and the receiver of alarms on web1 and the recorders beside the agents; tell the judges of it.
+
+        What is there is brought up to date.
+        """
+        self.on(self.web, f"mkdir -p $(dirname {_FAILING})")
+        self.let_fail([])
+        for unit, port in (("site", SITE_PORT), ("host", HOST_PORT)):
+            self._serve(self.web, unit, _SITE, f"{port} {_SITE_LOG} {_FAILING}", "root", program="site")
+        self._serve(self.web, "receiver", _RECEIVER, f"{_RECEIVER_PORT} {_NOTICES}", "root")
         for agent in self.agents:
             self._serve(agent, "recorder", _RECORDER, f"run {OUTBOX} {LEDGER}", "webmon-agent")
+        self._use_rules((HERE / "rules.yml").read_text(encoding="utf-8"))
 
-    def _serve(self, host: str, what: str, path: str, arguments: str, user: str) -> None:
+    def unequip(self) -> None:
+        """Let the judges tell whom the inventory says, where that is not our receiver."""
+        if self._rules_before is not None:
+            self._use_rules(self._rules_before)
+
+    def _use_rules(self, text: str) -> None:
+        """Let the judges go by these rules."""
+        for host in self.judges:
+            before = self.on(host, f"cat {_RULES}")
+            if before != text:
+                self._rules_before = before
+                self.on(host, f"cat > {_RULES}", text)
+                self.on(host, "systemctl reload webmon-alarm")
+
+    def _serve(self, host: str, what: str, path: str, arguments: str, user: str, *, program: str = "") -> None:
         unit = _UNIT.format(what=what, command=f"{path} {arguments}", user=user)
-        self.on(host, f"cat > {path}", (HERE / f"{what}.py").read_text(encoding="utf-8"))
+        self.on(host, f"cat > {path}", (HERE / f"{program or what}.py").read_text(encoding="utf-8"))
         self.on(host, f"cat > /etc/systemd/system/webmon-fault-{what}.service", unit)
         name = f"webmon-fault-{what}.service"
         self.on(host, f"systemctl daemon-reload && systemctl enable -q {name} && systemctl restart {name}")
@@ -219,18 +253,23 @@ class Lab:
     def mend(self) -> None:
         """Undo what a case may have left behind: rules, frozen hosts, hosts and services that are down."""
         self.clear_firewall()
+        for host in self.judges:
+            with contextlib.suppress(CaseError):  # it is down
+                self.program("thaw", host)
         down = [line.split()[0] for line in self.program("status").splitlines() if line.split()[-1] == "down"]
         if down:
             self.program("start", *down)
-        jobs = {
-            **dict.fromkeys(self.brokers, "kafka"),
-            self.database: "postgresql@17-main",
-            **dict.fromkeys(self.sinks, "webmon-sink"),
-            **dict.fromkeys(self.agents, "webmon-agent webmon-fault-recorder"),
-            self.web: "webmon-fault-site",
-        }
-        for host, units in jobs.items():
+        jobs = [
+            *((host, "kafka") for host in self.brokers),
+            (self.database, "postgresql@17-main"),
+            *((host, "webmon-sink") for host in self.sinks),
+            *((host, "webmon-agent webmon-fault-recorder") for host in self.agents),
+            *((host, "webmon-alarm") for host in self.judges),
+            (self.web, "webmon-fault-site webmon-fault-host webmon-fault-receiver"),
+        ]
+        for host, units in jobs:
             self.on(host, f"systemctl kill -s CONT {units} || true; systemctl reset-failed; systemctl start {units}")
+        self.let_fail([])
 
     # ---------------------------------------------------------------- what is watched
 
@@ -239,11 +278,20 @@ class Lab:
         self.watch_list(_targets(names, interval))
 
     def watch_list(self, text: str) -> None:
-        """Let the agents watch the list of a targets file."""
+        """Let the agents watch the list of a targets file, and the judges know it."""
         (self.directory / "targets.yml").write_text(text, encoding="utf-8")
+        for judge_host in self.judges:
+            self.on(judge_host, "cat > /etc/webmon/alarm/targets.yml", text)
+            self.on(judge_host, "systemctl reload --no-block webmon-alarm")
         for agent in self.agents:
             self.on(agent, "cat > /etc/webmon/agent/targets/targets.yml", text)
             self.on(agent, "systemctl reload webmon-agent")
+
+    def let_fail(self, names: Sequence[str]) -> None:
+        """Let these of the plain sites fail, and no other."""
+        lines = "".join(f"/{name}\n" for name in names)
+        # In one go, as every request reads it.
+        self.on(self.web, f"cat > {_FAILING}.new && mv {_FAILING}.new {_FAILING}", lines)
 
     def recorded(self, prefix: str) -> judge.Ledger:
         """Give what the recorders have of the targets whose names begin so."""
@@ -260,6 +308,45 @@ class Lab:
     def waiting(self, agent: str, prefix: str) -> int:
         """Give how many results of such targets wait in an agent's outbox."""
         return int(self.on(agent, f"{_AS_AGENT} waiting {OUTBOX} {prefix}"))
+
+    # ---------------------------------------------------------------- alarms
+
+    def active_judge(self) -> str | None:
+        """Give the host of the judge that judges; None: none does now."""
+        return next((host for host in self.judges if self._metric(host, "webmon_alarm_judging") == 1), None)
+
+    def is_standing_by(self, host: str) -> bool:
+        """Tell whether a judge runs and does not judge."""
+        return self._metric(host, "webmon_alarm_judging") == 0
+
+    def history_of(self, prefix: str) -> list[tuple[str, str, str]]:
+        """Give what the history has as sent of such targets: episode, channel, event."""
+        return [
+            (str(episode), channel, event)
+            for episode, channel, event in self.sql(
+                "SELECT e.id, n.channel, n.event FROM {t_notices} AS n JOIN {t_episodes} AS e ON e.id = n.episode "
+                "WHERE n.state = 'sent' AND starts_with(e.subject, %s)",
+                prefix,
+            )
+        ]
+
+    def _metric(self, host: str, name: str) -> float | None:
+        ask = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9467/metrics', timeout=5).read().decode())"
+        printed = self.on(host, f'python3 -c "{ask}" 2> /dev/null || true')
+        values = [line.split()[1] for line in printed.splitlines() if line.startswith(f"{name} ")]
+        return float(values[0]) if values else None
+
+    def notices_end(self) -> int:
+        """Give how many bytes of notices the receiver has noted."""
+        return int(self.on(self.web, f"stat -c %s {_NOTICES}"))
+
+    def tellings(self, begin: int) -> list[told.Telling]:
+        """Give what was told since the receiver had noted so many bytes."""
+        return told.read(self.on(self.web, f"tail -c +{begin + 1} {_NOTICES}").splitlines())
+
+    def notices_waiting(self) -> int:
+        """Give how many notices nobody took yet, as the history has it."""
+        return int(self.sql("SELECT count(*) FROM {t_notices} WHERE state = 'waiting'")[0][0])
 
     # ---------------------------------------------------------------- Kafka and the store
 

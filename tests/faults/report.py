@@ -15,15 +15,16 @@ DOCUMENT: Final = TOP / "docs/faults.md"
 RUNS: Final = DOCUMENT.with_suffix(".json")
 COLUMNS: Final = (
     *("case", "result", "made", "rows", "missing", "repeated", "wrongly down", "longest gap", "recovered"),
-    *("seed", "scale", "took"),
+    *("messages", "wrongly told", "untold", "vantages told", "seed", "scale", "took"),
 )
 _INTRO: Final = """\
 # Faults
 
 What webmon promises: every result that an agent took into its outbox has exactly one row, rollups agree with the rows,
-and no site is called down because of us. Each line below is a fault on hosts that boot systemd, with three brokers,
-two sinks and agents that check sites of ours, while a recorder beside each agent notes what it took. The table is
-written from [faults.json](faults.json), the last run of each case with its seed and scale:
+no site is called down because of us, and people are told right. Each line below is a fault on hosts that boot systemd,
+with three brokers, two sinks, two judges and agents that check sites of ours, while a recorder beside each agent notes
+what it took, and a receiver of alarms what was told. The table is written from [faults.json](faults.json), the last run
+of each case with its seed and scale:
 
 ```sh
 make faults                              # all cases, on a lab of its own; CASE=n SEED=s SCALE=x for one
@@ -31,7 +32,10 @@ make faults                              # all cases, on a lab of its own; CASE=
 ```
 
 "Made" is what the recorders noted, "longest gap" the time without a check of a target beyond its interval, "recovered"
-the time from the end of the fault to fresh rows of every agent. SCALE 1 is as long as the title says.
+the time from the end of the fault to fresh rows of every agent. "Wrongly told" are notices that call a site down that
+was up, "untold" openings and endings of sites that the case took down which one of two channels was not told of.
+"Vantages told" had a fault of their own, and were told by name, each once; a fault may be too short for it. SCALE 1 is
+as long as the title says.
 
 """
 
@@ -89,6 +93,9 @@ def _merged(had: Iterable[_Row], new: Iterable[_Row]) -> list[_Row]:
 
 def _cells(run: _Row) -> list[str]:
     verdict: _Row = run["verdict"] or {}
+    # Runs from before there were alarms have none.
+    told: _Row = run.get("told") or {}
+    vantages = [f"{what}{f' ({count} times)' if count > 1 else ''}" for what, count in told.get("vantages", {}).items()]
 
     def number(name: str) -> str:
         return str(verdict.get(name, "-"))
@@ -102,6 +109,8 @@ def _cells(run: _Row) -> list[str]:
         *map(number, ("made", "rows", "missing", "repeated", "wrongly_down")),
         seconds(verdict.get("longest_gap")),
         seconds(run["recovered"]),
+        *(str(told.get(name, "-")) for name in ("messages", "wrong", "untold")),
+        ", ".join(vantages) or "-",
         str(run["seed"]),
         f"{run['scale']:g}",
         f"{run['seconds']:.0f} s",

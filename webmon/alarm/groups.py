@@ -29,6 +29,8 @@ class Groups:
         """Of the recent ones, by group."""
         self._members: dict[str, dict[str, Episode]] = {}
         """The open episodes that belong to a group's, by its id."""
+        self._few: dict[str, tuple[int, int]] = {}
+        """Since when these are fewer than half of its threshold, and when the last one ended then."""
 
     def restore(self) -> None:
         """Go on from the records."""
@@ -77,8 +79,25 @@ class Groups:
             return
         members = self._members[group.id]
         members.pop(episode.id, None)
-        if 2 * len(members) < group.threshold:
-            self._close(group, episode, moment, desk)
+        if not members:
+            self._close(group, episode.ended or moment, moment, desk)
+        elif _are_few(group, members):
+            self._few.setdefault(group.id, (moment, episode.ended or moment))
+
+    def tick(self, seen: int, length: int, desk: Desk) -> None:
+        """End those of which few are left; the rest gets time to come back, too, so that one message tells of all.
+
+        Args:
+            seen: up to when all results are read.
+            length: how long the rest is waited for, in milliseconds.
+            desk: who tells of it.
+        """
+        for number, members in list(self._members.items()):
+            group = self._book.episodes[number]
+            if _are_few(group, members):
+                since, ended = self._few.setdefault(number, (seen, seen))
+                if seen - since >= length:
+                    self._close(group, ended, seen, desk)
 
     def _threshold(self, key: str, many: int) -> int:
         return max(many, (self._sizes[key] + 1) // 2)
@@ -121,7 +140,10 @@ class Groups:
 
     def _join(self, group: Episode, episode: Episode, now: int, desk: Desk) -> None:
         """Let an episode belong to a group's, which tells all whom the episode would tell."""
-        self._members[group.id][episode.id] = episode
+        members = self._members[group.id]
+        members[episode.id] = episode
+        if not _are_few(group, members):
+            self._few.pop(group.id, None)
         desk.plan(episode)
         if not episode.steps:
             return
@@ -136,18 +158,23 @@ class Groups:
                 for channel in new:
                     desk.tell(group, channel, "opened", now)
 
-    def _close(self, group: Episode, last: Episode, moment: int, desk: Desk) -> None:
+    def _close(self, group: Episode, ended: int, moment: int, desk: Desk) -> None:
         members = self._members.pop(group.id)
+        self._few.pop(group.id, None)
         names = [episode.subject for episode in members.values()]
         if names:
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             group.detail = f"still failing: {', '.join(names[:_NAMED])}{more}"
-        self._book.end(group, ended=last.ended or moment, closed=moment)
+        self._book.end(group, ended=ended, closed=moment)
         desk.closed(group, moment)
         messages: dict[str, Notice] = {n.channel: n for n in self._book.of(group) if n.state == "waiting"}
         for episode in members.values():
             if episode.held == "many":
                 desk.join(episode, messages, max(desk.now, moment))
+
+
+def _are_few(group: Episode, members: Mapping[str, Episode]) -> bool:
+    return 2 * len(members) < group.threshold
 
 
 def _keys(labels: Mapping[str, str]) -> list[str]:

@@ -157,6 +157,7 @@ class Judge:
                 if site.due == when:
                     site.due = NEVER
                     self._look_by_clock(site, seen)
+            self._groups.tick(seen, round(self._defaults.group_secs * 1000), self._desk)
         self._desk.tick(now)
         if now - self._forgot >= _FORGET_EVERY:
             self._forgot = now

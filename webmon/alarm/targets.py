@@ -305,6 +305,8 @@ def forget(site: Site, name: str) -> None:
     slot = site.slots.pop(name)
     leave(site, slot)
     slot.vantage.slots.pop(site, None)
+    if slot.interval == slot.vantage.shortest:
+        slot.vantage.measured = 0
 
 
 def _ms(seconds: float) -> int:

@@ -48,6 +48,8 @@ class Vantages:
         """
         gone = []
         for vantage in list(self._vantages.values()):
+            if vantage.last > vantage.measured:
+                vantage.measure()
             if self._is_silent(vantage, seen, seeing_since):
                 self._silent(vantage, seen)
             silent = self._book.open.get((Condition.VANTAGE_SILENT, vantage.name))

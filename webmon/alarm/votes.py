@@ -43,6 +43,7 @@ class Vantage:
         "last",
         "live",
         "looked",
+        "measured",
         "name",
         "shortest",
         "silent",
@@ -57,6 +58,8 @@ class Vantage:
         """Arrival of its last result that was judged."""
         self.shortest = 0
         """Of its intervals; 0 before the first result."""
+        self.measured = NEVER
+        """A result that comes after this moment shows that it goes on without its targets of that interval."""
         self.live = 0
         """Slots with a fresh result of any kind."""
         self.failing: dict[Site, None] = {}
@@ -82,6 +85,7 @@ class Vantage:
 
     def measure(self) -> None:
         """Find its shortest interval anew."""
+        self.measured = NEVER
         intervals = [slot.interval for slot in self.slots.values() if slot.live]
         if intervals:
             self.shortest = min(intervals)
@@ -282,4 +286,5 @@ def leave(site: Site, slot: Slot) -> None:
         slot.erring = False
         vantage.failing_errors -= 1
     if slot.interval == vantage.shortest:
-        vantage.measure()
+        # Where it sends nothing at all any more, that is the interval by which it is missed.
+        vantage.measured = vantage.last

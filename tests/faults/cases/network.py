@@ -7,7 +7,7 @@ from typing import Final
 
 import yaml
 
-from tests.faults.case import TIMEOUT_SECS, Run, case
+from tests.faults.case import SILENT_SECS, TIMEOUT_SECS, Run, case
 from tests.faults.lab import SITE_PORT, await_
 from tests.hostile import HOSTILE
 from webmon.check.result import Outcome
@@ -27,9 +27,11 @@ def cut_off(run: Run) -> None:
     agent = run.random.choice(lab.agents)
     others = [host for host in lab.agents if host != agent]
     began = datetime.now(UTC)
+    secs = run.secs(600, least=30)
+    run.at_fault = {agent: secs >= SILENT_SECS}
     lab.program("net", agent, "off")
     try:
-        run.sleep(run.secs(600, least=30))
+        run.sleep(secs)
         run.expect(run.is_fresh(others), "rows of the other agents are not fresh")
         run.expect(not run.is_fresh([agent]), f"{agent} is not cut off")
         waiting = lab.waiting(agent, run.prefix)

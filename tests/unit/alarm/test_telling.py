@@ -341,8 +341,8 @@ def test_a_child_of_an_unknown_parent_is_told_at_once() -> None:
 # many_down
 
 
-def hundred(world: World, outcome: Outcome) -> None:
-    for number in range(100):
+def hundred(world: World, outcome: Outcome, *, first: int = 0) -> None:
+    for number in (*range(first, 100), *range(first)):
         world.check(f"site{number}", outcome=outcome, labels={"host": "one"})
         world.now += 200
     world.tick()
@@ -363,6 +363,47 @@ def test_a_hundred_sites_of_one_host_are_two_messages_each_way() -> None:
     assert len(world.messages) <= 4
     assert world.said()[2] == "ended site0 down"
     assert world.said()[3] == "ended host=one many_down"
+
+
+def test_many_that_come_back_one_after_the_other_are_two_messages_whichever_is_the_last() -> None:
+    world = World(PlainRules(ONE))
+    for number in range(300):
+        world.up(f"else{number}", labels={"host": f"h{number}"})
+    hundred(world, Outcome.TIMEOUT)
+    world.wait(MINUTE)
+    hundred(world, Outcome.UP, first=1)
+    world.wait(MINUTE)
+    assert world.said()[2:] == ["ended site0 down", "ended host=one many_down"]
+
+
+def test_of_many_the_few_that_fail_on_are_told_once_the_others_had_time_to_come_back_too() -> None:
+    world = World(PlainRules(Conditions(confirm=1, recover=1, no_data_after=10**9)))
+    for number in range(6):
+        world.fail(f"site{number}", interval=86400)
+    world.wait(HOUR)
+    for number in range(4):
+        world.up(f"site{number}", interval=86400)
+    world.wait(20 * SECOND)
+    assert "ended * many_down" not in world.said()
+    # More of them are down again: it is not over.
+    world.fail("site1", interval=86400)
+    world.wait(20 * SECOND)
+    assert "ended * many_down" not in world.said()
+    world.up("site1", interval=86400)
+    world.wait(40 * SECOND)
+    assert world.messages[-1] == ("mail", ("ended * many_down", "opened site4 down", "opened site5 down"))
+
+
+def test_a_judge_that_takes_over_ends_many_of_which_few_are_left() -> None:
+    world = World(PlainRules(Conditions(confirm=1, recover=1, no_data_after=10**9)))
+    for number in range(6):
+        world.fail(f"site{number}", interval=86400)
+    world.wait(HOUR)
+    for number in range(4):
+        world.up(f"site{number}", interval=86400)
+    world.restart()
+    world.wait(MINUTE)
+    assert world.messages[-1] == ("mail", ("ended * many_down", "opened site4 down", "opened site5 down"))
 
 
 def test_the_end_of_many_names_those_that_are_still_down_which_are_told_singly_from_then_on() -> None:

@@ -2,6 +2,7 @@
 
 from tests.unit.alarm.world import MINUTE, SECOND, World
 from webmon.alarm.conditions import Condition
+from webmon.alarm.judge import Listed
 from webmon.check.result import Outcome
 
 SITES = [f"site{number}" for number in range(8)]
@@ -113,6 +114,41 @@ def test_a_vantage_that_sends_nothing_is_told_until_it_sends() -> None:
     assert (episode.severity, episode.since) == ("warning", last)
     world.up("site0", "a")
     assert world.said() == ["opened a vantage_silent", "ended a vantage_silent"]
+
+
+def test_a_silent_vantage_is_missed_by_its_shortest_interval_whatever_else_it_checks() -> None:
+    world = World()
+    world.up("often", "a", interval=3)
+    world.up("seldom", "a", interval=3600)
+    world.up("often", "b", interval=3600)
+    world.wait(66 * SECOND)
+    assert world.said() == []
+    world.wait(3 * SECOND)
+    assert world.said() == ["opened a vantage_silent"]
+
+
+def test_a_vantage_that_goes_on_without_its_most_frequent_targets_is_not_silent() -> None:
+    world = World()
+    for number in range(3):
+        world.up(f"seldom{number}", "a", interval=900)
+        world.up(f"seldom{number}", "b", interval=900)
+    world.up("often", "a", interval=3)
+    world.wait(30 * SECOND)
+    world.up("seldom0", "a", interval=900)
+    world.wait(4 * MINUTE)
+    assert world.said() == []
+
+
+def test_a_target_that_is_taken_off_the_list_makes_no_vantage_silent() -> None:
+    world = World()
+    listed = [Listed(name, f"https://{name}/", {}, interval) for name, interval in (("often", 3), ("seldom", 900))]
+    world.judge.list_targets(listed, at=world.now)
+    for vantage in ("a", "b"):
+        world.up("seldom", vantage, interval=900)
+        world.up("often", vantage, interval=3)
+    world.judge.list_targets(listed[1:], at=world.now)
+    world.wait(10 * MINUTE)
+    assert world.said() == []
 
 
 def test_the_last_vantage_that_falls_silent_is_critical_and_its_targets_hang_under_it() -> None:

@@ -1,4 +1,6 @@
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from operator import eq
 
 from tests.faults.judge import Key, Ledger, Noted, Sites, judge, read_ledger
 from webmon.check.result import Outcome
@@ -45,6 +47,14 @@ def test_a_row_that_calls_a_site_down_while_it_served_is_wrong_whoever_says_so()
 def test_a_site_that_served_nobody_may_be_called_down() -> None:
     down = {**LEDGER, KEYS[4]: Noted(KEYS[4].time, Outcome.TIMEOUT)}
     assert faults(down, [*ROWS[:4], (KEYS[4], Outcome.TIMEOUT), *ROWS[5:]], Sites([])) == []
+
+
+def test_a_site_that_the_case_took_down_may_be_called_down_then() -> None:
+    down = {**LEDGER, KEYS[4]: Noted(KEYS[4].time, Outcome.STATUS_MISMATCH)}
+    rows = [*ROWS[:4], (KEYS[4], Outcome.STATUS_MISMATCH), *ROWS[5:]]
+    for then, wrongly in ((KEYS[4], 0), (KEYS[5], 1)):
+        verdict = judge(down, rows, SITES, interval=3, timeout=3, was_down=partial(eq, then))
+        assert verdict.wrongly_down == wrongly
 
 
 def test_an_agent_error_calls_no_site_down() -> None:
