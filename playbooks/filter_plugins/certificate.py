@@ -1,4 +1,4 @@
-"""The filters `certificate` and `certificate_faults`: the inventory says what a certificate is, a host gives its key.
+"""The filters of certificates: the inventory says what one is, a host gives its key.
 
 Who is root of a host may send whatever it likes. So nothing of a certificate is the host's choice but the public key,
 and one that it has is kept only where it says what would be issued now. Both run on the controller.
@@ -93,6 +93,15 @@ def certificate_faults(
     if found.public_bytes(serialization.Encoding.PEM).strip() != raw.strip():
         return ["there is more in its file than a certificate in PEM"]
     return list(_faults(found, identity, _signer(authority), fingerprint, timedelta(days=days)))
+
+
+def signing_faults(authority: str, passphrase: str) -> list[str]:
+    """Say why the authority can't sign, as without the passphrase of its key; nothing where it can."""
+    try:
+        _signing_key(authority, passphrase, _signer(authority))
+    except AnsibleFilterError as error:
+        return [str(error)]
+    return []
 
 
 def _faults(
@@ -211,4 +220,8 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Give the filters by name."""
-        return {"certificate": certificate, "certificate_faults": certificate_faults}
+        return {
+            "certificate": certificate,
+            "certificate_faults": certificate_faults,
+            "signing_faults": signing_faults,
+        }
