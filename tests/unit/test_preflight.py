@@ -20,8 +20,7 @@ from tests.unit.filters import load
 from webmon import settings
 
 ROOT: Final = Path(__file__).parents[2]
-plugin = load("preflight")
-hosts_room, inventory_room = plugin.load("hosts"), plugin.load("inventory")
+hosts_room, inventory_room = load("hosts"), load("inventory")
 GROUPS: Final[dict[str, list[str]]] = {"all": ["k", "a"], "kafka": ["k"], "agents": ["a"]}
 AGENT: Final = {
     "KAFKA_HOST": "k",
@@ -79,7 +78,7 @@ class Fleet:
         judged = {"authority": str(self.authority), "files": str(directory), "faults": [], "unmade": ""}
         self.environment: dict[str, Any] = dict(AGENT)
         self.looks: dict[str, dict[str, Any]] = {"k": copy.deepcopy(LOOK), "a": copy.deepcopy(LOOK)}
-        default = plugin.load("supplied").yaml.safe_load((ROOT / "roles/kafka/defaults/main.yml").read_text())
+        default = load("supplied").yaml.safe_load((ROOT / "roles/kafka/defaults/main.yml").read_text())
         self.hosts: dict[str, dict[str, Any]] = {
             "k": {
                 "certificates_judged": dict(judged),
@@ -122,8 +121,10 @@ class Fleet:
             now = {"began": time.time(), "time": time.time()}
             answer = {"stdout": f"Welcome!\r\nLOOKED {json.dumps(now | look)}\r\n"}
             self.hosts[host]["preflight_look"] = self.results.get(host, answer)
-        found: dict[str, list[str]] = plugin.FilterModule().filters()["preflight"](
-            self.hosts, self.groups, ["inventory/mine"], self.limited
+        found: dict[str, list[str]] = (
+            load("webmon_filters")
+            .FilterModule()
+            .filters()["preflight"](self.hosts, self.groups, ["inventory/mine"], self.limited)
         )
         return found
 

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from webmon import __version__
-from webmon.daemon.metrics import counter, gauge
+from webmon.daemon.metrics import counter, gauge, histogram, outages
 from webmon.daemon.outage import Outage
 from webmon.daemon.systemd import notify
 
@@ -125,28 +125,10 @@ class State(Collector):
         for (channel, answer), count in sorted(dict(self.sends).items()):
             sends.add_metric([channel, answer], count)
         yield from (opened, waiting, sends)
-        yield self._delay_family()
+        meaning = "From a message that was due to its being taken"
+        yield histogram("webmon_alarm_delay_seconds", meaning, _DELAYS, list(self._delays), self._delays_sum)
         yield counter("webmon_alarm_log_records_total", "Records that the alarm log took", self.log_written())
         yield gauge("webmon_alarm_log_waiting", "Records that the alarm log is still to take", self.log_waiting())
         yield counter("webmon_alarm_heartbeats_total", "Heartbeats that were answered", self.heartbeats())
         yield gauge("webmon_alarm_turn_age_seconds", "Time since the main loop last ran", self.still_secs())
-        yield from self._outage_families()
-
-    def _delay_family(self) -> Metric:
-        total, buckets = 0, []
-        for bound, count in zip((*map(str, _DELAYS), "+Inf"), list(self._delays), strict=True):
-            total += count
-            buckets.append((bound, float(total)))
-        family = HistogramMetricFamily("webmon_alarm_delay_seconds", "From a message that was due to its being taken")
-        family.add_metric([], buckets, self._delays_sum)
-        return family
-
-    def _outage_families(self) -> Iterator[Metric]:
-        waiting_now = GaugeMetricFamily("webmon_alarm_waiting", "1 while a neighbour is waited for", labels=["for"])
-        waits = CounterMetricFamily("webmon_alarm_waits_total", "Times that one was waited for", labels=["for"])
-        seconds = CounterMetricFamily("webmon_alarm_wait_seconds_total", "Seconds of that", labels=["for"])
-        for label, outage in sorted(dict(self.outages).items()):
-            waiting_now.add_metric([label], outage.lasts)
-            waits.add_metric([label], outage.count)
-            seconds.add_metric([label], outage.seconds)
-        yield from (waiting_now, waits, seconds)
+        yield from outages("webmon_alarm", dict(sorted(dict(self.outages).items())))

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Final
 
 from prometheus_client import Histogram
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from webmon import __version__
 from webmon.check.result import CheckResult
-from webmon.daemon.metrics import counter, gauge
+from webmon.daemon.metrics import counter, gauge, histogram
 
 _MESSAGES: Final = (1, 10, 100, 500, 1000, 2500, 5000, 10_000, 25_000)
 _BATCH_SECS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
@@ -90,16 +90,7 @@ class Metrics(Collector):
         yield gauge("webmon_sink_newest_result_timestamp_seconds", newest, self.newest_end)
         yield from self._messages.collect()
         yield from self._seconds.collect()
-        yield self._freshness_family()
+        meaning = "From the end of a check to its row in the database, of all rows"
+        counts = list(self._freshness)
+        yield histogram("webmon_sink_freshness_seconds", meaning, _FRESHNESS_SECS, counts, self._freshness_sum)
         yield from self._own()
-
-    def _freshness_family(self) -> Metric:
-        total, buckets = 0, []
-        for bound, count in zip((*map(str, _FRESHNESS_SECS), "+Inf"), list(self._freshness), strict=True):
-            total += count
-            buckets.append((bound, float(total)))
-        family = HistogramMetricFamily(
-            "webmon_sink_freshness_seconds", "From the end of a check to its row in the database, of all rows"
-        )
-        family.add_metric([], buckets, self._freshness_sum)
-        return family

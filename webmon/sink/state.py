@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 
-from webmon.daemon.metrics import gauge
+from webmon.daemon.metrics import gauge, outages
 from webmon.daemon.outage import Outage
 from webmon.daemon.systemd import notify
 from webmon.sink.metrics import Metrics
@@ -80,14 +80,7 @@ class State:
             lag.add_metric([str(partition)], waiting)
         yield lag
         yield gauge("webmon_sink_turn_age_seconds", "Time since the main loop last ran", self.still_secs())
-        waiting_now = GaugeMetricFamily("webmon_sink_waiting", "1 while a neighbour is waited for", labels=["for"])
-        waits = CounterMetricFamily("webmon_sink_waits_total", "Times that one was waited for", labels=["for"])
-        seconds = CounterMetricFamily("webmon_sink_wait_seconds_total", "Seconds of that", labels=["for"])
-        for label, outage in self._outages.items():
-            waiting_now.add_metric([label], outage.lasts)
-            waits.add_metric([label], outage.count)
-            seconds.add_metric([label], outage.seconds)
-        yield from (waiting_now, waits, seconds)
+        yield from outages("webmon_sink", self._outages)
 
 
 def _waiting_for(what: str, clock: Callable[[], float]) -> Outage:

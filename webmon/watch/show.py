@@ -5,6 +5,7 @@ Whatever a site sent is text: it begins no line and steers no terminal (webmon.r
 
 import logging
 import os
+import signal
 import sys
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -28,6 +29,9 @@ _LAST: Final = 20
 """Alarms that are told once more in the end."""
 _LEAST: Final = 12
 """Lines of a terminal from which on there is room for them."""
+_TAKE: Final = "\033[?1049h\033[?7l"
+"""Another screen, on which a line is cut and not wrapped."""
+_GIVE_BACK: Final = "\033[?7h\033[?1049l"
 
 
 class Lines:
@@ -69,7 +73,8 @@ class Table(logging.Handler):
         self._page = page
         self._below: deque[str] = deque(maxlen=_BELOW)
         self._logged: list[str] = []
-        sys.stdout.write("\033[?1049h\033[?7l")  # another screen, on which a line is cut and not wrapped
+        sys.stdout.write(_TAKE)
+        signal.signal(signal.SIGTSTP, _stand_back)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a log line, which would stand across the table."""
@@ -96,12 +101,21 @@ class Table(logging.Handler):
 
     def end(self, turn: Turn) -> None:
         """Give the terminal back, with what there was on it."""
-        sys.stdout.write("\033[?7h\033[?1049l")
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        sys.stdout.write(_GIVE_BACK)
         for told in turn.memory.told[-_LAST:]:
             _print(*_whole(told))
         _print(*_summary(turn))
         for line in "\n".join(self._logged).splitlines():
             print(printable(line), file=sys.stderr)
+
+
+def _stand_back(*_: object) -> None:
+    """Give the shell its screen at Ctrl-Z, and take it again at `fg`; the next turn draws anew."""
+    out = sys.stdout.fileno()  # Python's stdout may be in the midst of a write
+    os.write(out, _GIVE_BACK.encode())
+    os.kill(os.getpid(), signal.SIGSTOP)
+    os.write(out, _TAKE.encode())
 
 
 STATES: Final = {state: state.value for state in State} | {State.DOWN: "DOWN", State.UNKNOWN: "not known"}

@@ -140,6 +140,20 @@ def test_a_terminal_has_a_table_that_is_as_wide_as_it_is_now_and_is_given_back(t
     assert re.search(r"^2 targets: 1 DOWN, 1 up; \d+ checks in", summary, re.MULTILINE)
 
 
+def test_ctrl_z_gives_the_shell_its_screen_and_fg_brings_the_table_back(tmp_path: Path) -> None:
+    with (
+        HostileServer(page(b"hi")) as server,
+        contextlib.closing(Watch(tmp_path, server.url, columns=80)) as watch,
+    ):
+        watch.shows(r"1 target: 1 up")
+        watch.process.send_signal(signal.SIGTSTP)
+        os.waitid(os.P_PID, watch.process.pid, os.WSTOPPED | os.WNOWAIT)
+        wait_until(lambda: watch.text.endswith("\033[?7h\033[?1049l"))
+        watch.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: "\033[?7h\033[?1049l\033[?1049h\033[?7l\033[H1 target: 1 up" in watch.text)
+        assert watch.end() == 0
+
+
 @pytest.mark.parametrize(("number", "variables"), [(signal.SIGTERM, {}), (signal.SIGINT, {"TERM": "dumb"})])
 def test_a_terminal_without_a_cursor_gets_lines_and_sigterm_ends_it_as_well(
     tmp_path: Path, number: int, variables: Mapping[str, str]

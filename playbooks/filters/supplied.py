@@ -1,19 +1,17 @@
 """What is wrong with what an operator supplies: the values of a .env, targets, rules, certificates, a digest."""
 
 import contextlib
-import importlib.util
 import re
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 import yaml
 from cryptography import x509
-from webmon_preflight.inventory import ROLES
+from webmon_filters import provided
+from webmon_filters.inventory import ROLES
 
 from webmon import settings
 from webmon.alarm import rules
@@ -58,7 +56,7 @@ def component_faults(component: Mapping[str, Any]) -> Iterator[str]:
         if ": KAFKA_SASL_" not in fault or " is missing" not in fault:
             yield f"the .env of {name} would be refused: {fault}"
     if component["certificates"] == "provided":
-        yield from provided_faults(component["provided"])
+        yield from provided.provided_faults(component["provided"])
     if component["kafka_ca"]:
         yield from pem_faults(component["kafka_ca"], "the authority of the brokers' certificates")
     if component["postgres_ca"]:
@@ -98,24 +96,6 @@ def why_unmade(told: str) -> str:
 def _named(lists: Iterable[str]) -> frozenset[str]:
     texts = (Path(path).read_text(encoding="utf-8", errors="replace") for path in lists if Path(path).is_file())
     return frozenset(name for text in texts for name in re.findall(r"\$\{(\w+)\}", text))
-
-
-@cache
-def _provided() -> ModuleType:
-    """Give the plugin of that name: Ansible loads them by their path, so no import finds it."""
-    place = Path(__file__).parents[1] / "filter_plugins/provided.py"
-    spec = importlib.util.spec_from_file_location("provided_beside", place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def provided_faults(directory: str) -> list[str]:
-    """Say what is wrong with the three files of a managed Kafka."""
-    found: list[str] = _provided().provided_faults(directory)
-    return found
 
 
 def pem_faults(path: str, what: str) -> list[str]:

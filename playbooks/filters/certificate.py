@@ -9,7 +9,7 @@ clientAuth and serverAuth). The directory of the authority has ca.pem, whose fir
 
 import base64
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -213,15 +213,3 @@ def _fingerprint(key: Any) -> str:
     digest = hashes.Hash(hashes.SHA256())
     digest.update(key.public_bytes(*form))
     return digest.finalize().hex(":")
-
-
-class FilterModule:
-    """What Ansible looks for in a filter plugin."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Give the filters by name."""
-        return {
-            "certificate": certificate,
-            "certificate_faults": certificate_faults,
-            "signing_faults": signing_faults,
-        }

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from webmon_preflight import hosts as of_hosts
-from webmon_preflight.inventory import ROLES
-from webmon_preflight.supplied import is_encrypted, why_unmade
+from webmon_filters import hosts as of_hosts
+from webmon_filters.inventory import ROLES
+from webmon_filters.supplied import is_encrypted, why_unmade
 
 SHARED: Final = ROLES.parent / "files"
 """Where inventories without a directory of their own have it, all of them together."""

@@ -1,6 +1,6 @@
-"""The filters of the preflight; what they do is in playbooks/preflight, loaded where it is asked for.
+"""The filters that need libraries; what they do is in playbooks/filters, loaded where one is asked for.
 
-Ansible loads every plugin in each of its processes, and most of them ask for none of this.
+Ansible loads every plugin anew for each task of each host: with their libraries that took half of its time.
 """
 
 import importlib
@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-_PACKAGE: Final = "webmon_preflight"
-_PLACE: Final = Path(__file__).parents[1] / "preflight"
+_PACKAGE: Final = "webmon_filters"
+_PLACE: Final = Path(__file__).parents[1] / "filters"
 
 
 def load(name: str) -> ModuleType:
@@ -34,7 +34,11 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Give the filters by name."""
         return {
+            "certificate": lambda *given: load("certificate").certificate(*given),
+            "certificate_faults": lambda *given: load("certificate").certificate_faults(*given),
             "inventory_faults": lambda *given: load("inventory").inventory_faults(*given),
             "look_arguments": lambda *given: load("hosts").look_arguments(*given),
             "preflight": lambda *given: load("every").preflight(*given),
+            "provided_faults": lambda *given: load("provided").provided_faults(*given),
+            "signing_faults": lambda *given: load("certificate").signing_faults(*given),
         }

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from webmon_preflight import hosts as of_hosts
-from webmon_preflight import installation, inventory, supplied
+from webmon_filters import hosts as of_hosts
+from webmon_filters import installation, inventory, supplied
 
 
 def preflight(

@@ -2,7 +2,6 @@
 
 import re
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -89,11 +88,3 @@ def _fit(place: Path) -> list[str]:
 
 def _reason(fault: str) -> str:
     return fault[fault.rindex("(") :]
-
-
-class FilterModule:
-    """What Ansible looks for in a filter plugin."""
-
-    def filters(self) -> dict[str, Callable[[str], list[str]]]:
-        """Give the filters by name."""
-        return {"provided_faults": provided_faults}
