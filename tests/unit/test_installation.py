@@ -103,13 +103,13 @@ def test_two_inventories_of_a_checkout_share_neither_authority_nor_secrets(check
         inventory = checkout / "inventory" / name
         shutil.copytree(ROOT / "inventory/example", inventory)
         # Both by the directory and by its file: what lies in files/ names no hosts.
-        _put(inventory / "files", {"secrets/authority": f"{name} here", "targets.yml": "targets: [{url: a}]\n"})
+        _put(inventory / "files", {"secrets/authority": f"{name}-secret", "targets.yml": "targets: [{url: a}]\n"})
         for source in (f"inventory/{name}", f"inventory/{name}/hosts.yml"):
             password = "{{ certificates_authority_passphrase }}"
             out = _run(checkout, "ansible-playbook", "-i", source, "tell.yml", *HERE, "-e", f"told={password}")
             told += re.findall(r"TOLD (.*)\"?$", out, re.MULTILINE)
-            assert "here :" not in out, "no host is called by a secret"
-    expected = {f'["{checkout}/inventory/{name}/files/authority", "{name} here"]' for name in ("north", "south")}
+            assert f"[{name}-secret]" not in out, "no host is called by a secret"
+    expected = {f'["{checkout}/inventory/{name}/files/authority", "{name}-secret"]' for name in ("north", "south")}
     assert {line.rstrip('"').replace("\\", "") for line in told} == expected
     assert len(told) == 2 * 2 * 5
     assert _texts(checkout / "files").keys() == _texts(ROOT / "files").keys() & _texts(checkout / "files").keys()
