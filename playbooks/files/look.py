@@ -100,6 +100,7 @@ def main():
         },
         "listens": sorted(listening().intersection(asked["listens"])),
         "authorities": {path: read(path) for path in paths},
+        "signs": "\nMONITORING_MAC_KEY=" in read("/etc/webmon/agent/.env"),
         "kafka": read("/var/lib/kafka/data/meta.properties"),
     }
     print("LOOKED " + json.dumps(found))

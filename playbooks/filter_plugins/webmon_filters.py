@@ -40,4 +40,5 @@ class FilterModule:
             "look_arguments": lambda *given: load("hosts").look_arguments(*given),
             "preflight": lambda *given: load("every").preflight(*given),
             "provided_faults": lambda *given: load("provided").provided_faults(*given),
+            "signing_faults": lambda *given: load("certificate").signing_faults(*given),
         }

@@ -1,12 +1,13 @@
-"""The filters `certificate` and `certificate_faults`: the inventory says what a certificate is, a host gives its key.
+"""The filters of certificates: the inventory says what one is, a host gives its key.
 
 Who is root of a host may send whatever it likes. So nothing of a certificate is the host's choice but the public key,
-and one that was issued is kept only where it says what would be issued now. Both run on the controller.
+and one that it has is kept only where it says what would be issued now. Both run on the controller.
 
 The dictionary `identity` has `unit`, `host`, `names` (a list of DNS:name and IP:address) and `usage` (a list of
 clientAuth and serverAuth). The directory of the authority has ca.pem, whose first certificate is who signs, and ca.key.
 """
 
+import base64
 import ipaddress
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -67,12 +68,12 @@ def certificate(public_key: str, identity: Mapping[str, Any], authority: str, pa
 
 
 def certificate_faults(
-    path: str, identity: Mapping[str, Any], authority: str, fingerprint: str, days: int
+    shown: str, identity: Mapping[str, Any], authority: str, fingerprint: str, days: int
 ) -> list[str]:
-    """Say why a certificate that was issued is not to be kept; nothing where it is.
+    """Say why the certificate that a host has is not to be kept; nothing where it is.
 
     Args:
-        path: where the controller has it.
+        shown: what its file holds, in base64; empty where there is none.
         identity: who it must be.
         authority: directory of the authority.
         fingerprint: SHA-256 of the host's public key, as pairs of digits with colons.
@@ -81,14 +82,26 @@ def certificate_faults(
     Raises:
         AnsibleFilterError: the inventory gives a name that no certificate can have, or there is no authority.
     """
+    if not shown:
+        return ["there is none"]
     try:
-        found = x509.load_pem_x509_certificate(Path(path).read_bytes())
+        raw = base64.b64decode(shown)
+        found = x509.load_pem_x509_certificate(raw)
         _ = found.extensions  # read here: damage is told as such
-    except FileNotFoundError:
-        return [f"there is no {path}"]
     except ValueError as error:
-        return [f"{path} is no certificate ({error})"]
+        return [f"what the host has is no certificate ({error})"]
+    if found.public_bytes(serialization.Encoding.PEM).strip() != raw.strip():
+        return ["there is more in its file than a certificate in PEM"]
     return list(_faults(found, identity, _signer(authority), fingerprint, timedelta(days=days)))
+
+
+def signing_faults(authority: str, passphrase: str) -> list[str]:
+    """Say why the authority can't sign, as without the passphrase of its key; nothing where it can."""
+    try:
+        _signing_key(authority, passphrase, _signer(authority))
+    except AnsibleFilterError as error:
+        return [str(error)]
+    return []
 
 
 def _faults(

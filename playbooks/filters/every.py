@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from webmon_filters import hosts as of_hosts
-from webmon_filters import inventory, supplied
+from webmon_filters import installation, inventory, supplied
 
 
 def preflight(
@@ -40,13 +40,16 @@ def preflight(
     unreached, others_unreached = of_hosts.reach_faults(hosts, groups, looks)
     of_all = [*inventory.inventory_faults(groups, sources), *inventory.size_faults(groups)]
     of_all += of_hosts.authority_faults(hosts, looks, list(limited))
+    of_all += installation.directory_faults(hosts, looks)
     of_all += of_hosts.broker_faults(hosts, looks)
     of_all += [*_told(faults), *supplied.list_faults(hosts), *unreached]
-    return {"faults": list(dict.fromkeys(of_all)), "warnings": [*_told(warnings), *others_unreached]}
+    of_none = [*_told(warnings), *others_unreached, *installation.to_move(hosts, sources)]
+    return {"faults": list(dict.fromkeys(of_all)), "warnings": of_none}
 
 
 def _supplied(variables: Mapping[str, Any]) -> Iterator[str]:
     """Give the faults of what a host would get."""
+    yield from installation.authority_faults(variables)
     for component in variables.get("component_judged", []):
         if component["fault"]:
             why = supplied.why_unmade(component["fault"])

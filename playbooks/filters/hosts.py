@@ -138,7 +138,7 @@ def authority_faults(
     untrusting: dict[Path, dict[str, str]] = {}
     makes: set[Path] = set()
     for host, variables in hosts.items():
-        if "authority" not in _sources(variables):
+        if "authority" not in sources(variables):
             continue
         own = Path(variables["certificates_judged"]["authority"], "ca.pem")
         known = _fingerprints(own.read_text(encoding="utf-8", errors="replace")) if own.is_file() else {}
@@ -186,7 +186,7 @@ def broker_faults(hosts: Mapping[str, Mapping[str, Any]], looks: Mapping[str, Ma
             yield f"{', '.join(names)}: all would be broker {number}; right would be a kafka_node_id of each"
 
 
-def _sources(variables: Mapping[str, Any]) -> set[str]:
+def sources(variables: Mapping[str, Any]) -> set[str]:
     """Give where the certificates of a host come from."""
     servers = {"authority" for name in ("kafka_judged", "timescaledb_judged") if name in variables}
     return servers | {one["certificates"] for one in variables.get("component_judged", [])}

@@ -83,6 +83,11 @@ def why_unmade(told: str) -> str:
         return (
             f"{path[1]} can't be read; right would be a file there, by its whole path (of a secret: one line, with it)"
         )
+    if re.search(r"(?i)\bvault secrets\b|decrypt", told):
+        return (
+            "something is encrypted by ansible-vault, and what was given does not open it; right would be "
+            "--ask-vault-pass or --vault-password-file FILE"
+        )
     if lacking := re.search(r"has no attribute '(\w+)'", told):
         return f"a variable has nothing called {lacking[1]}; right would be what the README of its role says"
     return "a variable is not of the form that the README of its role says (a dictionary, a list, a text)"
@@ -145,10 +150,10 @@ def _agent_faults(judged: Mapping[str, Any], _: Mapping[str, Any]) -> Iterator[s
 
 
 def _alarm_faults(judged: Mapping[str, Any], environment: Mapping[str, Any]) -> Iterator[str]:
-    if judged["rules"] and not _is_encrypted(judged["rules"]):
+    if judged["rules"] and not is_encrypted(judged["rules"]):
         targets = Path(judged["targets"])
         # Where there is no list, the agents miss it, too.
-        is_list = judged["targets"] and targets.is_file() and not _is_encrypted(targets)
+        is_list = judged["targets"] and targets.is_file() and not is_encrypted(targets)
         secrets = {key: str(value) for key, value in environment.items()}
         with _telling() as told:
             rules.load(
@@ -164,7 +169,7 @@ def _alarm_faults(judged: Mapping[str, Any], environment: Mapping[str, Any]) -> 
 
 def _page_faults(judged: Mapping[str, Any], _: Mapping[str, Any]) -> Iterator[str]:
     for path, read in ((judged["file"], page_file.load), (judged["users"], access.read_users)):
-        if path and not _is_encrypted(path):
+        if path and not is_encrypted(path):
             with _telling() as told:
                 read(Path(path))
             yield from told
@@ -180,7 +185,7 @@ def _telling() -> Iterator[list[str]]:
         told += error.lines
 
 
-def _is_encrypted(path: str | Path) -> bool:
+def is_encrypted(path: str | Path) -> bool:
     """Tell whether a file is one of ansible-vault, which the hosts judge: here nobody has its password."""
     with contextlib.suppress(OSError), Path(path).open("rb") as opened:
         return opened.read(14) == b"$ANSIBLE_VAULT"
@@ -198,7 +203,7 @@ def targets_faults(file: str, stands_at: str, text: str) -> list[str]:
         if not file:
             path = Path(directory, Path(stands_at).name)
             path.write_text(text, encoding="utf-8")
-        if _is_encrypted(path):
+        if is_encrypted(path):
             return []
         try:
             path.open("rb").close()

@@ -125,7 +125,7 @@ def test_a_new_authority_waits_for_a_host_that_is_away_and_is_then_brought_in_by
     renewed = presented(lab)
     assert not serials(renewed) & serials(shown)
     assert authority(lab).subject != first.subject
-    assert sorted(path.name for path in (lab.directory / "pki").iterdir()) == ["ca.key", "ca.pem", "issued"]
+    assert sorted(path.name for path in (lab.directory / "pki").iterdir()) == ["ca.key", "ca.pem"]
     assert "ENCRYPTED" in (lab.directory / "pki/ca.key").read_text()
     told = broken_off.stdout + finished.stdout
     assert (lab.directory / "secrets/authority").read_text().split()[0] not in told
@@ -146,5 +146,4 @@ def test_a_host_gets_the_certificates_of_its_groups_alone_whatever_is_on_it(lab:
     # The doctor looks at what lies there, and has its say too: the exit status is no subject here.
     told = " ".join(lab.try_play(PLAYBOOK, "--limit", "agent1").stdout.split())
     assert "agent1 has /etc/webmon/init, /etc/webmon/sink, but is not in the group of it" in told
-    assert [path.name for path in (lab.directory / "pki/issued").glob("agent1-*")] == ["agent1-agent.pem"]
     assert lab.on("agent1", "find /etc/webmon/init /etc/webmon/sink -type f") == ""

@@ -90,6 +90,7 @@ def test_the_commands_for_the_controller_work_and_change_nothing_on_a_finished_l
             assert (checkout / "inventory/mine/hosts.yml").exists()
             shutil.rmtree(checkout / "inventory/mine")
             shutil.copytree(checkout / "inventory/lab", checkout / "inventory/mine")
+            shutil.copytree(checkout / "inventory/example/files", checkout / "inventory/mine/files")
         if "ansible-playbook" in command:
             assert {counts[1:] if looked_at else counts for counts in recap(out).values()} == {
                 (0, 0) if looked_at else (0, 0, 0)

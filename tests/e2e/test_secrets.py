@@ -49,7 +49,7 @@ def test_what_was_altered_by_hand_is_set_right_and_none_of_it_is_told(more: More
     on_sink = ("alarm", "page", "report", "sink")
     for host, component in (("db1", "init"), ("agent1", "agent"), *(("sink1", component) for component in on_sink)):
         lab.on(host, f"echo 'ALTERED=1' >> /etc/webmon/{component}/.env")
-    (lab.directory / "pki/issued/sink1-sink.pem").unlink()
+    lab.on("sink1", "rm /etc/webmon/sink/tls/cert.pem")
     status, out = more.play(SITE, "--limit", "db1,sink1,agent1", "-vvv", "--diff")
     assert status == 0, out[-5000:]
     assert {host: counts[0] > 0 for host, counts in recap(out).items() if host != "localhost"} == {

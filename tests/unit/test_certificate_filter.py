@@ -1,5 +1,6 @@
 """What a certificate is, the inventory says: a host that is taken chooses nothing of it, and what it has is judged."""
 
+import base64
 import contextlib
 import dataclasses
 import datetime
@@ -76,12 +77,11 @@ class Controller:
         return builder.sign(by or self.key, hashes.SHA256())
 
     def faults(self, found: x509.Certificate | str, **other: Any) -> list[str]:
-        """Judge a certificate that was issued."""
-        path = self.directory / "issued.pem"
+        """Judge a certificate that the host shows."""
         text = found if isinstance(found, str) else found.public_bytes(serialization.Encoding.PEM).decode()
-        path.write_text(text)
+        shown = base64.b64encode(text.encode()).decode()
         told: list[str] = plugin.certificate_faults(
-            str(path), IDENTITY | other, str(self.directory), fingerprint(self.host_key), RENEW_DAYS
+            shown, IDENTITY | other, str(self.directory), fingerprint(self.host_key), RENEW_DAYS
         )
         return told
 
@@ -233,17 +233,19 @@ def test_another_key_or_authority_is_not_kept(controller: Controller) -> None:
     assert controller.faults(forged, **ONE_NAME) == ["it is not of the authority that signs now"]
 
 
-@pytest.mark.parametrize("text", ["", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+@pytest.mark.parametrize("text", ["no PEM", "\0", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
 def test_what_is_no_certificate_is_not_kept(controller: Controller, text: str) -> None:
     (told,) = controller.faults(text)
-    assert "issued.pem is no certificate" in told
+    assert told.startswith("what the host has is no certificate")
+
+
+def test_what_stands_beside_a_certificate_is_not_kept(controller: Controller) -> None:
+    fits = controller.make().public_bytes(serialization.Encoding.PEM).decode()
+    assert controller.faults(fits + fits) == ["there is more in its file than a certificate in PEM"]
 
 
 def test_what_was_never_issued_is_to_be_made(controller: Controller) -> None:
-    told = plugin.certificate_faults(
-        "/nowhere", IDENTITY, str(controller.directory), fingerprint(controller.host_key), RENEW_DAYS
-    )
-    assert told == ["there is no /nowhere"]
+    assert controller.faults("") == ["there is none"]
 
 
 @pytest.mark.parametrize(

@@ -42,13 +42,16 @@ LOOK: Final[dict[str, Any]] = {
     "unreached": {},
     "listens": [],
     "authorities": {},
+    "signs": False,
     "kafka": "",
 }
 
 
-def authority(name: str = "webmon authority", organization: str = "webmon") -> str:
+def authority(
+    name: str = "webmon authority", organization: str = "webmon", key: ec.EllipticCurvePrivateKey | None = None
+) -> str:
     """Make an authority as the role does; give its certificate in PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
@@ -72,12 +75,13 @@ class Fleet:
         self.targets.write_text("targets: [{name: a, url: http://a.example/}]\n")
         self.authority = directory / "authority"
         self.authority.mkdir()
+        judged = {"authority": str(self.authority), "files": str(directory), "faults": [], "unmade": ""}
         self.environment: dict[str, Any] = dict(AGENT)
         self.looks: dict[str, dict[str, Any]] = {"k": copy.deepcopy(LOOK), "a": copy.deepcopy(LOOK)}
         default = load("supplied").yaml.safe_load((ROOT / "roles/kafka/defaults/main.yml").read_text())
         self.hosts: dict[str, dict[str, Any]] = {
             "k": {
-                "certificates_judged": {"authority": str(self.authority)},
+                "certificates_judged": dict(judged),
                 "kafka_judged": {
                     "url": default["kafka_archive_url"],
                     "checksum": default["kafka_archive_checksum"],
@@ -89,7 +93,7 @@ class Fleet:
                 },
             },
             "a": {
-                "certificates_judged": {"authority": str(self.authority)},
+                "certificates_judged": dict(judged),
                 "component_judged": [
                     {
                         "component": "agent",
@@ -498,6 +502,38 @@ def test_no_authority_is_made_where_some_hosts_are_left_out(fleet: Fleet) -> Non
     assert told.startswith(f"there is no {fleet.authority}/ca.pem, and --limit leaves out sink1, which may trust an")
     (fleet.authority / "ca.pem").write_text(authority())
     assert fleet.faults() == []
+
+
+def test_a_checkout_with_the_authority_that_can_not_open_its_key_is_refused(fleet: Fleet) -> None:
+    for variables in fleet.hosts.values():
+        variables["certificates_judged"]["faults"] = ["the passphrase does not open the key"]
+    assert fleet.faults() == ["k, a: the passphrase does not open the key"]
+    for variables in fleet.hosts.values():
+        variables["certificates_judged"] |= {"faults": [], "unmade": "could not access the file '/s/authority'"}
+    assert "the authority's passphrase can't be had: " in fleet.faults()[0]
+    fleet.hosts["a"]["component_judged"][0]["certificates"] = "none"
+    fleet.hosts["k"]["certificates_judged"]["unmade"] = ""
+    assert fleet.faults() == [], "a host without a certificate needs no authority"
+
+
+def test_what_is_encrypted_and_not_opened_is_told_as_such(fleet: Fleet) -> None:
+    fleet.hosts["a"]["component_judged"][0]["fault"] = "Attempting to decrypt but no vault secrets found."
+    assert "is encrypted by ansible-vault, and what was given does not open it" in fleet.faults()[0]
+
+
+def test_a_checkout_without_the_keys_that_agents_sign_with_is_refused(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.hosts["a"]["webmon_agent_keys_dir"] = str(tmp_path / "agents")
+    assert fleet.faults() == [], "none signs yet"
+    fleet.looks["a"]["signs"] = True
+    assert fleet.faults()[0].startswith(f"a: sign with keys that are expected in {tmp_path}/agents, which is not there")
+    (tmp_path / "agents").mkdir()
+    assert fleet.faults() == []
+
+
+def test_an_installation_of_several_directories_is_refused(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.hosts["a"]["certificates_judged"]["files"] = "/other/files"
+    [told] = fleet.faults()
+    assert f"here are 2 (k: {tmp_path}; a: /other/files); right would be webmon_files_dir by its whole path" in told
 
 
 def test_a_look_tells_what_a_host_is_and_changes_nothing(fleet: Fleet) -> None:

@@ -30,13 +30,13 @@ LACKS: Final = {
         "SUPPLIED/ca.pem is missing",
         "SUPPLIED/service.cert is missing",
         "SUPPLIED/service.key is missing",
-        "ROOT/files/postgres/ca.pem: No such file or directory",
+        "INVENTORY/files/postgres/ca.pem: No such file or directory",
     ],
     "example-sasl": [
         "SECRETS/kafka-init can't be read",
         "SECRETS/kafka-sink can't be read",
         "webmon_kafka_users has no name and no password of alarm",
-        "ROOT/files/postgres/ca.pem: No such file or directory",
+        "INVENTORY/files/postgres/ca.pem: No such file or directory",
         "webmon_kafka_users has no name and no password of page",
         "SECRETS/kafka-agent can't be read",
     ],
@@ -61,7 +61,7 @@ def test_only_what_an_operator_has_yet_to_supply_is_missing(name: str, tmp_path:
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert "Nothing was changed." in done.stdout, done.stdout[-3000:] + done.stderr[-3000:]
     told = yaml.safe_load(done.stdout.partition("\n    msg:\n")[2].partition("\n\n")[0])
-    places = {"SECRETS": secrets, "SUPPLIED": supplied, "ROOT": ROOT}
+    places = {"SECRETS": secrets, "SUPPLIED": supplied, "INVENTORY": ROOT / "inventory" / name}
     lines = [line for line in told[:-1] if not re.match(rf"[^:]+: (its clock|{OF_THIS_MACHINE})", line)]
     assert [next((lack for lack in LACKS[name] if _filled(lack, places) in line), line) for line in lines] == LACKS[
         name
