@@ -17,6 +17,7 @@ from typing import Final
 
 import psutil
 
+from tests.bench import lighthouse
 from tests.bench.figures import Figure
 from tests.unit.page import fakes
 from tests.unit.page.faces import Markup, Shown
@@ -49,6 +50,7 @@ def figures() -> Iterator[Figure]:
                 "99th percentile", late * 1000, "ms", at_most=20, note=f"{AT_ONCE} clients, each at once again"
             )
             yield from _of_idle(port, process)
+            yield from lighthouse.figures(f"http://127.0.0.1:{port}/")
         finally:
             page.kill()
 

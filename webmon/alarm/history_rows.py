@@ -8,15 +8,23 @@ from typing import Any, Final, NamedTuple
 from psycopg2.extras import Json
 
 from webmon.alarm.moments import LAST, as_moment
-from webmon.alarm.records import Announcement, Episode, Maintenance, Notice, Record, Seen, Silence
+from webmon.alarm.records import (
+    ID_LIMIT,
+    LINE_LIMIT,
+    TEXT_LIMIT,
+    TITLE_LIMIT,
+    Announcement,
+    Episode,
+    Maintenance,
+    Notice,
+    Record,
+    Seen,
+    Silence,
+)
 from webmon.check.result import ERROR_LIMIT, LABEL_LIMIT, LABELS_LIMIT, NAME_LIMIT, URL_LIMIT
 
 _WORD: Final = 50
-_LINE: Final = 1_000
 _DETAIL: Final = 2_000
-_ID: Final = 100
-_TITLE: Final = 200
-_TEXT: Final = 10_000
 _VANTAGES: Final = 100
 """Of how many vantages it is kept what they saw; `voters` still says how many were asked."""
 _INTEGER: Final = 2**31 - 1
@@ -48,19 +56,19 @@ def row_of(record: Record) -> Row:
         case Silence(begins=begins, until=until):
             values = (
                 *(_name(record.id), _text(record.match, URL_LIMIT), moment(begins), moment(until)),
-                *(_text(record.by, NAME_LIMIT), _text(record.reason, _LINE)),
+                *(_text(record.by, NAME_LIMIT), _text(record.reason, LINE_LIMIT)),
             )
             table = "silences"
         case Maintenance(begins=begins, until=until):
             values = (
-                *(_name(record.id), _text(record.name, _LINE), _text(record.match, URL_LIMIT)),
-                *(moment(begins), moment(until), _text(record.by, NAME_LIMIT), _text(record.reason, _LINE)),
+                *(_name(record.id), _text(record.name, LINE_LIMIT), _text(record.match, URL_LIMIT)),
+                *(moment(begins), moment(until), _text(record.by, NAME_LIMIT), _text(record.reason, LINE_LIMIT)),
                 record.public,
             )
             table = "maintenance"
         case Announcement(begins=begins, until=ends):
             values = (
-                *(_name(record.id), _text(record.title, _TITLE), _text(record.text, _TEXT)),
+                *(_name(record.id), _text(record.title, TITLE_LIMIT), _text(record.text, TEXT_LIMIT)),
                 *(moment(begins), _moment_or_none(ends), _text(record.by, NAME_LIMIT), _id_or_none(record.episode)),
             )
             table = "announcements"
@@ -89,7 +97,7 @@ def _episode(episode: Episode) -> tuple[Any, ...]:
         moment(episode.opened),
         _moment_or_none(episode.ended),
         _moment_or_none(episode.closed),
-        _text(episode.reason, _LINE),
+        _text(episode.reason, LINE_LIMIT),
         _text(episode.url, URL_LIMIT),
         Json(_labels(episode.labels)),
         _text(episode.detail, _DETAIL),
@@ -102,7 +110,7 @@ def _episode(episode: Episode) -> tuple[Any, ...]:
         episode.late,
         None if ack is None else _text(ack.by, NAME_LIMIT),
         None if ack is None else moment(ack.at),
-        None if ack is None else _text(ack.note, _LINE),
+        None if ack is None else _text(ack.note, LINE_LIMIT),
     )
 
 
@@ -140,8 +148,8 @@ def _text(value: str, most: int) -> str:
 
 def _name(value: str) -> str:
     """Take an id that a person's order has; one that is cut would be another's."""
-    if not 0 < len(value) <= _ID or _text(value, _ID) != value:
-        raise ValueError("an id is empty, or longer than 100 characters, or no text")
+    if not 0 < len(value) <= ID_LIMIT or _text(value, ID_LIMIT) != value:
+        raise ValueError(f"an id is empty, or longer than {ID_LIMIT} characters, or no text")
     return value
 
 

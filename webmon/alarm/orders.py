@@ -23,12 +23,12 @@ LARGEST: Final = 100_000
 ACKNOWLEDGE_SECS: Final = 15.0
 _LINE: Final = r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
 
-Id = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\A[A-Za-z0-9._:-]+\Z")]
+Id = Annotated[str, Meta(min_length=1, max_length=records.ID_LIMIT, pattern=r"\A[A-Za-z0-9._:-]+\Z")]
 Who = Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT, pattern=_LINE)]
 Match = Annotated[str, Meta(min_length=1, max_length=URL_LIMIT, pattern=_LINE)]
-Line = Annotated[str, Meta(max_length=1000, pattern=_LINE)]
-Title = Annotated[str, Meta(min_length=1, max_length=200, pattern=_LINE)]
-Text = Annotated[str, Meta(max_length=10_000)]
+Line = Annotated[str, Meta(max_length=records.LINE_LIMIT, pattern=_LINE)]
+Title = Annotated[str, Meta(min_length=1, max_length=records.TITLE_LIMIT, pattern=_LINE)]
+Text = Annotated[str, Meta(max_length=records.TEXT_LIMIT)]
 """May have several lines."""
 Milliseconds = Annotated[int, Meta(ge=0, le=LAST)]
 """Since the epoch."""
@@ -94,7 +94,7 @@ class Announcement(
     by: Who
     text: Text = ""
     until: Milliseconds | None = None
-    episode: Annotated[str, Meta(max_length=100, pattern=r"\A[!-~]*\Z")] = ""
+    episode: Annotated[str, Meta(max_length=records.ID_LIMIT, pattern=r"\A[!-~]*\Z")] = ""
 
     def record(self) -> records.Announcement:
         """Give it as the log holds it."""

@@ -13,6 +13,14 @@ from webmon.alarm.conditions import Condition, Severity
 
 Milliseconds = int
 
+ID_LIMIT: Final = 100
+"""Characters of an id that a person or a program gives."""
+LINE_LIMIT: Final = 1000
+"""Characters of a name, a reason or a note."""
+TITLE_LIMIT: Final = 200
+TEXT_LIMIT: Final = 10_000
+"""Characters of what readers of the page are told."""
+
 _NAMESPACE: Final = uuid.UUID("2f7b5f3e-4f0c-5f43-9a43-6d6f6e2d616c")
 
 

@@ -8,6 +8,8 @@ from typing import Final
 
 from webmon.alarm import orders
 from webmon.alarm.moments import as_milliseconds
+from webmon.alarm.records import LINE_LIMIT, TEXT_LIMIT, TITLE_LIMIT
+from webmon.check.result import NAME_LIMIT, URL_LIMIT
 from webmon.page.snapshot import Announcement, History, Maintenance, Silence
 
 KINDS: Final = ("ack", "resend", "silence", "maintenance", "announcement", "end")
@@ -65,7 +67,7 @@ class _Form:
         self._history = history
         self._now = now
         self.faults: dict[str, str] = {}
-        self._by = by or self._text("by", "Say who you are", longest=200)
+        self._by = by or self._text("by", "Say who you are", longest=NAME_LIMIT)
 
     def ack(self) -> orders.Ack | None:
         episode = self._fields.get("episode", "")
@@ -85,7 +87,9 @@ class _Form:
         return None if self.faults else orders.Resend(notice=notice, by=self._by, at=as_milliseconds(self._now))
 
     def silence(self) -> orders.Silence | None:
-        match = self._text("match", "Say which targets: a name, a pattern such as api-*, or label=value", longest=8000)
+        match = self._text(
+            "match", "Say which targets: a name, a pattern such as api-*, or label=value", longest=URL_LIMIT
+        )
         until = self._now + self._length()
         reason = self._text("reason")
         if self.faults:
@@ -100,7 +104,9 @@ class _Form:
         )
 
     def maintenance(self) -> orders.Maintenance | None:
-        match = self._text("match", "Say which targets: a name, a pattern such as api-*, or label=value", longest=8000)
+        match = self._text(
+            "match", "Say which targets: a name, a pattern such as api-*, or label=value", longest=URL_LIMIT
+        )
         begins = self._begin()
         until = begins + self._length()
         name, reason = self._text("name"), self._text("reason")
@@ -118,10 +124,10 @@ class _Form:
         )
 
     def announcement(self) -> orders.Announcement | None:
-        title = self._text("title", "Say in one line what readers are told", longest=200)
+        title = self._text("title", "Say in one line what readers are told", longest=TITLE_LIMIT)
         text = self._fields.get("text", "").replace("\r\n", "\n").strip()
-        if len(text) > 10_000:
-            self.faults["text"] = "10,000 characters at most"
+        if len(text) > TEXT_LIMIT:
+            self.faults["text"] = f"{TEXT_LIMIT:,} characters at most"
         until = None if self._fields.get("hours", "") == "" else self._now + self._length()
         episode = self._fields.get("episode", "")
         if episode and not any(one.id == episode for one in self._history.episodes):
@@ -175,7 +181,7 @@ class _Form:
             episode=found.episode,
         )
 
-    def _text(self, field: str, missing: str = "", longest: int = 1000) -> str:
+    def _text(self, field: str, missing: str = "", longest: int = LINE_LIMIT) -> str:
         value = self._fields.get(field, "").strip()
         if missing and not value:
             self.faults[field] = missing

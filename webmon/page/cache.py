@@ -4,9 +4,7 @@ It is written beside and renamed, so that a whole one is there at any moment; no
 snapshot is told and left alone until the next one takes its place.
 """
 
-import contextlib
 import logging
-import os
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +12,7 @@ import msgspec
 
 from webmon import files
 from webmon.daemon.outage import Outage
+from webmon.page.replace import replace
 from webmon.page.snapshot import FORMAT, Snapshot
 
 _log = logging.getLogger(__name__)
@@ -63,38 +62,9 @@ class Cache:
             if len(data) > MOST_BYTES:
                 self._unwritten.begins(f"it has more than {MOST_BYTES >> 20} MB", lasting=True)
                 return False
-            replace(self._path, data)
+            replace(self._path, data, mode=0o600)
         except OSError as error:
             self._unwritten.begins(error.strerror or str(error))
             return False
         self._unwritten.ends()
         return True
-
-
-def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Put a file in place of the one before, whole at any moment and there after a power cut.
-
-    Raises:
-        OSError: it can't be written; the one before is still there.
-    """
-    beside = path.with_name(f"{path.name}.new")
-    # What a run that was killed left, whoever may read it.
-    with contextlib.suppress(FileNotFoundError):
-        beside.unlink()
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.rename(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

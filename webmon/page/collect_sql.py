@@ -6,6 +6,7 @@ Bounds of time stand in them as constants, so that the planner leaves out all ch
 from typing import Final
 
 from webmon.report.status import OF_NEWEST
+from webmon.store.history import COLUMNS
 
 BASIS: Final = """
 SELECT
@@ -72,45 +73,23 @@ SELECT n, target_id, NULL, 0, min(response_min), max(response_max) FROM held WHE
 """Response times of each numbered span by target: how often a bucket occurs; and without a bucket, the extremes."""
 HISTOGRAM_COLUMNS: Final = "{n} AS n, target_id, responses, response_min, response_max, buckets, counts"
 
-HISTORY: Final = """
-SELECT
-    (SELECT written FROM {alarm_position}),
-    (
-        SELECT json_strip_nulls(coalesce(json_agg(e), '[]'))::text FROM (
-            (
-                SELECT id, condition, subject, severity, since, opened, ended, closed, reason, url, labels, detail,
-                    seen, voters, days, not_after, held, under, late, ack_by, ack_at, ack_note
-                FROM {episodes} WHERE closed IS NULL ORDER BY since DESC LIMIT %(most)s
-            ) UNION ALL (
-                SELECT id, condition, subject, severity, since, opened, ended, closed, reason, url, labels, detail,
-                    seen, voters, days, not_after, held, under, late, ack_by, ack_at, ack_note
-                FROM {episodes} WHERE closed >= %(bars)s ORDER BY closed DESC LIMIT %(most)s
-            )
-        ) AS e
-    ),
-    (
-        SELECT json_strip_nulls(coalesce(json_agg(n), '[]'))::text FROM (
-            SELECT id, episode, channel, event, step, made, due, state, at
-            FROM {notices} WHERE state IN ('waiting', 'failed') ORDER BY due DESC LIMIT %(most)s
-        ) AS n
-    ),
-    (
-        SELECT json_strip_nulls(coalesce(json_agg(s), '[]'))::text FROM (
-            SELECT id, match, begins, until, by, reason FROM {silences} WHERE until > now()
-            ORDER BY until, id LIMIT %(most)s
-        ) AS s
-    ),
-    (
-        SELECT json_strip_nulls(coalesce(json_agg(m), '[]'))::text FROM (
-            SELECT id, name, match, begins, until, by, reason, public FROM {maintenance} WHERE until > %(year)s
-            ORDER BY begins, id LIMIT %(most)s
-        ) AS m
-    ),
-    (
-        SELECT json_strip_nulls(coalesce(json_agg(a), '[]'))::text FROM (
-            SELECT id, title, text, begins, until, by, episode FROM {announcements}
-            WHERE until IS NULL OR until > %(bars)s ORDER BY begins DESC, id LIMIT %(most)s
-        ) AS a
+
+def _list_of(table: str, *which: str) -> str:
+    """Give a list in JSON of the rows of a table of alarms that any of the conditions chooses, each with its order."""
+    chosen = " UNION ALL ".join(
+        f"(SELECT {', '.join(COLUMNS[table])} FROM {{{table}}} WHERE {one} LIMIT %(most)s)"  # noqa: S608 - names of ours
+        for one in which
     )
-"""
+    return f"(SELECT json_strip_nulls(coalesce(json_agg(r), '[]'))::text FROM ({chosen}) AS r)"  # noqa: S608
+
+
+HISTORY: Final = f"""
+SELECT
+    (SELECT written FROM {{alarm_position}}),
+    {_list_of("episodes", "closed IS NULL ORDER BY since DESC", "closed >= %(bars)s ORDER BY closed DESC")},
+    {_list_of("notices", "state IN ('waiting', 'failed') ORDER BY due DESC")},
+    {_list_of("silences", "until > now() ORDER BY until, id")},
+    {_list_of("maintenance", "until > %(year)s ORDER BY begins, id")},
+    {_list_of("announcements", "until IS NULL OR until > %(bars)s ORDER BY begins DESC, id")}
+"""  # noqa: S608
 """What the judge wrote: since when it is as it is, episodes, notices, silences, maintenance, announcements."""

@@ -7,7 +7,6 @@ something.
 
 import contextlib
 import logging
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from webmon.page import api, badges, feeds, public_pages, statuspage
 from webmon.page.icons import icon
 from webmon.page.markup import static, static_path
 from webmon.page.model import UNKNOWN_SECS, PublicPage, State
+from webmon.page.replace import replace
 from webmon.page.texts import ALL
 
 _log = logging.getLogger(__name__)
@@ -122,22 +122,13 @@ class Export:
         self._list(set(written))
 
     def _put(self, name: str, data: bytes) -> None:
-        file = self._path / name
         directory = self._path
         for part in Path(name).parts[:-1]:
             directory /= part
             if directory.is_symlink():
                 raise OSError(0, "is a link, which may lead anywhere; right would be a directory", str(directory))
             directory.mkdir(mode=0o755, exist_ok=True)
-        beside = file.with_name(f"{file.name}.new")
-        with contextlib.suppress(FileNotFoundError):
-            beside.unlink()
-        # No fsync: it can be written again at any time.
-        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-        with os.fdopen(fd, "wb") as out:
-            os.fchmod(out.fileno(), 0o644)
-            out.write(data)
-        beside.rename(file)
+        replace(self._path / name, data, mode=0o644, is_lasting=False)
 
     def _remove(self, name: str) -> None:
         file = self._path / name

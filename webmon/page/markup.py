@@ -10,6 +10,8 @@ from typing import Any, Final, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from webmon.alarm.records import LINE_LIMIT, TEXT_LIMIT, TITLE_LIMIT
+from webmon.check.result import NAME_LIMIT, URL_LIMIT
 from webmon.page import bars_svg
 from webmon.page.bars import Bar, bars
 from webmon.page.model import OperatorTarget, PublicTarget
@@ -126,6 +128,14 @@ def _environment() -> Environment:
         with_bars=_with_bars,
     )
     made.globals.update(style=static_path("style.css"), script=static_path("page.js"), most=MOST_IN_GROUP)
+    # Characters of what is written into a form.
+    made.globals["limit"] = {
+        "name": NAME_LIMIT,
+        "match": URL_LIMIT,
+        "line": LINE_LIMIT,
+        "title": TITLE_LIMIT,
+        "text": TEXT_LIMIT,
+    }
     return made
 
 

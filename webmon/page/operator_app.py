@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from webmon import __version__
+from webmon.alarm.conditions import Condition
 from webmon.alarm.orders import Order
 from webmon.errors import UserError
 from webmon.page import acts, board, chart_svg, public_pages
@@ -29,6 +30,8 @@ from webmon.page.snapshot import Chart, Notice, Target
 from webmon.page.texts import ALL
 
 CHART_HOURS: Final = 6
+OF_OUR_OWN: Final = frozenset({Condition.VANTAGE_SILENT, Condition.VANTAGE_AT_FAULT, Condition.MONITOR})
+"""Conditions of webmon itself."""
 _EVERY: Final = 5
 _EN: Final = ALL["en"]
 _HEADINGS: Final = {
@@ -163,8 +166,16 @@ class _Faces:
         return await self._show(request, "op_plans.html", "plans", lambda _: {"heading": "Silences and maintenance"})
 
     async def fleet(self, request: Request) -> Response:
-        values = {"heading": "Fleet", "fleet": self._site.fleet(), "judged": self._site.history().as_of}
-        return await self._show(request, "op_fleet.html", "fleet", lambda _: values)
+        def values(page: OperatorPage) -> dict[str, Any]:
+            troubles = [one for one in page.open_episodes if one.condition in OF_OUR_OWN]
+            return {
+                "heading": "Fleet",
+                "fleet": self._site.fleet(),
+                "judged": self._site.history().as_of,
+                "troubles": troubles,
+            }
+
+        return await self._show(request, "op_fleet.html", "fleet", values)
 
     async def act(self, request: Request) -> Response:
         kind = request.path_params["kind"]

@@ -273,8 +273,6 @@ class Agent(msgspec.Struct, kw_only=True, omit_defaults=True):
     """How many of these it sees down."""
     agent_errors: int = 0
     """Of how many its newest result is an agent_error."""
-    version: str | None = None
-    """Its webmon, where the store knows."""
 
 
 class Fleet(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True):
@@ -286,8 +284,6 @@ class Fleet(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True):
     marked_hours: int = 0
     """Hours of vantages that wait to be rolled up."""
     oldest_mark: datetime | None = None
-    dead_letters: int | None = None
-    """None: the store does not know; `webmon dead-letters list` does."""
     schema: int = 0
     """Version of the store's schema."""
     rows_since: datetime | None = None

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from typing import Final
 
+import httpx2
 from starlette.testclient import TestClient
 
 from tests.unit.page import fakes
@@ -110,7 +111,7 @@ class Markup(HTMLParser):
                 yield href
 
 
-def crawl(client: TestClient, start: str = "/", take: Callable[[str], bool] = lambda _: True) -> dict[str, str]:
+def crawl(client: httpx2.Client, start: str = "/", take: Callable[[str], bool] = lambda _: True) -> dict[str, str]:
     """Give every page that links lead to from a first one, by its path."""
     found: dict[str, str] = {}
     left = [start]

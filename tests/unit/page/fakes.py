@@ -286,7 +286,7 @@ def strange() -> Snapshot:
         episode(name, detail=odd, reason=odd, ack_by=odd, ack_at=NOW, ack_note=odd, seen=[Seen(odd, odd, odd)])
         for name, odd in zip(names, HOSTILE * 2, strict=False)
     ]
-    odd = HOSTILE[0]
+    odd = HOSTILE[1]
     history = History(
         as_of=NOW,
         episodes=episodes,

@@ -17,7 +17,7 @@ from webmon.alarm import orders
 from webmon.check.result import Outcome
 from webmon.errors import UserError
 from webmon.page.access import ByHeader, ByPassword, by_certificate, line_for, read_users
-from webmon.page.snapshot import Chart, Phases, Point, Target
+from webmon.page.snapshot import Chart, History, Phases, Point, Target
 
 SITE = {"Sec-Fetch-Site": "same-origin"}
 
@@ -171,6 +171,24 @@ def test_undelivered_messages_and_the_fleet_are_shown() -> None:
     fleet = Markup(operator.get("/fleet").text).text
     assert "amsterdam" in fleet
     assert "8 s ago" in fleet
+
+
+def test_the_fleet_shows_what_the_judge_sees_of_webmon_itself_and_says_where_nobody_looks() -> None:
+    def told(history: History) -> str:
+        return Markup(Shown(fakes.snapshot([fakes.target()], history)).operator().get("/fleet").text).text
+
+    letters = fakes.episode(
+        "dead letters", "monitor", detail="3 new messages there: `webmon dead-letters list` says why"
+    )
+    silent = fakes.episode("oslo", "vantage_silent", detail="")
+    troubled = told(History(as_of=fakes.NOW, episodes=[letters, silent, fakes.episode("shop")]))
+    assert "Monitor: dead letters" in troubled
+    assert "3 new messages there" in troubled
+    assert "Vantage silent: oslo" in troubled
+    assert "Down: shop" not in troubled
+    assert "Nothing is wrong" not in troubled
+    assert "Nothing is wrong with vantages, Kafka" in told(History(as_of=fakes.NOW))
+    assert "No judge writes here" in told(History())
 
 
 @pytest.mark.parametrize("path", ["/", "/target?name=service-001", "/episodes", "/plans", "/fleet", "/nope"])
