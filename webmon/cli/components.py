@@ -28,8 +28,8 @@ def add_to(commands: Any) -> None:
         _reread,
         "Have the sinks read the topic again, as after the database was restored; what is stored changes nothing.",
         reads="init",
-        more="No sink may run meanwhile. A sink that was behind stored messages long after they came, so without --since "
-        "all is read again that the topic has.",
+        more="No sink may run meanwhile. A sink that was behind stored messages long after they came, so without "
+        "--since all is read again that the topic has.",
     )
     reread.add_argument("--since", type=moment, metavar="TIME", help="only what came since then, as 2026-11-01T12:30Z")
     retention = add(

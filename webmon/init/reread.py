@@ -88,8 +88,8 @@ def set_back(admin: Any, kafka: Kafka, since: datetime | None) -> list[str]:
     for error in answers.values():
         if error in _SOMEBODY_READS:
             raise UserError(
-                f"a sink reads as group {kafka.group}, and nobody else may set its place; right would be systemctl stop "
-                "'webmon-sink*' on every host of the group sinks first. Nothing was changed"
+                f"a sink reads as group {kafka.group}, and nobody else may set its place; right would be systemctl "
+                "stop 'webmon-sink*' on every host of the group sinks first. Nothing was changed"
             )
         if error is not kafka_errors.NoError:
             raise error(f"the place of group {kafka.group}")
@@ -120,8 +120,8 @@ def _told(kafka: Kafka, places: Sequence[_Place], since: datetime | None) -> Ite
     yield f"changed  group {kafka.group}: {count} messages of {kafka.topic} are read again, from {first} UTC on"
     if since is not None and any(place.is_later_than(since.timestamp()) for place in places):
         yield (
-            f"{kafka.topic} no longer has all that came since {_utc(since.timestamp())} UTC: what it has removed, and the "
-            "database has not, is lost"
+            f"{kafka.topic} no longer has all that came since {_utc(since.timestamp())} UTC: what it has removed, and "
+            "the database has not, is lost"
         )
 
 
