@@ -135,6 +135,14 @@ IN_A_TEST: Final = {
         "tests/integration/test_real_agents.py::"
         "test_a_revoked_principal_writes_no_more_the_others_do_and_a_right_that_comes_ends_the_wait"
     ),
+    **dict.fromkeys(
+        (
+            "webmon reread",
+            "runuser -u webmon-init -- webmon reread",
+            "runuser -u webmon-init -- webmon reread --since 1h",
+        ),
+        "tests/integration/test_real_reread.py::test_what_a_restored_database_lacks_is_read_again_and_stored_once",
+    ),
     "webmon retention": (
         "tests/integration/test_real_retention.py::test_what_is_older_than_its_age_goes_and_a_dry_run_only_tells"
     ),

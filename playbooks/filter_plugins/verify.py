@@ -15,9 +15,9 @@ def verify_summary(
 
     Args:
         hosts: whom it is about.
-        variables: of each host: `_verify_findings` of its doctor, `_verify_clock_off` in seconds, and
-            `_release_behind` where it runs another release; and what looking at it gave, `_verify_clock` and
-            `_verify_first`.
+        variables: of each host: `_verify_findings` of its doctor, `timescaledb_findings` of backups,
+            `_verify_clock_off` in seconds, and `_release_behind` where it runs another release; and what looking at it
+            gave, `_verify_clock` and `_verify_first`.
         looked: those that were looked over to the end.
 
     Returns:
@@ -29,7 +29,7 @@ def verify_summary(
 
 def _of_host(host: str, variables: Mapping[str, Any], looked: Container[str]) -> Iterator[tuple[str, str]]:
     """Give each line with its level."""
-    findings = variables.get("_verify_findings", [])
+    findings = [*variables.get("_verify_findings", []), *variables.get("timescaledb_findings", [])]
     yield "ok", f"{host}: {sum(one['level'] == 'ok' for one in findings)} of {len(findings)} well"
     for one in findings:
         if one["level"] != "ok":

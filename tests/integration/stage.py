@@ -183,7 +183,7 @@ class Stage:
 
     def run(self, command: str, *arguments: str, **changes: str | None) -> "subprocess.CompletedProcess[str]":
         """Run `webmon COMMAND` to its end."""
-        component = {"status": "report", "retention": "init", "revoke": "init"}.get(command, command)
+        component = {"status": "report", "retention": "init", "revoke": "init", "reread": "init"}.get(command, command)
         return self._run([command, "--env-file", str(self.env_file(component, **changes)), *arguments])
 
     def _run(self, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":

@@ -96,7 +96,18 @@ def test_every_test_that_is_named_as_a_proof_is_there() -> None:
 
 
 def test_what_is_promised_to_users_has_its_table_of_tests() -> None:
-    of_use = ("README", "production", "operations", "targets", "probes", "alarms", "reports", "page", "variables")
+    of_use = (
+        "README",
+        "production",
+        "operations",
+        "recovery",
+        "targets",
+        "probes",
+        "alarms",
+        "reports",
+        "page",
+        "variables",
+    )
     headings = re.findall(r"^## \[(\w+)\.md\]", PAGES["docs/testing.md"], re.MULTILINE)
     assert sorted(headings) == sorted((*of_use, "security", "design"))
 

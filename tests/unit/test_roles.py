@@ -18,6 +18,7 @@ PHASES: Final = ("preflight", "install", "configure", "run")
 VALIDATED_LATER: Final = {
     "pg_hba.conf.j2": "PostgreSQL reads it by no program: preflight checks what comes into it from outside",
     "agents.j2": "its fault would be hidden with the keys in it: the doctor tells it, and the sink at its start",
+    "pgbackrest.conf.j2": "its fault would be hidden with the passphrase in it: run.yml has pgBackRest try it at once",
     "env.j2": "its fault would be hidden with the secrets beside it: the doctor tells it, and the service at its start",
     "sandbox.j2": "a part of the units",
 }

@@ -1,10 +1,11 @@
-"""What runs on the hosts of an installation: agent, sink, init, retention, drain, and the doctor."""
+"""What runs on the hosts of an installation: agent, sink, init, reread, retention, drain, and the doctor."""
 
 import argparse
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from webmon.cli.options import COMPONENTS, add, env_file_of, load, named, seconds
+from webmon.cli.options import COMPONENTS, add, env_file_of, load, moment, named, seconds
 
 
 def add_to(commands: Any) -> None:
@@ -21,6 +22,16 @@ def add_to(commands: Any) -> None:
         more="Exit status: 0, or 1 where Kafka does not let us.",
     )
     revoke.add_argument("principals", nargs="+", metavar="PRINCIPAL", help="as init has it: User:webmon-agent-NAME")
+    reread = add(
+        commands,
+        "reread",
+        _reread,
+        "Have the sinks read the topic again, as after the database was restored; what is stored changes nothing.",
+        reads="init",
+        more="No sink may run meanwhile. A sink that was behind stored messages long after they came, so without "
+        "--since all is read again that the topic has.",
+    )
+    reread.add_argument("--since", type=moment, metavar="TIME", help="only what came since then, as 2026-11-01T12:30Z")
     retention = add(
         commands,
         "retention",
@@ -72,6 +83,14 @@ def _revoke(arguments: argparse.Namespace) -> int:
     from webmon.settings import InitSettings
 
     return revoke(load(InitSettings, arguments), arguments.principals)
+
+
+def _reread(arguments: argparse.Namespace) -> int:
+    from webmon.init.reread import run
+    from webmon.settings import InitSettings
+
+    since = arguments.since
+    return run(load(InitSettings, arguments), datetime.now(UTC) - since if isinstance(since, timedelta) else since)
 
 
 def _retention(arguments: argparse.Namespace) -> int:
