@@ -34,8 +34,8 @@ def directory_faults(hosts: Mapping[str, Mapping[str, Any]], looks: Mapping[str,
         )
     for path, names in lost.items():
         yield (
-            f"{', '.join(names)}: sign with keys that are expected in {path}, which is not there; right would be the "
-            "whole directory of the machine that installed them. Where new keys are meant, make it, empty"
+            f"{', '.join(names)}: sign their results with keys expected in {path}, which is not there; right would be "
+            "the whole directory of the machine that installed them. Where new keys are meant, make it, empty"
         )
 
 

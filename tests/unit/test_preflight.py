@@ -525,7 +525,9 @@ def test_a_checkout_without_the_keys_that_agents_sign_with_is_refused(fleet: Fle
     fleet.hosts["a"]["webmon_agent_keys_dir"] = str(tmp_path / "agents")
     assert fleet.faults() == [], "none signs yet"
     fleet.looks["a"]["signs"] = True
-    assert fleet.faults()[0].startswith(f"a: sign with keys that are expected in {tmp_path}/agents, which is not there")
+    assert fleet.faults()[0].startswith(
+        f"a: sign their results with keys expected in {tmp_path}/agents, which is not there"
+    )
     (tmp_path / "agents").mkdir()
     assert fleet.faults() == []
 
