@@ -14,7 +14,7 @@ export ANSIBLE_HOST_PATTERN_MISMATCH := error
 # With LC_ALL=C Ansible refuses to start; C.UTF-8 is there on every Debian.
 export LC_ALL := C.UTF-8
 
-.PHONY: help demo demo-down test check browser controller bootstrap molecule integration attacks e2e mutations bench
+.PHONY: help demo demo-down test check browser controller dist bootstrap molecule integration attacks e2e mutations bench
 .PHONY: faults fuzz fuzz-store faults-down
 .PHONY: test-down format lock clean
 
@@ -32,6 +32,9 @@ test: bootstrap  ## everything that CI runs; a running demo is left alone
 
 controller: old-enough  ## prepare this machine to run the playbooks: Ansible and webmon in .venv
 	@$(PYTHON) -m tests.lab.bootstrap controller
+
+dist: controller  ## the archive of a release, which installs without an index: build/dist/webmon-NAME.tar
+	@$(BIN)/python roles/release/files/build_dist.py . build/dist
 
 check: dev  ## lint, types, unit tests: two minutes
 	@$(BIN)/python -m tests.everything check

@@ -90,10 +90,10 @@ def install_packages(python: Path) -> None:
     with pip(python, "install", "--no-compile", "--require-hashes", "--only-binary=:all:", *locks) as lines:
         collected = 0
         for line in lines:
-            # "Collecting NAME", or "Requirement already satisfied: NAME" of what is there.
-            if found := re.match(r"(?:Collecting|Requirement already satisfied:) ([^ ;]+)", line):
+            # "Requirement already satisfied: NAME" is of what is there, "Processing FILE" from a wheelhouse.
+            if found := re.match(r"(?:Collecting|Requirement already satisfied:|Processing) ([^ ;]+)", line):
                 collected += 1
-                say(f"      {collected}/{total} {found[1]}")
+                say(f"      {collected}/{total} {found[1].rpartition('/')[2]}")
     with pip(python, "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", str(TOP)):
         pass
     run([python, "-m", "compileall", "-q", "-j", "0", "-x", "ansible_collections", VENV / "lib"], check=False)
