@@ -1,4 +1,4 @@
-"""The archive of a release, built once and used where there is no network: three minutes and 700 MB of disk."""
+"""The archive of a release, built once and used where there is no network: five minutes and 700 MB of disk."""
 
 import json
 import subprocess
@@ -20,8 +20,7 @@ def offline(directory: Path, *command: str) -> str:
 def test_the_archive_makes_a_controller_and_a_release_without_network(tmp_path: Path) -> None:
     build = [sys.executable, "roles/release/files/build_dist.py", ".", str(tmp_path)]
     archive = Path(subprocess.run(build, cwd=TOP, capture_output=True, text=True, check=True).stdout.strip())
-    with tarfile.open(archive) as tar:
-        tar.extractall(tmp_path, filter="data")
+    offline(tmp_path, "tar", "xf", str(archive))
     unpacked = tmp_path / archive.stem
     offline(unpacked, "sha256sum", "--check", "--quiet", "SHA256SUMS")
     assert "[3/3]" in offline(unpacked, "/usr/bin/python3", "controller.py")
