@@ -14,7 +14,7 @@ export ANSIBLE_HOST_PATTERN_MISMATCH := error
 # With LC_ALL=C Ansible refuses to start; C.UTF-8 is there on every Debian.
 export LC_ALL := C.UTF-8
 
-.PHONY: help demo demo-down test check browser controller bootstrap molecule integration attacks e2e mutations bench
+.PHONY: help demo demo-down test check browser controller dist bootstrap molecule integration attacks e2e mutations bench
 .PHONY: faults fuzz fuzz-store faults-down
 .PHONY: test-down format lock clean
 
@@ -31,10 +31,12 @@ test: bootstrap  ## everything that CI runs; a running demo is left alone
 	@$(BIN)/python -m tests.everything
 
 controller: old-enough  ## prepare this machine to run the playbooks: Ansible and webmon in .venv
-	@[ -e .venv/made ] && [ -z "$$(find requirements-dev.lock pyproject.toml -newer .venv/made)" ] || \
-	  $(PYTHON) -m tests.lab.bootstrap python
+	@$(PYTHON) -m tests.lab.bootstrap controller
 
-check: controller  ## lint, types, unit tests: two minutes
+dist: controller  ## the archive of a release, which installs without an index: build/dist/webmon-NAME.tar
+	@$(BIN)/python roles/release/files/build_dist.py . build/dist
+
+check: dev  ## lint, types, unit tests: two minutes
 	@$(BIN)/python -m tests.everything check
 
 browser: old-enough  ## look at the pages with Chromium, which it installs
@@ -53,7 +55,7 @@ attacks: bootstrap  ## all of tests/attacks on the test lab, which stays up for 
 e2e: bootstrap  ## tests/e2e on the test lab, which stays up for the next time
 	@$(BIN)/python -m tests.everything e2e
 
-mutations: controller  ## put known faults into copies of the code: the unit tests must find each
+mutations: dev  ## put known faults into copies of the code: the unit tests must find each
 	@$(BIN)/python -m tests.mutations
 
 bench: bootstrap  ## measure against the bars, into build/bench.json; BENCH=NAME for one, FULL=1 for millions of rows
@@ -62,7 +64,7 @@ bench: bootstrap  ## measure against the bars, into build/bench.json; BENCH=NAME
 faults: bootstrap  ## faults on real hosts, and what they cost: CASE=n for one, SEED=s, SCALE=x (1: as long as written)
 	@$(BIN)/python -m tests.faults $(if $(CASE),--case $(CASE)) $(if $(SEED),--seed $(SEED)) $(if $(SCALE),--scale $(SCALE))
 
-fuzz: controller  ## valid and nearly valid HTTP and TLS against the checks: SECS=600, RATE=200 a second, SEED=s
+fuzz: dev  ## valid and nearly valid HTTP and TLS against the checks: SECS=600, RATE=200 a second, SEED=s
 	@$(BIN)/python -m tests.fuzz --secs $(or $(SECS),600) $(if $(RATE),--rate $(RATE)) $(if $(SEED),--seed $(SEED))
 
 fuzz-store: bootstrap  ## valid and nearly valid messages through the store, on the test lab's database: SECS=600, SEED=s
@@ -74,10 +76,10 @@ faults-down:  ## remove the lab that `make faults` left up
 test-down:  ## remove the labs that the tests left up
 	@for name in test molecule; do LAB_NAME=$$name tests/lab/lab destroy; done
 
-format: controller  ## put the code in form
+format: dev  ## put the code in form
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-lock: controller  ## write the locks anew from pyproject.toml and requirements-dev.in
+lock: dev  ## write the locks anew from pyproject.toml and requirements-*.in
 	@tests/lock
 
 clean: ## remove what was made in this checkout (the environment, caches, logs)
@@ -91,10 +93,13 @@ old-enough:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) must be Python 3.11 or later (Debian 12 has it); another one: make PYTHON=/path/to/python3 ..." >&2; exit 2; }
 
-# Ansible's collections are compiled where they are used, not all of them (thousands of files) beforehand.
-.venv/made: requirements-dev.lock pyproject.toml
-	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+.PHONY: dev
+dev: old-enough
+	@[ -e .venv/dev ] && [ -z "$$(find .venv/made controller.py pyproject.toml requirements-*.lock -newer .venv/dev)" ] || \
+	  $(PYTHON) -m tests.lab.bootstrap python
+
+# Tests and linters, on top of what a controller has; `make` comes here through tests/lab/bootstrap.py.
+.venv/dev: requirements-dev.lock .venv/made
 	$(BIN)/pip install -q --disable-pip-version-check --no-compile --require-hashes -r requirements-dev.lock
-	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(BIN)/python -m compileall -q -j 0 -x ansible_collections .venv/lib || true
 	touch $@

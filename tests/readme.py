@@ -65,11 +65,16 @@ ON_HOSTS: Final = {
 }
 """Commands that the pages give for a host, and one where they must work: tests/e2e/test_readme.py."""
 
+_DIST: Final = "tests/e2e/test_dist.py::test_the_archive_makes_a_controller_and_a_release_without_network"
 _DEAD_LETTERS: Final = "tests/integration/test_real_dead_letters.py"
 _TYPED: Final = "tests/unit/test_everything.py::test_what_a_person_types_after_make_is_understood"
 _DOCUMENTS: Final = "tests/unit/bench/test_documents.py"
 _JUDGED: Final = "tests/integration/test_alarm_told.py"
 IN_A_TEST: Final = {
+    "make dist": _DIST,
+    "tar xf webmon-NAME.tar && cd webmon-NAME": _DIST,
+    "sha256sum --check --quiet SHA256SUMS": _DIST,
+    "python3 controller.py": _DIST,
     "webmon check": "tests/unit/once/test_once.py::test_a_page_that_is_up_is_shown_with_its_phases",
     "webmon check --targets FILE NAME": (
         "tests/unit/once/test_once.py::test_a_target_of_a_file_is_checked_as_the_file_says"

@@ -25,10 +25,16 @@ def test_each_has_a_lowest_version_and_one_before_which_it_ends(needed: Requirem
     assert sorted(specifier.operator for specifier in needed.specifier) == ["<", ">="]
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-controller.lock", "requirements-dev.lock"])
 @pytest.mark.parametrize("needed", NEEDED, ids=lambda needed: needed.name)
 def test_what_is_locked_lies_inside(needed: Requirement, lock: str) -> None:
     assert needed.specifier.contains(locked(lock)[needed.name])
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-controller.lock"])
+def test_what_is_installed_on_top_has_the_same_versions(lock: str) -> None:
+    below, above = locked(lock), locked("requirements-dev.lock")
+    assert {name: above[name] for name in below} == below
 
 
 @pytest.mark.parametrize("needed", NEEDED, ids=lambda needed: needed.name)

@@ -122,18 +122,27 @@ def locked_wheels(project: Path, build_dir: Path, platform: str) -> Path:
     directory = build_dir / f"wheels-{digest}-{platform}"
     if not directory.exists():
         python, _, machine = platform.partition("-")
-        abi = "cp" + python.replace(".", "")
+        wheelhouse = project / "wheelhouse"  # of an archive that build_dist.py made
+        source = ("--no-index", f"--find-links={wheelhouse}") if wheelhouse.is_dir() else ()
         with tempfile.TemporaryDirectory(dir=build_dir) as temporary:
             out = Path(temporary, "out")
             pip(
                 *("download", "--require-hashes", "--no-deps", "--only-binary=:all:", "--dest", str(out)),
-                *("--python-version", python, "--implementation", "cp"),
-                *(word for name in (abi, "abi3", "none") for word in ("--abi", name)),
-                *(word for glibc in GLIBCS for word in ("--platform", f"{glibc}_{machine}")),
+                *(*source, *platform_options(python, machine)),
                 *("--requirement", str(lock), "--requirement", str(PIP_LOCK)),
             )
             out.rename(directory)
     return directory
+
+
+def platform_options(python: str, machine: str) -> tuple[str, ...]:
+    """Give the options that have pip choose the wheels of another machine than this."""
+    abis = ("cp" + python.replace(".", ""), "abi3", "none")
+    return (
+        *("--python-version", python, "--implementation", "cp"),
+        *(word for name in abis for word in ("--abi", name)),
+        *(word for glibc in GLIBCS for word in ("--platform", f"{glibc}_{machine}")),
+    )
 
 
 def pip(*arguments: str) -> None:
