@@ -85,7 +85,7 @@ def test_an_inventory_from_before_judges_and_pages_has_the_plays_of_before(tmp_p
         ({"reports"}, 1),
     ]
     assert plays["remove.yml"] == [({"kafka", "timescaledb", *OF_BEFORE}, 6)]
-    assert plays["verify.yml"] == [(set(OF_BEFORE), 4)]
+    assert plays["verify.yml"] == [({"timescaledb"}, 1), (set(OF_BEFORE), 4)]
 
 
 def test_every_component_is_upgraded_verified_and_taken_back(tmp_path: Path) -> None:
@@ -95,5 +95,5 @@ def test_every_component_is_upgraded_verified_and_taken_back(tmp_path: Path) -> 
         first, *others = plays[playbook]
         assert first == (set(groups), len(groups))
         assert set.union(*(names for names, _ in others)) == set(groups)
-    assert plays["verify.yml"] == [(set(groups), len(groups))]
+    assert plays["verify.yml"] == [({"timescaledb"}, 1), (set(groups), len(groups))]
     assert plays["remove.yml"] == [({"kafka", "timescaledb", *groups}, len(groups) + 2)]
