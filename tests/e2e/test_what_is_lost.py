@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
 
 from tests.e2e.lab import ROOT, Lab
 from tests.e2e.test_readme import copied
@@ -115,11 +115,22 @@ def sent(services: Services, directory: Path) -> set[Key]:
     """Read the topic from its beginning to its end of now."""
     directory.mkdir(exist_ok=True)
     arguments = services.client_arguments(*services.issue(directory, "init"))
-    consumer = KafkaConsumer("webmon-results", auto_offset_reset="earliest", consumer_timeout_ms=3_000, **arguments)
+    consumer = KafkaConsumer(group_id=None, **arguments)
+    records = []
     try:
-        readable, _ = read(list(consumer), now=datetime.now(UTC))
+        partitions = [
+            TopicPartition("webmon-results", number) for number in consumer.partitions_for_topic("webmon-results")
+        ]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        # More comes all the while.
+        ends = consumer.end_offsets(partitions)
+        while any(consumer.position(one) < end for one, end in ends.items()):
+            for some in consumer.poll(timeout_ms=1_000).values():
+                records += some
     finally:
         consumer.close()
+    readable, _ = read(records, now=datetime.now(UTC))
     return {
         (at.result.agent, at.result.target, (at.result.time - EPOCH) // timedelta(microseconds=1)) for at in readable
     }
