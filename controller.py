@@ -24,8 +24,8 @@ MADE = VENV / "made"
 WHEELHOUSE = TOP / "wheelhouse"
 LOCKS = ("requirements-controller.lock", "roles/release/files/pip.lock")
 COLLECTIONS_LOCK = "requirements-collections.lock"
-COLLECTIONS = ("community/crypto", "community/postgresql")
-"""Those that our roles use, of the hundred in the package ansible (256 MB)."""
+COLLECTIONS = ("community/crypto", "community/postgresql", "community/sops")
+"""Those that our roles use, and what reads an inventory that SOPS encrypted, of the package ansible (256 MB)."""
 MADE_FROM = (*LOCKS, COLLECTIONS_LOCK, "pyproject.toml", Path(__file__).name)
 """One that is newer than .venv has it made anew."""
 OLDEST = (3, 11)
