@@ -22,6 +22,7 @@ from webmon.daemon.listener import Listener, listen
 from webmon.daemon.metrics import age, counter, counters, gauge
 from webmon.daemon.signals import Signals
 from webmon.errors import UserError
+from webmon.kafka import certificate
 from webmon.settings import AgentSettings, Monitoring, check_files
 from webmon.targets import commands as commands_file
 from webmon.targets import file as targets_file
@@ -91,6 +92,7 @@ class Agent:
         )
         self._targets = targets
         self._metrics = Metrics(monitoring.vantage, self._own_metrics)
+        self._certificate_ends = certificate.Expiry(settings.kafka)
         self._metrics_address = monitoring.metrics_address
         self._listener: Listener | None = None
         self._told_faults: set[str] = set()
@@ -166,6 +168,8 @@ class Agent:
         yield gauge("webmon_publishing", "0 while nothing gets through to Kafka", not self._publisher.away_cause)
         acknowledged = age(self._publisher.last_acknowledged)
         yield gauge("webmon_last_acknowledgement_age_seconds", "Time since Kafka's last acknowledgement", acknowledged)
+        ends = self._certificate_ends()
+        yield gauge("webmon_kafka_certificate_expiry_timestamp_seconds", certificate.EXPIRY_MEANING, ends)
 
     def _oldest_age(self) -> float:
         for row in self._outbox.read(0, 1):

@@ -2,6 +2,8 @@
 
 import dataclasses
 import ssl
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -13,6 +15,8 @@ _EXPIRED, _NOT_YET_VALID = 10, 9
 """OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED and X509_V_ERR_CERT_NOT_YET_VALID."""
 _FLIGHTS: Final = 4
 """Turns that a handshake in memory needs at most."""
+_EVERY_SECS: Final = 3600.0
+EXPIRY_MEANING: Final = "When our certificate for Kafka ends, as a Unix time; NaN without one, or one that is refused"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +38,28 @@ def of(kafka: Kafka) -> Examined | None:
     if kafka.ca_certificate is None or kafka.access_certificate is None or kafka.access_key is None:
         return None
     return examine(kafka.ca_certificate, kafka.access_certificate, kafka.access_key)
+
+
+class Expiry:
+    """When ours ends; looked at once an hour, as another comes into its place."""
+
+    def __init__(self, kafka: Kafka, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Take the settings and a clock in seconds; nothing is read yet."""
+        self._kafka = kafka
+        self._monotonic = monotonic
+        self._looked = float("-inf")
+        self._ends = float("nan")
+
+    def __call__(self) -> float:
+        """Give it in seconds since the epoch; NaN where there is none, or where it is refused or can't be read."""
+        if self._monotonic() - self._looked >= _EVERY_SECS:
+            self._looked = self._monotonic()
+            try:
+                found = of(self._kafka)
+            except OSError:
+                found = None
+            self._ends = found.not_after.timestamp() if found and found.not_after else float("nan")
+        return self._ends
 
 
 def examine(authority: Path, certificate: Path, key: Path) -> Examined:

@@ -12,9 +12,10 @@ from typing import Final
 
 from webmon.daemon import log, threads
 from webmon.daemon.listener import listen
+from webmon.daemon.metrics import gauge
 from webmon.daemon.signals import Signals
 from webmon.daemon.systemd import notify
-from webmon.kafka import agents
+from webmon.kafka import agents, certificate
 from webmon.settings import SinkSettings
 from webmon.sink import consumer
 from webmon.sink.consumer import BatchConsumer
@@ -52,7 +53,11 @@ def run(settings: SinkSettings) -> int:
     stop = Signals(at_stop=functools.partial(_end_by_force, in_hand)).stop
     kafka = settings.kafka
     rollups = Rollups(settings.postgres)
-    state = State(lambda: itertools.chain(rollups.metrics(), writer.metrics()))
+    ends = certificate.Expiry(kafka)
+    expiry = functools.partial(
+        gauge, "webmon_sink_kafka_certificate_expiry_timestamp_seconds", certificate.EXPIRY_MEANING
+    )
+    state = State(lambda: itertools.chain(rollups.metrics(), writer.metrics(), [expiry(ends())]))
     writer = Writer(settings.postgres, tick=state.tick)
     letters = DeadLetters(kafka)
     join = functools.partial(consumer.join, kafka, lambda: BatchConsumer(kafka, settings.sink))
