@@ -63,9 +63,7 @@ def test_a_judge_that_is_killed_at_a_point_loses_nothing(alarms: Alarms, point: 
         victim = alarms.start(KAFKA_ALARM_GROUP_ID=alarms.group())
         alarms.receiver.behaviours.append(lambda _: victim.process.kill())
     else:
-        # The first write is the epoch's.
-        count = "2" if point.endswith("write") else "1"
-        program = [sys.executable, "-m", "tests.integration.killed", point, count, "alarm"]
+        program = [sys.executable, "-m", "tests.integration.killed", point, "alarm"]
         victim = alarms.start(program=program, KAFKA_ALARM_GROUP_ID=alarms.group())
     victim.wait_for_line("judging")
     alarms.publish(*([UP, DOWN] if event == "opened" else [UP]), target=target)

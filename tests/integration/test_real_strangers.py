@@ -264,7 +264,9 @@ def test_the_csv_of_a_report_has_no_row_field_or_formula_of_a_stranger(
     for row, one in zip(rows, objects, strict=True):
         assert len(row) == len(head)
         assert all(field.isprintable() for field in row)
-        texts = [(field, one[name]) for field, name in zip(row, head, strict=True) if isinstance(one[name], str)]
+        # "1d" ago is another moment each time that it is asked.
+        said = [(field, one[name]) for field, name in zip(row, head, strict=True) if name not in ("since", "until")]
+        texts = [(field, text) for field, text in said if isinstance(text, str)]
         assert [field for field, _ in texts] == [cell(text) for _, text in texts]
     if arguments in REPORTS[:2]:
         assert {one["target"] for one in objects} == TARGETS

@@ -1,0 +1,11 @@
+"""Sockets that kafka-python leaves to the garbage collector, for who has its clients in the process of the tests."""
+
+from typing import Final
+
+import pytest
+
+LEFT: Final = pytest.mark.filterwarnings(
+    r"ignore:unclosed <(socket\.socket|ssl\.SSLSocket) fd=[0-9]+, family=[0-9]+, type=1, proto=6:ResourceWarning"
+)
+"""kafka-python 3.0.12 closes none whose connecting or TLS handshake fails, or is under way when the client is closed
+(net/inet.py, net/manager.py); they are closed a moment later, whenever it comes, in the midst of any test."""
