@@ -119,15 +119,21 @@ def install(lab: Lab, directory: Path) -> More:
     files = [path for path in (lab.directory / "secrets").rglob("*") if path.is_file() and path.suffix != ".since"]
     of_lab = {path.name: path.read_text().split()[0] for path in files}
     more = More(lab, inventory, planted | of_lab, [target["name"] for target in _targets()])
-    kept = set((lab.directory / "secrets").rglob("*"))
     checks = ("--limit", HOST, "--check", "--diff", "-vvv")
+    kept = _kept(lab)
     for tag in ("", "configure", "run"):
         more.checked["fresh", tag] = more.play(SITE, *checks, *(("--tags", tag) if tag else ()))
+    more.made_by_checks = _kept(lab) - kept
     more.play(SITE, "--limit", HOST, "--tags", "install")
+    kept = _kept(lab)
     more.checked["half", ""] = more.play(SITE, *checks)
-    more.made_by_checks = set((lab.directory / "secrets").rglob("*")) - kept
+    more.made_by_checks |= _kept(lab) - kept
     more.installed = more.play(SITE, "--limit", f"{HOST},{DOWN},db1", "-vvv", "--diff")
     return more
+
+
+def _kept(lab: Lab) -> set[Path]:
+    return set((lab.directory / "secrets").rglob("*"))
 
 
 def _inventory(lab: Lab, planted: Mapping[str, str]) -> dict[str, Any]:
