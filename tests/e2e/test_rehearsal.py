@@ -1,4 +1,7 @@
-"""Check mode on hosts in any state: it never fails, changes nothing and makes no secret."""
+"""Check mode on hosts in any state: it never fails, changes nothing and makes no secret.
+
+What is tested before this is tested without one more host, whose results would be counted.
+"""
 
 import pytest
 
