@@ -15,7 +15,7 @@ export ANSIBLE_HOST_PATTERN_MISMATCH := error
 export LC_ALL := C.UTF-8
 
 .PHONY: help demo demo-down test check browser controller dist bootstrap molecule integration attacks e2e mutations bench
-.PHONY: faults fuzz fuzz-store faults-down
+.PHONY: recovery faults fuzz fuzz-store faults-down
 .PHONY: test-down format lock clean
 
 help:  ## this list
@@ -54,6 +54,9 @@ attacks: bootstrap  ## all of tests/attacks on the test lab, which stays up for 
 
 e2e: bootstrap  ## tests/e2e on the test lab, which stays up for the next time
 	@$(BIN)/python -m tests.everything e2e
+
+recovery: bootstrap  ## destroy the database's host of the test lab and bring back what it had; the lab stays up
+	@$(BIN)/python -m tests.everything recovery
 
 mutations: dev  ## put known faults into copies of the code: the unit tests must find each
 	@$(BIN)/python -m tests.mutations

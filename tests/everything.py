@@ -2,8 +2,8 @@
 
 `python -m tests.everything` runs it all and leaves nothing behind. With a name it runs that part alone: check,
 browser, molecule [ROLE], integration, attacks, e2e; the last three keep their lab up for the next time (`make
-test-down`). So do two that are in no test: bench [NAME], as what it measures depends on the machine, and fuzz-store
-[SECS [SEED]].
+test-down`). So do three that are in no test: bench [NAME], as what it measures depends on the machine, fuzz-store
+[SECS [SEED]], and recovery, which destroys a host.
 """
 
 import argparse
@@ -105,7 +105,14 @@ def fuzz_store(steps: Steps, arguments: Sequence[str]) -> None:
 
 def e2e(steps: Steps) -> None:
     """Run the tests of the whole on the test lab."""
-    steps.run("End-to-end tests, on the test lab", Job("e2e", [*PYTEST, "tests/e2e"], TEST_LAB, show=True))
+    command = [*PYTEST, "-m", "not long", "tests/e2e"]
+    steps.run("End-to-end tests, on the test lab", Job("e2e", command, TEST_LAB, show=True))
+
+
+def recovery(steps: Steps) -> None:
+    """Destroy a host of the test lab, and bring back what it had."""
+    command = [*PYTEST, "-m", "long", "tests/e2e"]
+    steps.run("Recovery, on the test lab", Job("recovery", command, TEST_LAB, show=True))
 
 
 def faults(steps: Steps) -> None:
@@ -181,6 +188,9 @@ def one_part(steps: Steps, part: str, names: Sequence[str], *, full: bool) -> No
         case "e2e":
             provision(steps)
             e2e(steps)
+        case "recovery":
+            provision(steps)
+            recovery(steps)
 
 
 @contextlib.contextmanager
@@ -198,7 +208,7 @@ def alone() -> Iterator[None]:
 def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     """Read what the Makefile gives."""
     parser = argparse.ArgumentParser(prog="make test", description=__doc__)
-    parts = ["check", "browser", "molecule", "integration", "attacks", "fuzz-store", "e2e", "bench"]
+    parts = ["check", "browser", "molecule", "integration", "attacks", "fuzz-store", "e2e", "recovery", "bench"]
     parser.add_argument("part", nargs="?", choices=parts)
     parser.add_argument("name", nargs="*", help="roles or benches; for fuzz-store seconds and seed")
     parser.add_argument("--full", action="store_true", help="benches at full size")

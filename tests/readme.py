@@ -165,6 +165,7 @@ IN_A_TEST: Final = {
     "make fuzz": "tests/unit/test_fuzz.py::test_a_short_run_finds_nothing",
     "make fuzz-store": "tests/integration/test_fuzz_store.py::test_a_short_run_finds_nothing_and_comes_through_all",
     "make attacks": _TYPED,
+    "make recovery": _TYPED,
     "make bench BENCH=NAME": "tests/e2e/test_bench.py::test_a_bench_prints_its_table_and_keeps_it_where_it_is_started",
     "make bench BENCH=NAME FULL=1": _TYPED,
 }
