@@ -23,6 +23,7 @@ from tests.lab.steps import TOP
         (["fuzz-store"], "fuzz-store", ["600"], False),
         (["fuzz-store", "SECS=9", "SEED=7"], "fuzz-store", ["9", "7"], False),
         (["e2e"], "e2e", [], False),
+        (["recovery"], "recovery", [], False),
         (["bench"], "bench", [], False),
         (["bench", "BENCH=load"], "bench", ["load"], False),
         (["bench", "BENCH=load", "FULL=1"], "bench", ["load"], True),
