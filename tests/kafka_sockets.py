@@ -2,10 +2,8 @@
 
 from typing import Final
 
-import pytest
-
-LEFT: Final = pytest.mark.filterwarnings(
+LEFT: Final = (
     r"ignore:unclosed <(socket\.socket|ssl\.SSLSocket) fd=[0-9]+, family=[0-9]+, type=1, proto=6:ResourceWarning"
 )
-"""kafka-python 3.0.12 closes none whose connecting or TLS handshake fails, or is under way when the client is closed
-(net/inet.py, net/manager.py); they are closed a moment later, whenever it comes, in the midst of any test."""
+"""A filter of warnings. kafka-python 3.0.12 closes none whose connecting or TLS handshake fails, or is under way when
+the client is closed (net/inet.py, net/manager.py); they are closed a moment later, in the midst of any test."""

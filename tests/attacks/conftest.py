@@ -12,9 +12,9 @@ from tests.integration.conftest import bare_stage, services, shared_stage, stage
 __all__ = ["bare_stage", "services", "shared_stage", "stage"]
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let no test fail for what kafka-python leaves behind."""
-    item.add_marker(kafka_sockets.LEFT)
+    config.addinivalue_line("filterwarnings", kafka_sockets.LEFT)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,9 +11,9 @@ from tests.e2e import more as more_hosts
 from tests.e2e.lab import Lab
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let no test fail for what kafka-python leaves behind."""
-    item.add_marker(kafka_sockets.LEFT)
+    config.addinivalue_line("filterwarnings", kafka_sockets.LEFT)
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,9 @@ from tests.integration.stage import Stage
 pytest.register_assert_rewrite("tests.contract.sink")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let no test fail for what kafka-python leaves behind."""
-    item.add_marker(kafka_sockets.LEFT)
+    config.addinivalue_line("filterwarnings", kafka_sockets.LEFT)
 
 
 @pytest.fixture(scope="session")
