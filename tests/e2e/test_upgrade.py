@@ -56,7 +56,8 @@ def test_a_look_at_an_upgrade_changes_nothing_and_tells_from_what_to_what(lab: L
 def test_an_upgrade_reaches_every_host_and_loses_no_result(lab: Lab, better: tuple[str, ...]) -> None:
     before, since = current(lab), now(lab)
     recap = lab.play(UPGRADE, *better)
-    assert {host: counts[1:] for host, counts in recap.items()} == dict.fromkeys(HOSTS, (0, 0))
+    assert recap.keys() >= set(HOSTS)
+    assert {counts[1:] for counts in recap.values()} == {(0, 0)}
     after = current(lab)
     assert len(set(before.values()) | set(after.values())) == 2
     assert all(before[host] != after[host] for host in HOSTS)
@@ -125,7 +126,8 @@ def test_a_rollback_refuses_a_release_that_is_not_there_before_any_host_is_touch
 def test_a_rollback_brings_every_host_back_once(lab: Lab) -> None:
     before, since = current(lab), now(lab)
     recap = lab.play(ROLLBACK)
-    assert {host: counts[1:] for host, counts in recap.items()} == dict.fromkeys(HOSTS, (0, 0))
+    assert recap.keys() >= set(HOSTS)
+    assert {counts[1:] for counts in recap.values()} == {(0, 0)}
     after = current(lab)
     assert all(before[host] != after[host] for host in HOSTS)
     assert not lab.on("agent1", "webmon --version").strip().endswith("+")
