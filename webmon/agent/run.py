@@ -168,7 +168,7 @@ class Agent:
         yield gauge("webmon_publishing", "0 while nothing gets through to Kafka", not self._publisher.away_cause)
         acknowledged = age(self._publisher.last_acknowledged)
         yield gauge("webmon_last_acknowledgement_age_seconds", "Time since Kafka's last acknowledgement", acknowledged)
-        ends = self._certificate_ends()
+        ends = certificate.as_metric(self._certificate_ends())
         yield gauge("webmon_kafka_certificate_expiry_timestamp_seconds", certificate.EXPIRY_MEANING, ends)
 
     def _oldest_age(self) -> float:

@@ -29,7 +29,6 @@ _log = logging.getLogger(__name__)
 
 EVERY_SECS: Final = 5.0
 _ASK_MS: Final = 5_000
-_CERTIFICATE_SECS: Final = 3600.0
 _DATABASE_SECS: Final = 120.0
 _LATE_ROLLUP: Final = "SELECT min(hour) AT TIME ZONE 'UTC' FROM {marks} WHERE hour < now() - interval '2 hours'"
 """An hour is rolled up when it is over; of one that ended an hour ago no mark should be left."""
@@ -71,11 +70,9 @@ class Around:
 
     def _watch_kafka(self) -> None:
         consumer: Any = None
-        looked = 0.0
+        expiry = certificate.Expiry(self.kafka)
         while not self.stop.is_set():
-            if time.monotonic() - looked >= _CERTIFICATE_SECS or not looked:
-                looked = time.monotonic()
-                self._look_at_certificate()
+            self.certificate_ends = expiry()
             try:
                 if consumer is None:
                     # As the sinks' group it may ask what they committed; it never joins.
@@ -119,14 +116,6 @@ class Around:
                     {"right": right},
                 )
             return None
-
-    def _look_at_certificate(self) -> None:
-        try:
-            found = certificate.of(self.kafka)
-        except OSError as error:
-            _log.debug("our certificate can't be looked at: %s", error)
-        else:
-            self.certificate_ends = found.not_after if found else None
 
     def _watch_database(self) -> None:
         tables = Tables(self.postgres.table)

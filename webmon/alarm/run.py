@@ -32,7 +32,7 @@ from webmon.daemon.signals import Signals
 from webmon.daemon.systemd import notify
 from webmon.errors import UserError
 from webmon.kafka import agents as agents_file
-from webmon.kafka import certificate, reach
+from webmon.kafka import reach
 from webmon.kafka.agents import Agents
 from webmon.kafka.reach import KafkaAwayError
 from webmon.settings import AlarmSettings
@@ -106,7 +106,7 @@ class Daemon:
         around = Around(settings.kafka, settings.postgres, stop)
         heartbeat = self._heartbeat(stop)
         state.log_written, state.log_waiting = lambda: self._writer.written, lambda: len(self._writer)
-        state.certificate_ends = certificate.Expiry(settings.kafka)
+        state.certificate_ends = lambda: around.certificate_ends
         state.outages |= {"alarm log": self._writer.outage, **self._history.outages}
         address = settings.alarm.metrics_address
         listener = listen(address, "ALARM_METRICS_ADDRESS", state, state.is_alive, state.waits_for)

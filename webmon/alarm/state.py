@@ -5,6 +5,7 @@ import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -51,7 +52,7 @@ class State(Collector):
         self.log_written: Callable[[], int] = lambda: 0
         self.log_waiting: Callable[[], int] = lambda: 0
         self.heartbeats: Callable[[], int] = lambda: 0
-        self.certificate_ends: Callable[[], float] = lambda: float("nan")
+        self.certificate_ends: Callable[[], datetime | None] = lambda: None
         self._delays = [0] * (len(_DELAYS) + 1)
         self._delays_sum = 0.0
         self._clock = clock
@@ -132,7 +133,7 @@ class State(Collector):
         yield counter("webmon_alarm_log_records_total", "Records that the alarm log took", self.log_written())
         yield gauge("webmon_alarm_log_waiting", "Records that the alarm log is still to take", self.log_waiting())
         yield counter("webmon_alarm_heartbeats_total", "Heartbeats that were answered", self.heartbeats())
-        ends = self.certificate_ends()
+        ends = certificate.as_metric(self.certificate_ends())
         yield gauge("webmon_alarm_kafka_certificate_expiry_timestamp_seconds", certificate.EXPIRY_MEANING, ends)
         yield gauge("webmon_alarm_turn_age_seconds", "Time since the main loop last ran", self.still_secs())
         yield from outages("webmon_alarm", dict(sorted(dict(self.outages).items())))

@@ -1,6 +1,7 @@
 """Our own certificate for Kafka: whether its authority vouches for it, and until when."""
 
 import dataclasses
+import logging
 import ssl
 import time
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from typing import Final
 
 from webmon import files
 from webmon.settings import Kafka
+
+_log = logging.getLogger(__name__)
 
 _EXPIRED, _NOT_YET_VALID = 10, 9
 """OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED and X509_V_ERR_CERT_NOT_YET_VALID."""
@@ -48,18 +51,24 @@ class Expiry:
         self._kafka = kafka
         self._monotonic = monotonic
         self._looked = float("-inf")
-        self._ends = float("nan")
+        self._ends: datetime | None = None
 
-    def __call__(self) -> float:
-        """Give it in seconds since the epoch; NaN where there is none, or where it is refused or can't be read."""
+    def __call__(self) -> datetime | None:
+        """Give it; None where there is none, where it is refused, and where it could not be read yet."""
         if self._monotonic() - self._looked >= _EVERY_SECS:
             self._looked = self._monotonic()
             try:
                 found = of(self._kafka)
-            except OSError:
-                found = None
-            self._ends = found.not_after.timestamp() if found and found.not_after else float("nan")
+            except OSError as error:
+                _log.debug("our certificate can't be looked at: %s", error)
+            else:
+                self._ends = found.not_after if found else None
         return self._ends
+
+
+def as_metric(ends: datetime | None) -> float:
+    """Give an end in seconds since the epoch; NaN where there is none."""
+    return float("nan") if ends is None else ends.timestamp()
 
 
 def examine(authority: Path, certificate: Path, key: Path) -> Examined:

@@ -57,7 +57,7 @@ def run(settings: SinkSettings) -> int:
     expiry = functools.partial(
         gauge, "webmon_sink_kafka_certificate_expiry_timestamp_seconds", certificate.EXPIRY_MEANING
     )
-    state = State(lambda: itertools.chain(rollups.metrics(), writer.metrics(), [expiry(ends())]))
+    state = State(lambda: itertools.chain(rollups.metrics(), writer.metrics(), [expiry(certificate.as_metric(ends()))]))
     writer = Writer(settings.postgres, tick=state.tick)
     letters = DeadLetters(kafka)
     join = functools.partial(consumer.join, kafka, lambda: BatchConsumer(kafka, settings.sink))

@@ -9,7 +9,7 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 
 from tests.certificates import NOW, issue, pem
-from webmon.kafka.certificate import Expiry
+from webmon.kafka.certificate import Expiry, as_metric
 
 
 def settings(directory: Path, days: int) -> Any:
@@ -27,18 +27,21 @@ def settings(directory: Path, days: int) -> Any:
 def test_the_end_of_our_certificate_is_known_and_that_of_another_in_its_place_within_the_hour(tmp_path: Path) -> None:
     now = 0.0
     ends = Expiry(settings(tmp_path, days=30), monotonic=lambda: now)
-    assert abs(ends() - (NOW + timedelta(days=30)).timestamp()) < 2
+    first = ends()
+    assert first is not None
+    assert abs(as_metric(first) - (NOW + timedelta(days=30)).timestamp()) < 2
     settings(tmp_path, days=300)
     now = 3_599.0
-    assert ends() < (NOW + timedelta(days=31)).timestamp()
+    assert ends() == first
     now = 3_600.0
-    assert ends() > (NOW + timedelta(days=299)).timestamp()
+    assert as_metric(ends()) > (NOW + timedelta(days=299)).timestamp()
 
 
 def test_without_one_and_with_one_that_is_refused_or_gone_no_end_is_told(tmp_path: Path) -> None:
     password = SimpleNamespace(ca_certificate=None, access_certificate=None, access_key=None)
-    assert math.isnan(Expiry(password)())  # type: ignore[arg-type]
-    assert math.isnan(Expiry(settings(tmp_path, days=-1))())
+    assert Expiry(password)() is None  # type: ignore[arg-type]
+    assert Expiry(settings(tmp_path, days=-1))() is None
     gone = settings(tmp_path, days=30)
     gone.access_key.unlink()
-    assert math.isnan(Expiry(gone)())
+    assert Expiry(gone)() is None
+    assert math.isnan(as_metric(None))
