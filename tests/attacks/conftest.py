@@ -5,16 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests import kafka_sockets
 from tests.agent_process import AgentProcess
 from tests.integration.conftest import bare_stage, services, shared_stage, stage
+from tests.kafka_sockets import pytest_configure
 
-__all__ = ["bare_stage", "services", "shared_stage", "stage"]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Let no test fail for what kafka-python leaves behind."""
-    config.addinivalue_line("filterwarnings", kafka_sockets.LEFT)
+__all__ = ["bare_stage", "pytest_configure", "services", "shared_stage", "stage"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,14 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests import kafka_sockets
 from tests.e2e import more as more_hosts
 from tests.e2e.lab import Lab
+from tests.kafka_sockets import pytest_configure
 
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Let no test fail for what kafka-python leaves behind."""
-    config.addinivalue_line("filterwarnings", kafka_sockets.LEFT)
+__all__ = ["pytest_configure"]
 
 
 @pytest.fixture(scope="session")

@@ -7,17 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests import kafka_sockets
 from tests.integration.brokers import Brokers
 from tests.integration.services import Services, find
 from tests.integration.stage import Stage
+from tests.kafka_sockets import pytest_configure
+
+__all__ = ["pytest_configure"]
 
 pytest.register_assert_rewrite("tests.contract.sink")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Let no test fail for what kafka-python leaves behind."""
-    config.addinivalue_line("filterwarnings", kafka_sockets.LEFT)
 
 
 @pytest.fixture(scope="session")
