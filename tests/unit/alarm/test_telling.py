@@ -376,13 +376,19 @@ def test_many_that_come_back_one_after_the_other_are_two_messages_whichever_is_t
     assert world.said()[2:] == ["ended site0 down", "ended host=one many_down"]
 
 
-def test_of_many_the_few_that_fail_on_are_told_once_the_others_had_time_to_come_back_too() -> None:
+def many_of_which_two_stay_down() -> World:
+    """Give a world where six sites were down for an hour, and the first four came back just now."""
     world = World(PlainRules(Conditions(confirm=1, recover=1, no_data_after=10**9)))
     for number in range(6):
         world.fail(f"site{number}", interval=86400)
     world.wait(HOUR)
     for number in range(4):
         world.up(f"site{number}", interval=86400)
+    return world
+
+
+def test_of_many_the_few_that_fail_on_are_told_once_the_others_had_time_to_come_back_too() -> None:
+    world = many_of_which_two_stay_down()
     world.wait(20 * SECOND)
     assert "ended * many_down" not in world.said()
     # More of them are down again: it is not over.
@@ -395,12 +401,7 @@ def test_of_many_the_few_that_fail_on_are_told_once_the_others_had_time_to_come_
 
 
 def test_a_judge_that_takes_over_ends_many_of_which_few_are_left() -> None:
-    world = World(PlainRules(Conditions(confirm=1, recover=1, no_data_after=10**9)))
-    for number in range(6):
-        world.fail(f"site{number}", interval=86400)
-    world.wait(HOUR)
-    for number in range(4):
-        world.up(f"site{number}", interval=86400)
+    world = many_of_which_two_stay_down()
     world.restart()
     world.wait(MINUTE)
     assert world.messages[-1] == ("mail", ("ended * many_down", "opened site4 down", "opened site5 down"))
