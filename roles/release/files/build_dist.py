@@ -113,12 +113,11 @@ def fetch_collections(project: Path, wheelhouse: Path, python: str) -> None:
 
 
 def download(lines: Iterable[str], directory: Path, *options: str) -> None:
-    """Have pip fetch wheels and check their hashes."""
+    """Fetch the wheels of lines that lines_for gave."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
         listed.write("\n".join(lines))
         listed.flush()
-        wheels = ("--require-hashes", "--no-deps", "--only-binary=:all:", f"--dest={directory}")
-        build_release.pip("download", *wheels, *options, f"--requirement={listed.name}")
+        build_release.download(directory, [Path(listed.name)], *options)
 
 
 def pack_collections(package: Path, archive: Path) -> None:

@@ -17,6 +17,7 @@ import sys
 import tarfile
 import tempfile
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 GLIBCS = ("manylinux2014", "manylinux_2_28", "manylinux_2_34")
@@ -126,13 +127,15 @@ def locked_wheels(project: Path, build_dir: Path, platform: str) -> Path:
         source = ("--no-index", f"--find-links={wheelhouse}") if wheelhouse.is_dir() else ()
         with tempfile.TemporaryDirectory(dir=build_dir) as temporary:
             out = Path(temporary, "out")
-            pip(
-                *("download", "--require-hashes", "--no-deps", "--only-binary=:all:", "--dest", str(out)),
-                *(*source, *platform_options(python, machine)),
-                *("--requirement", str(lock), "--requirement", str(PIP_LOCK)),
-            )
+            download(out, (lock, PIP_LOCK), *source, *platform_options(python, machine))
             out.rename(directory)
     return directory
+
+
+def download(directory: Path, locks: Iterable[Path], *options: str) -> None:
+    """Have pip fetch the wheels of locks into a directory, and check their hashes."""
+    wheels = ("--require-hashes", "--no-deps", "--only-binary=:all:", f"--dest={directory}")
+    pip("download", *wheels, *options, *(f"--requirement={lock}" for lock in locks))
 
 
 def platform_options(python: str, machine: str) -> tuple[str, ...]:
