@@ -22,7 +22,7 @@ MAKES_ANEW = ("certificates_renew_all=true", "certificates_new_authority=true")
 """What makes a playbook change a finished lab even in check mode: test_certificates_playbook.py runs it so."""
 
 BRINGS_BACK = ("playbooks/backup.yml", "playbooks/restore.yml", ".venv/bin/ansible-vault")
-"""What test_what_is_lost.py runs, as docs/recovery.md has it, where something was destroyed."""
+"""What docs/recovery.md has for what is gone: test_what_is_lost.py destroys a host and runs the first two."""
 
 STAND_FOR = {"URL": "http://web1/", "CHANNEL": "receiver"}
 """What stands for a user's own here."""
