@@ -9,6 +9,7 @@ that one that is too old can be told.
 
 import contextlib
 import glob
+import hashlib
 import json
 import os
 import platform
@@ -22,6 +23,9 @@ MOST_OF_FILE = 65536
 LOOPBACKS = "0100007F", "00000000000000000000000001000000"
 """As /proc/net writes 127.0.0.1 and ::1."""
 AUTHORITIES = "/etc/kafka/tls/ca.pem", "/etc/webmon/*/tls/ca.pem"
+SETTINGS = "/etc/webmon/*/.env"
+DIGITS = 3
+"""Of a digest of a file with secrets: enough to see a change, too few to guess a password by."""
 
 
 def system():
@@ -40,6 +44,16 @@ def read(path):
             return file.read(MOST_OF_FILE)
     except OSError:
         return ""
+
+
+def digests(pattern):
+    """Give the beginning of the SHA-256 of each component's .env, in hexadecimal digits."""
+    found = {}
+    for path in glob.glob(pattern):
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            component = os.path.basename(os.path.dirname(path))
+            found[component] = hashlib.sha256(file.read(MOST_OF_FILE)).hexdigest()[:DIGITS]
+    return found
 
 
 def resolved(name):
@@ -100,6 +114,7 @@ def main():
         },
         "listens": sorted(listening().intersection(asked["listens"])),
         "authorities": {path: read(path) for path in paths},
+        "settings": digests(SETTINGS),
         "signs": "\nMONITORING_MAC_KEY=" in read("/etc/webmon/agent/.env"),
         "kafka": read("/var/lib/kafka/data/meta.properties"),
     }

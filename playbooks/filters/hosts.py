@@ -53,6 +53,18 @@ def _places(values: Mapping[str, Any], kind: str) -> Iterator[tuple[str, int]]:
         yield from ((name, int(port)) for name in names if name)
 
 
+def changed_settings(variables: Mapping[str, Any]) -> list[str]:
+    """Give the components of a host whose .env is there and would become another.
+
+    Args:
+        variables: the host's, with what the roles told of it and what was seen.
+    """
+    seen, _, _ = look_of(variables.get("preflight_look", {}), "")
+    there = seen.get("settings", {})
+    would = {one["component"]: one.get("digest") for one in variables.get("component_judged", [])}
+    return [name for name, digest in would.items() if digest and there.get(name, digest) != digest]
+
+
 def look_of(result: Mapping[str, Any], user: str) -> tuple[dict[str, Any], list[str], list[str]]:
     """Give what was seen of a host, why nothing was, and what of that stops nothing."""
     told = " ".join(str(result.get("msg", "") or result.get("stderr", "")).split())[:400]

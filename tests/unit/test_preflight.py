@@ -1,6 +1,7 @@
 """What the preflight says of an inventory and its hosts, before any host is touched."""
 
 import copy
+import importlib.util
 import json
 import socket
 import subprocess
@@ -467,6 +468,29 @@ def test_a_port_is_judged_only_where_something_listens(fleet: Fleet) -> None:
     assert fleet.judge() == {"faults": [], "warnings": ["a: nothing answers at db.example:5432 (timed out)"]}
     fleet.looks["a"]["unresolved"] = {"db.example": "Name or service not known"}
     assert fleet.judge()["warnings"] == []
+
+
+def test_settings_change_where_a_component_has_others_than_it_would_get(fleet: Fleet) -> None:
+    fleet.hosts["a"]["component_judged"] = [
+        *({"component": name, "digest": "abc"} for name in ("agent", "sink", "alarm", "page")),
+        {"component": "report"},
+    ]
+    look = {"settings": {"agent": "abd", "sink": "abc", "page": "000", "report": "123", "gone": "456"}, "root": True}
+    fleet.hosts["a"]["preflight_look"] = {"stdout": f"LOOKED {json.dumps(look)}"}
+    assert hosts_room.changed_settings(fleet.hosts["a"]) == ["agent", "page"]
+    fleet.hosts["a"]["preflight_look"] = {"unreachable": True}
+    assert hosts_room.changed_settings(fleet.hosts["a"]) == []
+
+
+def test_a_digest_of_settings_has_no_more_than_three_digits(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("look", ROOT / "playbooks/files/look.py")
+    assert spec is not None
+    assert spec.loader is not None
+    look = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(look)
+    (tmp_path / "agent").mkdir()
+    (tmp_path / "agent/.env").write_text("POSTGRES_PASSWORD='x'\n")
+    assert look.digests(f"{tmp_path}/*/.env") == {"agent": "5a7"}
 
 
 def test_a_new_authority_never_comes_over_a_running_fleet(fleet: Fleet) -> None:

@@ -1,5 +1,6 @@
 """`webmon drain`: send what the outbox of an agent that is no more still holds, and remove it."""
 
+import os
 import time
 from pathlib import Path
 from typing import Final
@@ -28,7 +29,7 @@ def run(settings: AgentSettings, path: Path | None, seconds: float) -> int:
     """
     log.configure(settings.common.log_level)
     path = path or settings.monitoring.outbox_path
-    if not path.is_file():
+    if not os.access(path, os.F_OK):
         raise UserError(f"{path}: there is no such file; right would be the outbox of an agent that does not run")
     outbox = Outbox(path, settings.monitoring.outbox_bytes)
     publisher = Publisher(settings.kafka, outbox, mac_key=settings.monitoring.mac_key)

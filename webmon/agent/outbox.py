@@ -223,9 +223,9 @@ class Outbox:
         return [self._path.with_name(self._path.name + suffix) for suffix in ("", "-wal", "-shm")]
 
     def _claim_file(self) -> int:
-        if self._path.is_dir():
-            raise UserError(f"MONITORING_OUTBOX_PATH {self._path}: is a directory; right would be a file in it")
         try:
+            if self._path.is_dir():
+                raise UserError(f"MONITORING_OUTBOX_PATH {self._path}: is a directory; right would be a file in it")
             claim = os.open(self._lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise UserError(

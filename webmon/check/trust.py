@@ -4,6 +4,7 @@ libcurl keeps what it read of one file for a day, by the file's name; so each fi
 """
 
 import hashlib
+import os
 import shutil
 import ssl
 import tempfile
@@ -100,7 +101,7 @@ def _pem(path: Path) -> bytes:
 def system_store() -> list[Path]:
     """Give the file of the system's authorities: what SSL_CERT_FILE names, or OpenSSL's own, or Debian's."""
     found = ssl.get_default_verify_paths().cafile
-    return [path for path in (Path(found) if found else _SYSTEM,) if path.exists()]
+    return [path for path in (Path(found) if found else _SYSTEM,) if os.access(path, os.F_OK)]
 
 
 def tls_context(

@@ -70,7 +70,7 @@ def _icmp() -> Finding:
 
 def _outbox(monitoring: Monitoring) -> Finding:
     path = monitoring.outbox_path
-    there = path if path.exists() else path.parent
+    there = path if os.access(path, os.F_OK) else path.parent
     if not (os.access(path.parent, os.W_OK | os.X_OK) and os.access(there, os.W_OK)):
         return failed("outbox", f"{path} can't be written; right would be a directory of the agent's own")
     free = os.statvfs(path.parent)

@@ -56,6 +56,6 @@ def _cache(path: Path) -> Finding:
 
 
 def _fault_of_directory(path: Path) -> str | None:
-    if not path.is_dir():
+    if not os.access(f"{path}/", os.F_OK):
         return f"{path} is no directory; right would be one that can be written"
     return None if os.access(path, os.W_OK | os.X_OK) else f"{path} can't be written; right would be one that can be"

@@ -116,7 +116,7 @@ def choose(
         raise UserError(f"{files[0]} is not a URL; right would be URLs, such as https://example.org/, or one file")
     else:
         file = files[0] if files else Path(_HERE)
-        if not file.exists():
+        if not os.access(file, os.F_OK):
             where = f"{file}: there is no such file" if files else f"there is no {_HERE} here"
             raise UserError(f"{where}; right would be a list of targets, or a URL: webmon watch https://example.org/")
         targets, said = targets_file.load_with_alarms(file, secrets=variables, commands=once.commands_of(variables))

@@ -6,6 +6,9 @@ an agent, a sink put rows into the database; and what waits is little, or grows 
 that time, and a sink that finds nothing on its topic, have only to stay up; so have a judge, as another may have what
 is to be judged, and a page, once they have said how they are.
 
+With a KIND (sink, alarm, agent, page) it restarts nothing, and watches the services of that kind: after a change of
+their settings.
+
 All that it sees is what `systemctl status` shows: services tell systemd how they are, also where their metrics are off.
 It prints a line for each service, or for those that do not work, with the end of what they said; its exit status is 1
 then. It runs on the host, with the host's own Python, and uses nothing of the releases that it judges.
@@ -38,6 +41,10 @@ OTHER_SECS: Final = 90.0
 """How long a judge or a page may take to begin: one reads its log, the other the database."""
 LACKS: Final = re.compile(r"; waiting for Kafka\b|no snapshot yet")
 """Without these a judge or a page does nothing; a judge tells people while its database or a receiver is away."""
+KINDS: Final = ("sink", "alarm", "agent", "page")
+"""Who reads what the agents of its release write comes before them."""
+BEFORE_SECS: Final = 60.0
+"""How long before the watch a service may have been restarted, and have said what is wrong."""
 LITTLE: Final = 1000
 """What may wait without growing less: results on their way."""
 JOURNAL_LINES: Final = 15
@@ -170,11 +177,12 @@ class Watch:
 
 def main() -> int:
     """Restart what is of another release, watch all of them, and tell; 1 where one does not work."""
-    units = services()
-    began = time.time()
+    kinds = sys.argv[1:]
+    units = services(kinds or KINDS)
+    began = time.time() - (BEFORE_SECS if kinds else 0)
     failed: dict[str, Verdict] = {}
     for unit in units:
-        if not runs_current(unit):
+        if not kinds and not runs_current(unit):
             print(f"restarted {unit}", flush=True)
             if systemctl("restart", unit).returncode:
                 failed[unit] = Verdict(works=False, text="does not start")
@@ -203,9 +211,8 @@ def watch(units: Sequence[str], read: Callable[[str, float], Reading]) -> Mappin
     return found
 
 
-def services() -> list[str]:
-    """Give the services that this host is to run: who reads what the agents of its release write comes before them."""
-    kinds = ("sink", "alarm", "agent", "page")
+def services(kinds: Sequence[str]) -> list[str]:
+    """Give the services of some kinds that this host is to run."""
     return [unit.name for kind in kinds for unit in sorted(WANTED.glob(f"webmon-{kind}*.service"))]
 
 

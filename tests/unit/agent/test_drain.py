@@ -95,5 +95,6 @@ def test_the_outbox_of_a_running_agent_and_none_at_all_are_refused(
     assert cli.main(["drain", "--env-file", str(env_file), str(outbox)]) == 2
     used.close(5)
     assert "another agent uses it" in capsys.readouterr().err
-    assert cli.main(["drain", "--env-file", str(env_file), str(outbox.with_name("gone"))]) == 2
-    assert "there is no such file" in capsys.readouterr().err
+    for name in ("gone", "x" * 300):
+        assert cli.main(["drain", "--env-file", str(env_file), str(outbox.with_name(name))]) == 2
+        assert "there is no such file" in capsys.readouterr().err

@@ -288,7 +288,15 @@ def test_two_agents_do_not_share_a_file(outbox: Outbox, path: Path) -> None:
         Outbox(path, LIMIT)
 
 
-@pytest.mark.parametrize(("path_of", "fault"), [("no/such/outbox.sqlite", "No such file"), ("", "is a directory")])
+@pytest.mark.parametrize(
+    ("path_of", "fault"),
+    [
+        ("no/such/outbox.sqlite", "No such file"),
+        ("", "is a directory"),
+        # As one that is closed to us, which none is to root: it can't even be looked at.
+        (f"{'x' * 300}/outbox.sqlite", "File name too long"),
+    ],
+)
 def test_a_place_that_cannot_be_is_a_clear_mistake(path_of: str, fault: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"MONITORING_OUTBOX_PATH .*{fault}"):
         Outbox(tmp_path / path_of, LIMIT)

@@ -244,7 +244,8 @@ def test_a_mistake_is_told_with_what_would_be_right(
     monkeypatch.chdir(tmp_path)
     right = "right would be a list of targets, or a URL: webmon watch https://example.org/"
     assert told([], capsys) == [f"there is no targets.yml here; {right}"]
-    assert told(["example.org"], capsys) == [f"example.org: there is no such file; {right}"]
+    for name in ("example.org", "x" * 300):
+        assert told([name], capsys) == [f"{name}: there is no such file; {right}"]
     several = "is not a URL; right would be URLs, such as https://example.org/, or one file"
     assert told(["https://example.org/", "targets.yml"], capsys) == [f"targets.yml {several}"]
     assert told(["a.yml", "b.yml"], capsys) == [f"a.yml {several}"]
