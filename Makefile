@@ -78,6 +78,7 @@ faults-down:  ## remove the lab that `make faults` left up
 
 test-down:  ## remove the labs that the tests left up
 	@for name in test molecule; do LAB_NAME=$$name tests/lab/lab destroy; done
+	@LAB_NAME=second LAB_NET=10.82.0 tests/lab/lab destroy
 
 format: dev  ## put the code in form
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .

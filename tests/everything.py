@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,20 @@ from tests.lab.steps import BIN, LAB_PROGRAM, TOP, Job, StepError, Steps, say, s
 
 TEST_LAB: Final = {"LAB_NAME": "test"}
 MOLECULE_LAB: Final = {"LAB_NAME": "molecule"}
+SECOND_LAB: Final = {"LAB_NAME": "second", "LAB_NET": "10.82.0"}
+ON_SECOND: Final = tuple(
+    f"tests/e2e/test_{name}.py"
+    for name in (
+        "certificates_playbook",
+        "dist",
+        "managed",
+        "password",
+        "settings_rolled",
+        "targets_playbook",
+        "upgrade",
+    )
+)
+"""End-to-end tests that `make test` runs on a lab of their own, beside the others: playbooks mostly wait."""
 PYTEST: Final = (str(BIN / "python"), "-m", "pytest", "--durations=20")
 DEMO: Final = (str(BIN / "python"), "-m", "tests.lab.demo")
 BASH: Final = b"#!/usr/bin/env bash"
@@ -109,6 +124,19 @@ def e2e(steps: Steps) -> None:
     steps.run("End-to-end tests, on the test lab", Job("e2e", command, TEST_LAB, show=True))
 
 
+def e2e_on_two_labs(steps: Steps) -> None:
+    """Run them on the test lab and on a second one, side by side."""
+    pytest = [*PYTEST, "-m", "not long"]
+    beside = [LAB_PROGRAM, "destroy"], DEMO, [*pytest, *ON_SECOND]
+    commands = " && ".join(shlex.join(str(word) for word in command) for command in beside)
+    first = [*pytest, *(f"--ignore={file}" for file in ON_SECOND), "tests/e2e"]
+    steps.run(
+        "End-to-end tests, on the test lab and on a second one",
+        Job("e2e", first, TEST_LAB, show=True),
+        Job("e2e on the second lab", ["sh", "-c", commands], SECOND_LAB, show=True),
+    )
+
+
 def recovery(steps: Steps) -> None:
     """Destroy a host of the test lab, and bring back what it had."""
     command = [*PYTEST, "-m", "long", "tests/e2e"]
@@ -140,6 +168,7 @@ def take_down(steps: Steps) -> None:
         "Take the tests' labs down",
         Job("down test", [LAB_PROGRAM, "destroy"], TEST_LAB),
         Job("down molecule", [LAB_PROGRAM, "destroy"], MOLECULE_LAB),
+        Job("down second", [LAB_PROGRAM, "destroy"], SECOND_LAB),
     )
 
 
@@ -157,7 +186,7 @@ def everything(steps: Steps) -> None:
             integration(steps)
             browser(steps)
         say(molecule_summary(*output))
-        e2e(steps)
+        e2e_on_two_labs(steps)
         faults(steps)
     finally:
         take_down(steps)
