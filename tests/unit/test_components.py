@@ -21,7 +21,7 @@ OF_BEFORE: Final = ("init", "sinks", "agents", "reports")
 PLAY: Final = re.compile(r"play #\d+ \((.*?)\): (.*?)\t.*\n.*\n    hosts \((\d+)\)")
 PREFLIGHT: Final = [
     play["name"]
-    for name in ("parts/inventory.yml", "preflight.yml")
+    for name in ("part_inventory.yml", "preflight.yml")
     for play in yaml.safe_load((ROOT / "playbooks" / name).read_text(encoding="utf-8"))
 ]
 """The plays with which all others begin."""
@@ -35,7 +35,11 @@ def hosts_of_plays(directory: Path, groups: Sequence[str]) -> dict[str, list[tup
     inventory = directory / "hosts.yml"
     children = {group: {"hosts": {f"{group}1": None}} for group in groups}
     inventory.write_text(yaml.safe_dump({"all": {"children": children}}), encoding="utf-8")
-    playbooks = [path for path in sorted((ROOT / "playbooks").glob("*.yml")) if path.stem not in ("alarms", "pages")]
+    playbooks = [
+        path
+        for path in sorted((ROOT / "playbooks").glob("*.yml"))
+        if path.stem not in ("alarms", "pages") and not path.stem.startswith("part_")
+    ]
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(inventory), "--list-hosts"]
     done = subprocess.run(
         [*command, *map(str, playbooks)],
