@@ -32,7 +32,7 @@ def test_nothing_that_people_read_or_that_is_cut_has_the_order_of_a_set() -> Non
 
 
 def test_every_play_stands_where_playbook_dir_is_the_same() -> None:
-    """Inventories may name files by it, and Ansible's is that of the file with the play, also of one that is imported."""
+    """Inventories may name files by it; it is the directory of the file with the play, also of one that is imported."""
     texts = {path.name: path.read_text() for path in (ROOT / "playbooks").glob("*.yml")}
     imported = {name: re.findall(r"import_playbook: (\S+)", text) for name, text in texts.items()}
     assert {other for others in imported.values() for other in others} <= texts.keys()
