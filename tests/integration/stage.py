@@ -7,6 +7,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -110,14 +111,17 @@ class Stage:
         self.topic = self.name.replace("_", "-")
         self.roles = [f"{self.name}_sink", f"{self.name}_reader", f"{self.name}_alarm"]
         self._certificates: dict[str, tuple[Path, Path]] = {}
+        self._issuing = threading.Lock()
+        """A bench publishes from several threads, and the first of each asks for the same certificate."""
         self._running: list[Program] = []
         self._others: contextlib.ExitStack = contextlib.ExitStack()
 
     def certificate(self, unit: str) -> tuple[Path, Path]:
         """Give a certificate of a unit, and its key; `principals` says who that is to Kafka."""
-        if unit not in self._certificates:
-            self._certificates[unit] = self.services.issue(self.directory, unit)
-        return self._certificates[unit]
+        with self._issuing:
+            if unit not in self._certificates:
+                self._certificates[unit] = self.services.issue(self.directory, unit)
+            return self._certificates[unit]
 
     def way_to_kafka(self, pair: tuple[Path, Path]) -> dict[str, str]:
         """Give the variables by which a component reaches the topic, with a certificate and its key."""
