@@ -178,6 +178,8 @@ class Store:
     def __init__(self) -> None:
         """Begin without a row."""
         self.rows: dict[tuple[str, str, datetime], CheckResult] = {}
+        self.refuses: Callable[[CheckResult], bool] = lambda _: False
+        """What it takes none of beside, as a database may for a reason that no reader of messages knows."""
 
     def check(self) -> None:
         """It is always there."""
@@ -191,6 +193,8 @@ class Store:
             texts = [result.target, result.agent, result.url, result.error or "", result.answer or ""]
             if "\0" in "".join([*texts, *result.labels.values()]):
                 refused.append((place, "A string literal cannot contain NUL (0x00) characters."))
+            elif self.refuses(result):
+                refused.append((place, "refused"))
             elif key in self.rows:
                 repeats += 1
             else:

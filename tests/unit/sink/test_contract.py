@@ -11,8 +11,8 @@ from kafka import errors as kafka_errors
 
 from tests.contract.faults import DiedError, Plan
 from tests.contract.memory import MemoryPair
-from tests.contract.sink import SinkContract, TurnedSink, keys, result
-from webmon.check.result import UnreadableResultError, decode
+from tests.contract.sink import SinkContract, TurnedSink, keys, result, results
+from webmon.check.result import UnreadableResultError, decode, encode
 from webmon.errors import UserError
 from webmon.kafka.reach import KafkaAwayError
 from webmon.store.postgres import DatabaseAwayError
@@ -53,6 +53,14 @@ class TestInMemory(SinkContract):
     def pair(self) -> MemoryPair:
         """A topic and a database of this test."""
         return MemoryPair()
+
+    def test_what_the_database_alone_refuses_is_a_dead_letter_too(self, pair: MemoryPair, plan: Plan) -> None:
+        pair.store.refuses = lambda one: one.target == "site3"
+        pair.publish(results(*range(7)))
+        sink = TurnedSink(pair, plan)
+        self.stores_all(sink, pair, results(0, 1, 2, 4, 5, 6), messages=7)
+        assert pair.dead(1) == [encode(result(3))]
+        sink.loop.close()
 
 
 class Fleet:
