@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final, Self
 
+from tests.bench import replay
 from tests.bench.figures import Bench, Figure
 from tests.bench.process import resident_bytes
 from tests.integration.alarms import Alarms
@@ -262,6 +263,7 @@ def figures(size: _Size = QUICK) -> Iterator[Figure]:
         yield from way_figures(alarms, size, 5000, (None, 3.0))
         judge.stop()
         yield from take_over_figures(alarms, size)
+    yield from replay.figures()
 
 
 def versions() -> dict[str, str]:

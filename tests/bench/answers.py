@@ -63,7 +63,7 @@ SELECT @MIDNIGHT@ + h.n * INTERVAL '1 hour', 9, t.id, a.id, 60, CASE WHEN @IS_BA
     CASE WHEN @IS_BAD@ AND h.n = 10 THEN @FAILURES@ END, '{{-24,-23,-22,-21,-20,-19}}', '{{2,8,20,20,8,2}}'
 FROM generate_series(@DAYS@ + 1, 0, -1) AS d (n) CROSS JOIN generate_series(0, 23) AS h (n)
 CROSS JOIN {t_targets} AS t CROSS JOIN {t_agents} AS a
-WHERE a.id <= @VANTAGES@ AND (d.n <= 2 OR d.n IN (7, 30, 90) OR d.n >= @DAYS@ OR @IS_BAD@)
+WHERE a.id <= @VANTAGES@ AND @IS_KEPT@
     AND @MIDNIGHT@ + h.n * INTERVAL '1 hour' < now()
 """
 _ROW: Final = """
@@ -102,6 +102,9 @@ CROSS JOIN generate_series(0, 59) AS m (n) CROSS JOIN {t_series} AS s
 WHERE s.agent_id > @VANTAGES@
 """,
 )
+_ERRORS: Final = """
+INSERT INTO {t_errors} (time, series_id, error) SELECT time, series_id, 'Connection refused' FROM {t} WHERE outcome = 4
+"""
 # The hour that runs is always marked.
 _MARKS: Final = """
 INSERT INTO {t_marks} (hour, agent_id)
@@ -116,14 +119,18 @@ _PARTS: Final = {
     # A failure of an hour at all vantages, on one target-day of a hundred.
     "IS_BAD": "((t.id * 31 + d.n) % 100 = 0)",
     "FAILURES": "'{{0,60,0,0,0,0,0,0,0,0}}'::integer[]",
+    "IS_KEPT": "(d.n <= 2 OR d.n IN (7, 30, 90) OR d.n >= @DAYS@ OR @IS_BAD@)",
 }
 
 
-def fill(stage: Stage) -> None:
-    """Put the year into a store that init has just made."""
-    for statement in (*_WHO, _DAILY, _HOURLY, *_ROWS, _MARKS):
-        stage.sql(re.sub("@([A-Z_]+)@", lambda found: _PARTS[found[1]], statement))
-    for table in ("{t_daily}", "{t_hourly}", "{t}", "{t_series}", "{t_targets}", "{t_marks}"):
+def fill(stage: Stage, days: int = DAYS, *, every_hour: bool = False) -> None:
+    """Put the year, or so many days, into a store that init has just made; the hourly rollups of all if asked."""
+    parts = _PARTS | {"DAYS": str(days)} | ({"IS_KEPT": "true"} if every_hour else {})
+    for statement in (*_WHO, _DAILY, _HOURLY, *_ROWS, _ERRORS, _MARKS):
+        while "@" in statement:
+            statement = re.sub("@([A-Z_]+)@", lambda found: parts[found[1]], statement)  # noqa: PLW2901
+        stage.sql(statement)
+    for table in ("{t_daily}", "{t_hourly}", "{t}", "{t_errors}", "{t_series}", "{t_targets}", "{t_marks}"):
         stage.sql(f"VACUUM ANALYZE {table}")
 
 
