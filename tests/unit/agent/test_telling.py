@@ -67,17 +67,23 @@ def test_a_result_that_is_not_due_is_handed_on_as_it_is(agent: Agent) -> None:
     assert agent.telling.add(one) is one
 
 
-def test_of_many_threads_at_once_one_tells_it(agent: Agent) -> None:
-    begin = threading.Barrier(8)
-    told: list[AgentStatus | None] = []
+def test_of_many_threads_at_once_one_tells_it() -> None:
+    compared, begin = threading.local(), threading.Barrier(8)
 
-    def tell() -> None:
-        begin.wait()
-        told.append(agent.said())
+    class Moment(float):
+        """One that all threads compare at the same time first: each with what was due before any told it."""
 
-    threads = [threading.Thread(target=tell) for _ in range(8)]
+        def __lt__(self, other: float) -> bool:
+            if not hasattr(compared, "once"):
+                compared.once = True
+                begin.wait(10)
+            return float(self) < other
+
+    telling = Telling(lambda: 0, monotonic=lambda: Moment(100))
+    told: list[CheckResult] = []
+    threads = [threading.Thread(target=lambda: told.append(telling.add(result()))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len([one for one in told if one]) == 1
+    assert sorted(bool(one.agent_status) for one in told) == [False] * 7 + [True]
