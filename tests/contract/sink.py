@@ -96,7 +96,13 @@ class TurnedSink:
     """A sink that a test turns."""
 
     def __init__(
-        self, pair: Pair, plan: Plan, *, batch_size: int = 5000, look: Callable[..., None] = lambda *_, **__: None
+        self,
+        pair: Pair,
+        plan: Plan,
+        *,
+        batch_size: int = 5000,
+        look: Callable[..., None] = lambda *_, **__: None,
+        note: Callable[..., None] = lambda *_: None,
     ) -> None:
         """Start it, as a member of the group."""
         self.state = State(clock=pair.clock)
@@ -111,6 +117,7 @@ class TurnedSink:
             rows=Faulty(pair.rows(), plan),
             letters=Faulty(pair.letters(), plan),
             stop=pair.stop(),
+            note=note,
             look=look,
             clock=pair.clock,
         )

@@ -115,6 +115,9 @@ def test_a_new_password_is_set_and_told_as_a_change(stage: Stage) -> None:
         "DELETE FROM {t_target_history}",
         "INSERT INTO {t_floors} VALUES ('rows', now())",
         "UPDATE {t_errors} SET error = 'x'",
+        "UPDATE {t_fleet} SET name = 'x'",
+        "DELETE FROM {t_fleet}",
+        "TRUNCATE {t_fleet}",
         "CREATE INDEX ON {t} (http_status)",
         "DROP VIEW {t_view}",
         "SELECT rolpassword FROM pg_authid",
@@ -159,11 +162,15 @@ def test_a_table_that_is_not_webmons_is_closed_to_sinks_and_readers(shared_stage
         "SELECT rolpassword FROM pg_authid",
         "UPDATE {t_episodes} SET ack_by = 'x'",
         "DELETE FROM {t_notices}",
+        "INSERT INTO {t_fleet} (kind, name, at, version) VALUES ('sink', 'x', now(), '1')",
+        "UPDATE {t_fleet} SET waiting = 0",
     ],
 )
 def test_a_reader_may_select_only(shared_stage: Stage, statement: str) -> None:
     with shared_stage.database(shared_stage.roles[1], READER_PASSWORD) as cursor:
-        for what in ("metrics", "errors", "view", "latest", "uptime_hourly", "episodes", "notices", "alarm_position"):
+        for what in (
+            *("metrics", "errors", "view", "latest", "uptime_hourly", "episodes", "notices", "alarm_position", "fleet"),
+        ):
             cursor.execute(_named(shared_stage, f"SELECT * FROM {{t_{what}}}"))  # noqa: S608
         with pytest.raises(NO_PRIVILEGE):
             cursor.execute(_named(shared_stage, statement))
@@ -264,6 +271,7 @@ def _done(attempts: Mapping[str, Callable[[], bool]]) -> list[str]:
         "DELETE FROM {t_alarm_position}",
         "INSERT INTO {t} SELECT * FROM {t}",
         "UPDATE {t_targets} SET url = 'x'",
+        "UPDATE {t_fleet} SET waiting = 0",
         "INSERT INTO {t_marks} VALUES (now(), 1)",
         "SELECT {t_roll_up}('{}', '{}', false)",
         "CREATE TABLE public.mine (x integer)",

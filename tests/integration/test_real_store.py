@@ -50,6 +50,7 @@ def test_a_database_of_the_first_schema_upgrades_with_its_data(bare_stage: Stage
         "0006_rollups_of_the_owner.sql",
         "0007_long_urls.sql",
         "0008_alarms.sql",
+        "0009_fleet.sql",
     ):
         assert f"changed  schema {bare_stage.table}: {name}" in told
 

@@ -30,7 +30,7 @@ from webmon.agent.outbox import Outbox
 from webmon.alarm.conditions import Condition, Severity
 from webmon.alarm.match import Match
 from webmon.alarm.records import Ack, Announcement, Episode, Maintenance, Notice, Record, Seen, Silence
-from webmon.check.result import CheckResult, Outcome, encode
+from webmon.check.result import AgentStatus, CheckResult, Outcome, encode
 from webmon.cli import main
 from webmon.page.chart import Charts
 from webmon.page.collect import Collector
@@ -88,6 +88,7 @@ def of_a_taken_agent(now: datetime) -> list[CheckResult]:
             http_version=text[:50],
             tls_version=text[:50],
             tls_not_after=now + timedelta(days=9),
+            agent_status=AgentStatus(version=text[:50], waiting=number, certificate_ends=now + timedelta(days=9)),
         )
         found += [replace(one, agent=agent) for agent in ("oslo", other)]
     return found
@@ -151,7 +152,12 @@ def written(services: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             def stored() -> bool:
                 of_sites = stage.sql("SELECT DISTINCT target FROM {t_view} WHERE agent = 'strange'")
                 of_all = stage.sql("SELECT target FROM {t_targets}")
-                return {name for (name,) in of_sites} == set(NAMES) and {name for (name,) in of_all} == TARGETS
+                silent = stage.sql(
+                    "SELECT agent FROM {t_agents} EXCEPT SELECT name FROM {t_fleet} WHERE kind = 'agent'"
+                )
+                dead = stage.sql("SELECT dead_letter_reason FROM {t_fleet} WHERE dead_letters = 2")
+                names = {name for (name,) in of_sites} == set(NAMES) and {name for (name,) in of_all} == TARGETS
+                return names and not silent and bool(dead)
 
             wait_until(stored, f"all is stored; the agent said:\n{agent.log.read_text()}", 90)
             agent.send(signal.SIGTERM)

@@ -14,6 +14,7 @@ from webmon.agent.publisher import Publisher
 from webmon.agent.rounds import Rounds
 from webmon.agent.schedule import PAUSE, SECOND
 from webmon.agent.shard import mine
+from webmon.agent.telling import Telling
 from webmon.check.probe import utc_now
 from webmon.check.result import CheckResult, UnreadableResultError, decode, encode
 from webmon.check.target import Target
@@ -93,6 +94,7 @@ class Agent:
         self._targets = targets
         self._metrics = Metrics(monitoring.vantage, self._own_metrics)
         self._certificate_ends = certificate.Expiry(settings.kafka)
+        self._telling = Telling(self._outbox.__len__)
         self._metrics_address = monitoring.metrics_address
         self._listener: Listener | None = None
         self._told_faults: set[str] = set()
@@ -101,6 +103,7 @@ class Agent:
 
     def start(self) -> None:
         """Begin to check and to publish."""
+        self._telling.certificate_ends = self._certificate_ends()
         self._publisher.start()
         self.use(self._targets)
         assert self._rounds.vantage is not None  # the brokers at least are canaries
@@ -128,6 +131,7 @@ class Agent:
         """Look after the parts, once a second; give whether all of them go on, as far as can be seen from outside."""
         now = time.monotonic()
         self._ticked, before = now, self._ticked
+        self._telling.certificate_ends = self._certificate_ends()
         if (now - before) * SECOND > PAUSE:
             return False  # the whole process stood still: the parts have their turn first
         faults = self.faults()
@@ -209,7 +213,7 @@ class Agent:
         _log.info("stopped; %d results wait in the outbox for the next start", waiting)
 
     def _keep(self, result: CheckResult) -> None:
-        self._outbox.put(result.target.encode(), encode(result))
+        self._outbox.put(result.target.encode(), encode(self._telling.add(result)))
         self._metrics.note(result)
 
 

@@ -41,6 +41,8 @@ REDIRECTS_LIMIT = 50
 """What `max_redirects` may be at most."""
 BODY_BYTES_LIMIT = 2**31 - 1
 """What its column takes; `body_limit` is 64 MB at most."""
+WAITING_LIMIT = 2**53 - 1
+"""What every reader of JSON takes as it is; an outbox holds some millions of results."""
 _SHORT = 50
 """Characters of a scheme, or a version of a protocol."""
 _ADDRESS_LIMIT = 100
@@ -101,6 +103,17 @@ class Phases(msgspec.Struct, frozen=True, kw_only=True):
     transfer: Seconds | None = None
 
 
+class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How an agent is, as it says itself (webmon/agent/telling.py): only to be shown, nothing is decided by it."""
+
+    version: Short
+    """Of webmon."""
+    waiting: Annotated[int, msgspec.Meta(ge=0, le=WAITING_LIMIT)]
+    """Results in its outbox that Kafka had not acknowledged."""
+    certificate_ends: Moment | None = None
+    """When its certificate for Kafka ends; None where a password stands for it, or it can't be used."""
+
+
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     """One check of one target by one vantage; made once, at the end of the check.
 
@@ -148,6 +161,8 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     tls_version: Short | None = None
     tls_not_after: Moment | None = None
     """When the certificate of the last connection ends: in UTC from year 1 to 9999, as in X.509."""
+    agent_status: AgentStatus | msgspec.UnsetType | None = msgspec.UNSET
+    """In one result of some seconds; the others do not have the field, and cost nothing for it."""
 
 
 class UnreadableResultError(ValueError):
@@ -178,7 +193,12 @@ def decode(value: bytes, *, schema: int = SCHEMA_VERSION) -> CheckResult:
         raise UnreadableResultError(_cut(str(error))) from error
     # What costs more than a look is seldom done: this is called for every message.
     ends = result.tls_not_after
-    if _BACKSLASH in value or result.remote_ip not in _addresses or (ends is not None and ends.tzinfo is not UTC):
+    if (
+        _BACKSLASH in value
+        or result.remote_ip not in _addresses
+        or (ends is not None and ends.tzinfo is not UTC)
+        or result.agent_status
+    ):
         _see_the_rest(value, result)
     return result
 
@@ -209,18 +229,26 @@ def _see_the_rest(value: bytes, result: CheckResult) -> None:
             _addresses.clear()
             _addresses.update((None, ""))
         _addresses.add(address)
-    if (ends := result.tls_not_after) is not None:
+    _see_end("tls_not_after", result.tls_not_after)
+    if result.agent_status:
+        _see_end("certificate_ends", result.agent_status.certificate_ends)
+
+
+def _see_end(name: str, ends: datetime | None) -> None:
+    if ends is not None:
         try:
             ends.astimezone(UTC)
         except OverflowError:
             raise UnreadableResultError(
-                f"tls_not_after {ends.isoformat()} is not between the years 1 and 9999 in UTC"
+                f"{name} {ends.isoformat()} is not between the years 1 and 9999 in UTC"
             ) from None
 
 
 def _see_no_nul(result: CheckResult) -> None:
     for name in result.__struct_fields__:
         value = getattr(result, name)
+        if isinstance(value, AgentStatus):
+            value = value.version
         texts = (*value, *value.values()) if isinstance(value, dict) else (value,)
         if any(isinstance(text, str) and "\0" in text for text in texts):
             raise UnreadableResultError(f"{name} has a NUL (0x00) character in it")

@@ -8,8 +8,6 @@ from webmon.doctor.finding import Finding, failed, ok, warning
 from webmon.kafka import certificate
 from webmon.settings import Kafka
 
-RENEW_BEFORE: Final = timedelta(days=30)
-"""What ends sooner should have been renewed."""
 KEY_LASTS: Final = timedelta(days=2 * 365)
 """A renewal keeps the key. Whoever copied it unseen can be us until it is another."""
 _SUBJECT: Final = "certificate"
@@ -40,7 +38,7 @@ def examine(kafka: Kafka, *, now: datetime | None = None) -> Iterator[Finding]:
         return
     left = examined.not_after - now
     text = f"{ours} fits its key and authority and lasts {left.days} days more"
-    if left < RENEW_BEFORE:
+    if left < certificate.RENEW_BEFORE:
         yield warning(_SUBJECT, f"{text}: renew it before it ends on {examined.not_after:%Y-%m-%d}")
     else:
         yield ok(_SUBJECT, text)

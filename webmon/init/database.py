@@ -19,7 +19,7 @@ from webmon.init import bounds
 from webmon.init.bounds import Kind
 from webmon.init.step import Step
 from webmon.settings import Init, Postgres
-from webmon.store import history, migrations, postgres
+from webmon.store import fleet, history, migrations, postgres
 from webmon.store.migrations import Migration
 from webmon.store.names import TABLES, VIEWS, Tables
 from webmon.store.postgres import DatabaseAwayError
@@ -45,9 +45,11 @@ SINK_RIGHTS: Final = {
     "hours": (),
     "floors": ("SELECT",),
     "migrations": ("SELECT",),
+    "fleet": ("SELECT", "INSERT", fleet.SINK_UPDATES),
     **dict.fromkeys((*history.COLUMNS, "alarm_position"), ()),
 }
-"""What a sink must be allowed: rows are added and never changed, and a function of the owner rolls them up."""
+"""What a sink must be allowed: rows are added and never changed, and a function of the owner rolls them up. How the
+fleet is, is brought up to date."""
 _FORMER_SINK_RIGHTS: Final = {
     "marks": ("DELETE",),
     "hourly": ("SELECT", "INSERT", "UPDATE"),

@@ -12,7 +12,8 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from webmon.daemon import log
 from webmon.settings import Retention, RetentionSettings
-from webmon.store import history, postgres, unused, version
+from webmon.store import fleet, history, postgres, unused, version
+from webmon.store.fleet import Silent
 from webmon.store.history import Over
 from webmon.store.names import Tables
 from webmon.store.rollups import Aside, Bucket, marked, roll_up, roll_up_these
@@ -92,11 +93,11 @@ def run(settings: RetentionSettings, *, dry_run: bool) -> int:
 
 def retain(
     connection: Connection, tables: Tables, ages: Retention, *, dry_run: bool
-) -> Iterator[Chunk | Unused | Over]:
+) -> Iterator[Chunk | Unused | Over | Silent]:
     """Drop the chunks that hold nothing younger than the ages; give each when it is gone, or would be.
 
     At the end contexts, series, targets and agents go that nothing in the other chunks uses, and alarms that have been
-    over for as long as rollups by day are kept.
+    over for as long as rollups by day are kept, and what agents and sinks said that have been silent for a month.
 
     First a floor is raised, below which no sink takes a row any more: a late one would bring a mark, and its hour
     would be computed anew from what is left of it. Sinks are kept from adding rows for that moment, so that none is
@@ -138,6 +139,7 @@ def retain(
     )
     # No retention of its own: a year's uptime and what was told in it belong together, and are as small.
     yield from history.remove(connection, tables, before=midnight - timedelta(days=ages.daily_days), dry_run=dry_run)
+    yield from fleet.remove(connection, tables, dry_run=dry_run)
 
 
 def _oldest(connection: Connection, names: list[str], floor: datetime | None) -> datetime:

@@ -5,7 +5,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,8 @@ _EXPIRED, _NOT_YET_VALID = 10, 9
 _FLIGHTS: Final = 4
 """Turns that a handshake in memory needs at most."""
 _EVERY_SECS: Final = 3600.0
+RENEW_BEFORE: Final = timedelta(days=30)
+"""What ends sooner should have been renewed."""
 EXPIRY_MEANING: Final = "When our certificate for Kafka ends, as a Unix time; NaN without one, or one that is refused"
 
 

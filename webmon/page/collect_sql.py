@@ -3,9 +3,11 @@
 Bounds of time stand in them as constants, so that the planner leaves out all chunks but those of the span.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from webmon.report.status import OF_NEWEST
+from webmon.store.fleet import OF_AGENTS, OF_SINKS
 from webmon.store.history import COLUMNS
 
 BASIS: Final = """
@@ -74,10 +76,11 @@ SELECT n, target_id, NULL, 0, min(response_min), max(response_max) FROM held WHE
 HISTOGRAM_COLUMNS: Final = "{n} AS n, target_id, responses, response_min, response_max, buckets, counts"
 
 
-def _list_of(table: str, *which: str) -> str:
-    """Give a list in JSON of the rows of a table of alarms that any of the conditions chooses, each with its order."""
+def _list_of(table: str, *which: str, columns: Sequence[str] = ()) -> str:
+    """Give a list in JSON of the rows of a table that any of the conditions chooses, each with its order."""
     chosen = " UNION ALL ".join(
-        f"(SELECT {', '.join(COLUMNS[table])} FROM {{{table}}} WHERE {one} LIMIT %(most)s)"  # noqa: S608 - names of ours
+        f"(SELECT {', '.join(columns or COLUMNS[table])} FROM {{{table}}}"  # noqa: S608 - names of ours
+        f" WHERE {one} LIMIT %(most)s)"
         for one in which
     )
     return f"(SELECT json_strip_nulls(coalesce(json_agg(r), '[]'))::text FROM ({chosen}) AS r)"  # noqa: S608
@@ -93,3 +96,9 @@ SELECT
     {_list_of("announcements", "until IS NULL OR until > %(bars)s ORDER BY begins DESC, id")}
 """  # noqa: S608
 """What the judge wrote: since when it is as it is, episodes, notices, silences, maintenance, announcements."""
+HISTORY_AND_FLEET: Final = f"""
+{HISTORY.rstrip()},
+    {_list_of("fleet", "kind = 'agent' ORDER BY at DESC", columns=("name", *OF_AGENTS))},
+    {_list_of("fleet", "kind = 'sink' ORDER BY at DESC", columns=("name", *OF_SINKS))}
+"""
+"""The same, and what agents and sinks said of themselves."""

@@ -16,6 +16,7 @@ from webmon.page import bars_svg
 from webmon.page.bars import Bar, bars
 from webmon.page.model import OperatorTarget, PublicTarget
 from webmon.page.texts import ALL, Texts
+from webmon.render import printable
 
 MOST_IN_GROUP: Final = 100
 """Targets of one group on the page of all; past it those come that do not work, and a link to the others."""
@@ -121,6 +122,7 @@ def _environment() -> Environment:
         some=_some,
         concerned=_concerned,
         lasted=ALL["en"].duration,
+        printable=printable,
         words=lambda text: str(text).replace("_", " "),
         short=lambda text, most: text if len(text) <= most else f"{text[: most - 1]}…",
         day=lambda one, t: t.percent(next((span.uptime for span in one.uptimes if span.days == 1), None)),

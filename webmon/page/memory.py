@@ -10,7 +10,7 @@ from webmon.check.result import Outcome
 from webmon.page import spans
 from webmon.page.counted import Counted
 from webmon.page.newest import Newest
-from webmon.page.past import read_history
+from webmon.page.past import Written, read_written
 from webmon.page.response_times import ResponseTimes
 from webmon.page.scene import Basis, Named, Scene, maintenance, read_basis, read_names
 from webmon.page.snapshot import Agent, Fleet, Snapshot, Tally, Target, Vantage, Window
@@ -36,8 +36,8 @@ class Memory:
         """
         basis = read_basis(session)
         targets, agents = read_names(session)
-        history = read_history(session, basis)
-        scene = Scene(basis, targets, agents, maintenance(history, targets, basis))
+        written = read_written(session, basis)
+        scene = Scene(basis, targets, agents, maintenance(written.history, targets, basis))
         windows = spans.windows(basis.now, basis.floors)
         tallies, days = self._counted.read(session, scene, windows)
         responses = self._response_times.read(session, basis)
@@ -64,13 +64,16 @@ class Memory:
                 ),
                 key=lambda target: target.name,
             ),
-            history=history,
-            fleet=_fleet(basis, agents, seen.values()),
+            history=written.history,
+            fleet=_fleet(basis, agents, seen.values(), written),
         )
 
 
-def _fleet(basis: Basis, agents: Mapping[int, Named], seen: Iterable[Sequence[Vantage]]) -> Fleet:
-    known = {one.name: Agent(name=one.name, first_seen=one.first_seen) for one in agents.values()}
+def _fleet(basis: Basis, agents: Mapping[int, Named], seen: Iterable[Sequence[Vantage]], written: Written) -> Fleet:
+    known = {
+        one.name: Agent(name=one.name, first_seen=one.first_seen, said=written.agents.get(one.name))
+        for one in agents.values()
+    }
     for vantages in seen:
         for vantage in vantages:
             agent = known.get(vantage.name)
@@ -83,6 +86,7 @@ def _fleet(basis: Basis, agents: Mapping[int, Named], seen: Iterable[Sequence[Va
             agent.agent_errors += vantage.outcome is Outcome.AGENT_ERROR
     return Fleet(
         agents=sorted(known.values(), key=lambda agent: agent.name),
+        sinks=written.sinks,
         newest=max((agent.newest for agent in known.values() if agent.newest), default=None),
         marked_hours=basis.waiting,
         oldest_mark=min(basis.marked, default=None),

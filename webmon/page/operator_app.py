@@ -18,6 +18,7 @@ from webmon import __version__
 from webmon.alarm.conditions import Condition
 from webmon.alarm.orders import Order
 from webmon.errors import UserError
+from webmon.kafka import certificate
 from webmon.page import acts, board, chart_svg, public_pages
 from webmon.page.access import Access, open_to_all
 from webmon.page.answers import HTML, PRIVATE, Heads, Made, answer
@@ -173,6 +174,7 @@ class _Faces:
                 "fleet": self._site.fleet(),
                 "judged": self._site.history().as_of,
                 "troubles": troubles,
+                "renew_days": certificate.RENEW_BEFORE.days,
             }
 
         return await self._show(request, "op_fleet.html", "fleet", values)

@@ -1,7 +1,7 @@
-"""What the judge wrote into the database: episodes, notices undelivered, silences, maintenance, announcements."""
+"""What is in the database beside results: what the judge wrote, and what agents and sinks say of themselves."""
 
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -10,34 +10,52 @@ from webmon.page.scene import Basis
 from webmon.page.snapshot import (
     BARS,
     WINDOWS,
+    AgentSaid,
     Announcement,
     Episode,
     History,
     Maintenance,
     Notice,
     Silence,
+    Sink,
 )
 from webmon.store.reader import Session
 
-R = TypeVar("R", Episode, Notice, Silence, Maintenance, Announcement)
+R = TypeVar("R", Episode, Notice, Silence, Maintenance, Announcement, AgentSaid, Sink)
 
 _HISTORY_SCHEMA: Final = 8
-"""From when on the store has it."""
+_FLEET_SCHEMA: Final = 9
+"""From when on the store has them."""
 _MOST_RECORDS: Final = 5000
 """Of each kind."""
 
 
-def read_history(session: Session, basis: Basis) -> History | None:
-    """Give it; None where the schema is older. What can't be read of it is told in it, and stops nothing else."""
+class Written(NamedTuple):
+    history: History | None
+    """None: the schema is older."""
+    agents: dict[str, AgentSaid]
+    """By name."""
+    sinks: list[Sink] | None
+    """By name; None: the schema is older."""
+
+
+def read_written(session: Session, basis: Basis) -> Written:
+    """Give it, in one statement. What can't be read of it is told in the history, and stops nothing else."""
     if basis.schema < _HISTORY_SCHEMA:
-        return None
+        return Written(None, {}, None)
     asked = {
         "bars": basis.now - timedelta(days=BARS),
         "year": basis.now - timedelta(days=max(WINDOWS) + 1),
         "most": _MOST_RECORDS,
     }
-    ((written, episodes, notices, silences, maintenance, announcements),) = session.rows(sql.HISTORY, asked)
+    has_fleet = basis.schema >= _FLEET_SCHEMA
+    ((written, episodes, notices, silences, maintenance, announcements, *fleet),) = session.rows(
+        sql.HISTORY_AND_FLEET if has_fleet else sql.HISTORY, asked
+    )
     faults: list[str] = []
+    agents, sinks = fleet or ("[]", "[]")
+    said = {one.name: one for one in _read(agents, AgentSaid, faults)}
+    ours = sorted(_read(sinks, Sink, faults), key=lambda sink: sink.name)
     found = History(
         as_of=written,
         episodes=_read(episodes, Episode, faults),
@@ -48,7 +66,7 @@ def read_history(session: Session, basis: Basis) -> History | None:
         fault="; ".join(faults),
     )
     found.episodes.sort(key=lambda episode: episode.since, reverse=True)
-    return found
+    return Written(found, said, ours if has_fleet else None)
 
 
 def _read(text: str, kind: type[R], faults: list[str]) -> list[R]:

@@ -260,6 +260,38 @@ class History(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What of it can't be read, and is left out; one line for operators."""
 
 
+class AgentSaid(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How an agent was, as it said itself."""
+
+    name: str
+    at: datetime
+    version: str
+    waiting: int | None = None
+    """Results in its outbox."""
+    certificate_ends: datetime | None = None
+    """Of its certificate for Kafka; None where a password stands for it, or it can't be used."""
+
+
+class Sink(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How a sink was, as it said itself."""
+
+    name: str
+    at: datetime
+    version: str
+    since: datetime | None = None
+    """When the process began."""
+    waiting: int | None = None
+    """Messages on its partitions, its lag; None while it does not know, as when Kafka is away."""
+    stored_at: datetime | None = None
+    """When it last stored results."""
+    dead_letters: int = 0
+    """That it wrote since it began."""
+    dead_letter_at: datetime | None = None
+    dead_letter_reason: str = ""
+    """Of the newest, which may be older than the process."""
+    certificate_ends: datetime | None = None
+
+
 class Agent(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A vantage of the fleet."""
 
@@ -273,12 +305,16 @@ class Agent(msgspec.Struct, kw_only=True, omit_defaults=True):
     """How many of these it sees down."""
     agent_errors: int = 0
     """Of how many its newest result is an agent_error."""
+    said: AgentSaid | None = None
+    """None: it is of a release that says nothing, or the store has no place for it."""
 
 
 class Fleet(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True):
     """What the store knows of webmon itself."""
 
     agents: list[Agent] = []
+    sinks: list[Sink] | None = None
+    """By name; None: the store has no place for them."""
     newest: datetime | None = None
     """When the newest check began: how far behind agents, Kafka and sinks are."""
     marked_hours: int = 0

@@ -41,12 +41,14 @@ class InHand:
 
         What can't be read or written is told and done without: the note helps only where a process was ended.
         """
+        self.number = 1
+        """Ours among the sinks that share the directory at this time, from 1."""
         self._ends = 0
         self._suspects: dict[tuple[str, int], Range] = {}
         self._file = -1
         if directory is not None:
             try:
-                self._file = _own_file(directory)
+                self._file, self.number = _own_file(directory)
                 self._read(os.pread(self._file, 1_000_000, 0))
             except OSError as error:
                 self._give_up(error)
@@ -140,8 +142,8 @@ class InHand:
         self.close()
 
 
-def _own_file(directory: Path) -> int:
-    """Open the first note that no other process has."""
+def _own_file(directory: Path) -> tuple[int, int]:
+    """Open the first note that no other process has; give it, and its number."""
     number = 1
     while True:
         file = os.open(directory / f"in-hand-{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -154,4 +156,4 @@ def _own_file(directory: Path) -> int:
             os.close(file)
             raise
         else:
-            return file
+            return file, number

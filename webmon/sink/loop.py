@@ -74,6 +74,7 @@ class Loop:
         stop: threading.Event,
         in_hand: InHand | None = None,
         agents: Agents | None = None,
+        note: Callable[[Sequence[CheckResult], Sequence[Unreadable], datetime], None] = lambda *_: None,
         look: Callable[..., None] = reach.check_reachable,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -88,6 +89,7 @@ class Loop:
             stop: set when the loop is to end.
             in_hand: is told what is in hand, for the next process.
             agents: whom we believe; None for anybody who may write the topic.
+            note: is told of each batch that is in its place: its results, what became dead letters, and when.
             look: raises UserError or KafkaAwayError where no broker can be reached; webmon.kafka.reach.
             clock: gives seconds that only grow.
         """
@@ -99,6 +101,7 @@ class Loop:
         self._stop = stop
         self._in_hand = in_hand or InHand()
         self._agents = agents
+        self._note = note
         self._look = look
         self._clock = clock
         self._consumer: BatchConsumer | None = None
@@ -189,6 +192,7 @@ class Loop:
             seconds=took,
             now=committed,
         )
+        self._note(results, unreadable, committed)
         _log.debug("batch of %d: %d new, in %.3f s", len(batch), stored.added, took)
 
     def _commit(self, consumer: BatchConsumer, batch: list[Record]) -> None:

@@ -20,6 +20,7 @@ from webmon.settings import SinkSettings
 from webmon.sink import consumer
 from webmon.sink.consumer import BatchConsumer
 from webmon.sink.dead_letters import DeadLetters
+from webmon.sink.fleet import Fleet, name_of
 from webmon.sink.in_hand import InHand, directory
 from webmon.sink.loop import Loop, StoppedError
 from webmon.sink.rollups import Rollups
@@ -59,9 +60,20 @@ def run(settings: SinkSettings) -> int:
     )
     state = State(lambda: itertools.chain(rollups.metrics(), writer.metrics(), [expiry(certificate.as_metric(ends()))]))
     writer = Writer(settings.postgres, tick=state.tick)
+    fleet = Fleet(settings.postgres, name_of(in_hand.number), state, certificate_ends=ends)
     letters = DeadLetters(kafka)
     join = functools.partial(consumer.join, kafka, lambda: BatchConsumer(kafka, settings.sink))
-    loop = Loop(kafka, state, join=join, rows=writer, letters=letters, stop=stop, in_hand=in_hand, agents=believed)
+    loop = Loop(
+        kafka,
+        state,
+        join=join,
+        rows=writer,
+        letters=letters,
+        stop=stop,
+        in_hand=in_hand,
+        agents=believed,
+        note=fleet.note,
+    )
     threads.Thread("database", lambda: watch_database(writer, state, stop)).start()
     address = settings.sink.metrics_address
     listener = listen(address, "SINK_METRICS_ADDRESS", state.metrics, state.is_alive, state.waits_for)
@@ -70,6 +82,7 @@ def run(settings: SinkSettings) -> int:
             loop.start()
             _log.info("storing %s into %s, partitions %s", kafka.topic, settings.postgres.table, state.partitions)
             rollups.start()
+            fleet.start()
             loop.run()
     finally:
         notify("STOPPING=1")
@@ -79,6 +92,7 @@ def run(settings: SinkSettings) -> int:
         letters.close()
         writer.close()
         rollups.stop(timeout=2.0)
+        fleet.stop(timeout=2.0)
     _log.info("stopped: %s", state.summary())
     return threads.exit_status()
 

@@ -28,6 +28,9 @@ has the times below which nothing is taken any more, as what came before may hav
 
 `uptime_hourly`, `uptime_daily`, `latest` and `view` are for people: names instead of numbers, percentages, percentiles.
 
+`fleet` (kind, name) is how each agent and sink is, as it said last (`at`): version, what waits, when its certificate
+ends, and of sinks dead letters with the newest reason.
+
 Alarms are what the alarm log of Kafka says, written by `webmon alarm` (webmon/alarm/records.py says each field):
 - `episodes` (id) is one time that a condition held for a subject: open while `closed` is null. `since` and `ended` are
   by the checks, `opened` and `closed` by the judge.
@@ -47,7 +50,7 @@ from webmon.errors import UserError
 
 TABLES: Final = (
     *("targets", "target_history", "agents", "series", "contexts", "errors"),
-    *("marks", "hourly", "daily", "floors", "migrations"),
+    *("marks", "hourly", "daily", "floors", "migrations", "fleet"),
     *("episodes", "notices", "silences", "maintenance", "announcements", "alarm_position"),
 )
 """All that hold data beside the hypertable `metrics`."""

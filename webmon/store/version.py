@@ -9,7 +9,7 @@ from webmon.settings import Postgres
 from webmon.store import postgres
 from webmon.store.names import Tables
 
-SCHEMA_VERSION: Final = 8
+SCHEMA_VERSION: Final = 9
 """The newest schema file (webmon/store/schema): what sink, retention, alarm and reports need to find."""
 
 

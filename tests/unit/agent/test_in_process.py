@@ -13,7 +13,7 @@ import pytest
 from tests.agent_process import AgentProcess
 from tests.hostile import HostileServer, page
 from tests.waiting import wait_until
-from webmon import cli, settings
+from webmon import __version__, cli, settings
 from webmon.agent import run
 from webmon.agent.run import Agent
 from webmon.agent.shard import owner
@@ -57,6 +57,17 @@ def make_targets(*urls: str) -> tuple[Target, ...]:
 def checked(agent: Agent) -> set[str]:
     """Give the URLs of which results wait."""
     return {decode(row.value).url for row in agent._outbox.read(0, 1000)}
+
+
+def test_its_first_result_tells_version_outbox_and_certificate_and_the_next_do_not(started: Started) -> None:
+    with HostileServer(page(b"hi")) as server:
+        agent = started(server.url)
+        wait_until(lambda: len(agent._outbox) >= 3, "results")
+        first, *others = [decode(row.value) for row in agent._outbox.read(0, 3)]
+    assert first.agent_status
+    assert (first.agent_status.version, first.agent_status.waiting) == (__version__, 0)
+    assert first.agent_status.certificate_ends == agent._certificate_ends() is not None
+    assert not any(one.agent_status for one in others)
 
 
 def test_it_tells_prometheus_how_it_and_its_targets_are(started: Started) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
+from typing import Any
 
 import msgspec
 import pytest
@@ -115,12 +116,41 @@ def test_a_field_of_a_later_schema_is_ignored() -> None:
         ({"kind": ""}, "length >= 1"),
         ({"answer": 220}, "Expected `str | null`, got `int`"),
         ({"answer": "x" * 201}, "length <= 200"),
+        ({"agent_status": {"version": "1"}}, "missing required field `waiting`"),
+        ({"agent_status": {"version": "1", "waiting": -1}}, "Expected `int` >= 0"),
+        ({"agent_status": {"version": "1", "waiting": 1 << 53}}, "Expected `int` <= 9007199254740991"),
+        ({"agent_status": {"version": "1", "waiting": 1 << 99}}, "agent_status"),
+        ({"agent_status": {"version": "x" * 51, "waiting": 1}}, "length <= 50"),
+        ({"agent_status": {"version": "\0", "waiting": 1}}, "agent_status has a NUL"),
+        (
+            {"agent_status": {"version": "1", "waiting": 1, "certificate_ends": "2027-01-01T00:00:00"}},
+            "Expected `datetime` with a timezone component",
+        ),
+        (
+            {"agent_status": {"version": "1", "waiting": 1, "certificate_ends": "0001-01-01T00:00:00+00:01"}},
+            "certificate_ends 0001-01-01T00:00:00+00:01 is not between the years 1 and 9999",
+        ),
     ],
 )
 def test_a_wrong_field_is_refused_with_its_reason(change: dict[str, object], reason: str) -> None:
     message = json.dumps(json.loads(encode(example())) | change).encode()
     with pytest.raises(UnreadableResultError, match=re.escape(reason)):
         decode(message)
+
+
+def test_a_result_that_tells_nothing_of_its_agent_has_no_field_for_it_and_costs_no_byte() -> None:
+    assert b"agent_status" not in encode(example())
+    for said in ({}, {"agent_status": None}):
+        assert not decode(json.dumps(json.loads(encode(example())) | said).encode()).agent_status
+
+
+def test_a_reader_of_the_release_before_takes_a_result_that_tells_of_its_agent() -> None:
+    known = [(field.name, field.type) for field in msgspec.structs.fields(CheckResult) if field.name != "agent_status"]
+    before = msgspec.defstruct("Before", known)
+    status = result.AgentStatus(version="9", waiting=3)
+    said: Any = msgspec.json.decode(encode(msgspec.structs.replace(example(), agent_status=status)), type=before)
+    assert said.target == example().target
+    assert result.headers() == [("schema", b"2")]
 
 
 def test_a_backslash_before_what_looks_like_a_nul_is_none() -> None:
@@ -148,6 +178,9 @@ def test_the_extremes_that_an_agent_may_make_are_read() -> None:
         body_bytes=64 << 20,
         remote_ip="fe80::1%eth0",
         tls_not_after=datetime.max.replace(tzinfo=UTC),
+        agent_status=result.AgentStatus(
+            version="x" * 50, waiting=result.WAITING_LIMIT, certificate_ends=datetime.min.replace(tzinfo=UTC)
+        ),
     )
     assert decode(encode(written)) == written
 

@@ -15,6 +15,7 @@ from webmon.page.snapshot import (
     RESPONSE_WINDOWS,
     WINDOWS,
     Agent,
+    AgentSaid,
     Announcement,
     Day,
     Episode,
@@ -27,6 +28,7 @@ from webmon.page.snapshot import (
     Responses,
     Seen,
     Silence,
+    Sink,
     Snapshot,
     Tally,
     Target,
@@ -220,14 +222,39 @@ def silence(match: str = "shop", **changes: Any) -> Silence:
     return Silence(**(values | changes))
 
 
+def said(name: str, *, ago: float = 8, **changes: Any) -> AgentSaid:
+    """Give what an agent said of itself some seconds before NOW."""
+    values: dict[str, Any] = {"version": "1.4.0", "waiting": 2, "certificate_ends": NOW + timedelta(days=300)}
+    return AgentSaid(name=name, at=NOW - timedelta(seconds=ago), **(values | changes))
+
+
+def sink(name: str, *, ago: float = 4, **changes: Any) -> Sink:
+    """Give what a sink said of itself some seconds before NOW."""
+    values: dict[str, Any] = {
+        "version": "1.4.0",
+        "since": NOW - timedelta(days=3),
+        "waiting": 0,
+        "stored_at": NOW - timedelta(seconds=5),
+        "certificate_ends": NOW + timedelta(days=300),
+    }
+    return Sink(name=name, at=NOW - timedelta(seconds=ago), **(values | changes))
+
+
 def fleet(**changes: Any) -> Fleet:
     """Give three vantages that are well."""
     agents = [
-        Agent(name=name, first_seen=NOW - timedelta(days=400), newest=NOW - timedelta(seconds=3), targets=3)
+        Agent(
+            name=name,
+            first_seen=NOW - timedelta(days=400),
+            newest=NOW - timedelta(seconds=3),
+            targets=3,
+            said=said(name),
+        )
         for name in VANTAGES
     ]
     newest = NOW - timedelta(seconds=3)
-    values: dict[str, Any] = {"agents": agents, "newest": newest, "marked_hours": 3, "schema": 8}
+    values: dict[str, Any] = {"agents": agents, "newest": newest, "marked_hours": 3, "schema": 9}
+    values["sinks"] = [sink("sink1"), sink("sink2", waiting=4711)]
     return Fleet(**(values | changes))
 
 
@@ -298,7 +325,12 @@ def strange() -> Snapshot:
             announcement(odd, ago=60, text=odd),
         ],
     )
-    return snapshot(targets, history)
+    agents = [
+        Agent(name=odd, first_seen=NOW, newest=NOW, said=said(odd, version=odd[:50]))
+        for odd in (*HOSTILE, LONG, *RIGHT_TO_LEFT)
+    ]
+    sinks = [sink(odd, version=odd[:50], dead_letters=1, dead_letter_at=NOW, dead_letter_reason=odd) for odd in HOSTILE]
+    return snapshot(targets, history, fleet=fleet(agents=agents, sinks=sinks))
 
 
 def page_file(*groups: Group, title: str = "Example status") -> Public:

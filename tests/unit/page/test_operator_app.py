@@ -17,7 +17,7 @@ from webmon.alarm import orders
 from webmon.check.result import Outcome
 from webmon.errors import UserError
 from webmon.page.access import ByHeader, ByPassword, by_certificate, line_for, read_users
-from webmon.page.snapshot import Chart, History, Phases, Point, Target
+from webmon.page.snapshot import Agent, Chart, History, Phases, Point, Target
 
 SITE = {"Sec-Fetch-Site": "same-origin"}
 
@@ -189,6 +189,70 @@ def test_the_fleet_shows_what_the_judge_sees_of_webmon_itself_and_says_where_nob
     assert "Nothing is wrong" not in troubled
     assert "Nothing is wrong with vantages, Kafka" in told(History(as_of=fakes.NOW))
     assert "No judge writes here" in told(History())
+
+
+def fleet_page(**changes: Any) -> tuple[Markup, str]:
+    """Give the page of the fleet, with changes of it, and its text: cells apart, and a dash for what is not there."""
+    snapshot = fakes.snapshot([fakes.target()], fleet=fakes.fleet(**changes))
+    page = Markup(Shown(snapshot).operator().get("/fleet").text)
+    assert page.wrong == []
+    return page, " ".join(" ".join(page.texts).split()).replace("\u2013", "-")
+
+
+def test_of_each_vantage_outbox_version_and_certificate_are_shown_and_what_is_old_with_its_age() -> None:
+    agents = [
+        Agent(name="oslo", first_seen=fakes.NOW, said=fakes.said("oslo", waiting=12, version="1.4.0")),
+        Agent(name="rome", first_seen=fakes.NOW, said=fakes.said("rome", ago=600, waiting=34, version="1.3.9")),
+        Agent(name="ends", first_seen=fakes.NOW, said=fakes.said("x", certificate_ends=VIEW + timedelta(days=9))),
+        Agent(name="over", first_seen=fakes.NOW, said=fakes.said("x", certificate_ends=VIEW - timedelta(days=1))),
+        Agent(name="password", first_seen=fakes.NOW, said=fakes.said("x", certificate_ends=None)),
+        Agent(name="former", first_seen=fakes.NOW),
+    ]
+    _, text = fleet_page(agents=agents)
+    assert "oslo none of the last day 12 0 0 0 1.4.0 24 Sep 2027, 14:02 UTC" in text
+    assert "rome none of the last day 34 10 min 5 s ago 0 0 0 1.3.9 24 Sep 2027, 14:02 UTC" in text
+    assert "1.4.0 in 9 d 7 Dec 2026, 14:02 UTC" in text
+    assert "1.4.0 ended 27 Nov 2026, 14:02 UTC" in text
+    assert "password none of the last day 2 0 0 0 1.4.0 -" in text
+    assert "former none of the last day - 0 0 0 - -" in text
+
+
+def test_of_each_sink_lag_version_dead_letters_and_their_newest_reason_are_shown() -> None:
+    dead: dict[str, Any] = {
+        "dead_letters": 3,
+        "dead_letter_at": fakes.NOW - timedelta(hours=2),
+        "dead_letter_reason": "not JSON",
+    }
+    sinks = [
+        fakes.sink("sink1", waiting=1234, **dead),
+        fakes.sink("sink2", ago=7200, waiting=55),
+        fakes.sink("sink3", waiting=None, stored_at=None),
+    ]
+    _, text = fleet_page(sinks=sinks)
+    began = "25 Nov 2026, 14:02 UTC"
+    assert f"sink1 9 s ago 1234 10 s ago 3 since {began} not JSON 2 h ago 1.4.0 24 Sep 2027" in text
+    # One that stopped is seen by its age, and so is what it said.
+    assert f"sink2 2 h ago 55 2 h ago 10 s ago 0 since {began} - 1.4.0" in text
+    assert f"sink3 9 s ago not known - 0 since {began} - 1.4.0" in text
+    assert "No sink has said anything yet." in fleet_page(sinks=[])[1]
+
+
+def test_what_agents_and_sinks_say_is_text_that_turns_nothing_around() -> None:
+    odd = "</table><script>alert(1)</script>\u202e\x1b[2J"
+    shown, text = fleet_page(
+        agents=[Agent(name="a", first_seen=fakes.NOW, said=fakes.said("a", version=odd))],
+        sinks=[fakes.sink("s", version=odd, dead_letters=1, dead_letter_at=fakes.NOW, dead_letter_reason=odd)],
+    )
+    assert [tag for tag, _ in shown.elements].count("script") == 1
+    assert text.count("</table><script>alert(1)</script> [2J") == 3
+    assert not {"\u202e", "\x1b"} & set(text)
+
+
+def test_a_store_that_has_no_place_for_what_sinks_say_shows_the_rest_and_where_it_stands() -> None:
+    _, text = fleet_page(sinks=None, agents=[Agent(name="oslo", first_seen=fakes.NOW)], schema=8)
+    assert "oslo none of the last day - 0 0 0 - -" in text
+    assert "Sinks" not in text
+    assert "Outboxes, consumer lag and versions stand in each component's /metrics" in text
 
 
 @pytest.mark.parametrize("path", ["/", "/target?name=service-001", "/episodes", "/plans", "/fleet", "/nope"])
