@@ -1,6 +1,7 @@
 """Patterns for bodies: RE2 on bytes, so that no page can hang an agent (matching is linear in the page)."""
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -70,7 +71,8 @@ def compile_pattern(text: str) -> Pattern:
     options.log_errors = False  # else RE2 writes to stderr by itself
     options.max_mem = _MEMORY
     try:
-        compiled = re2.compile(text.encode(), options)
+        # As a page is read (see charset): letters with marks may be written in two ways.
+        compiled = re2.compile(unicodedata.normalize("NFC", text).encode(), options)
     except re2.error as error:
         reason = error.args[0].decode(errors="replace") if error.args else "unknown"
         hint = next((hint for seen, hint in _INSTEAD if re.search(seen, reason)), "")
