@@ -15,7 +15,7 @@ from webmon.check.course import Course, named
 from webmon.check.resolver import Addresses, known_without_asking
 from webmon.check.result import CheckResult, Outcome
 from webmon.check.target import Target
-from webmon.check.transfer import Facts, Handle, Head, Kept, Request, header_line
+from webmon.check.transfer import Facts, Handle, Head, Kept, Request, Ways, header_line
 from webmon.check.unpack import Unpacker, UnpackError
 from webmon.check.url import Url, join
 from webmon.check.verdict import Response, Verdict
@@ -40,6 +40,8 @@ _OF_LIBCURL: Final = "br"
 """A coding that we do not ask for and libcurl alone can unpack."""
 _HARMLESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that may be sent twice."""
+_SHORT_KEY: Final = "dh key too small"
+"""What OpenSSL says of old servers that prefer Diffie-Hellman without curves, which browsers do not speak."""
 _OF_THE_CONNECTION: Final = re.compile(
     r"Invalid HTTP header field was received: .*"
     r"name: \[(connection|keep-alive|proxy-connection|transfer-encoding|upgrade)]"
@@ -79,8 +81,7 @@ class Check(Course):
         self._cookie = next((headers.pop(name) for name in list(headers) if name.lower() == "cookie"), None)
         self._headers = headers
         self._http_version: str = target.http_version
-        self._ignores_length = self._is_unpacked = False
-        """Ways of asking again: see `_may_ask_otherwise`."""
+        self._ways = Ways()
         self._handle: Handle | None = None
         self._on_the_way = False
         self._first_sent: float | None = None
@@ -163,8 +164,7 @@ class Check(Course):
             proxy=self._target.proxy,
             http_version=self._http_version,
             may_reuse=self._may_go_inside() or not self._handle.was_inside,
-            ignores_length=self._ignores_length,
-            unpacks=self._is_unpacked,
+            ways=self._ways,
             on_head=self._on_head,
             on_body=self._on_body,
         )
@@ -180,14 +180,14 @@ class Check(Course):
         if self._following is None:
             words = [word.strip().lower() for value in head.values("content-encoding") for word in value.split(",")]
             lengths = {value.strip() for value in head.joined().get("content-length", "").split(",")}
-            if self._ignores_length and len(lengths) > 1:
+            if self._ways.ignores_length and len(lengths) > 1:
                 self._body_fault = "the body has two lengths"
                 return False
             if _OF_LIBCURL in words and self._may_ask_otherwise(_OF_LIBCURL):
                 self._asks_again = True
                 return False
             try:
-                self._unpacker = Unpacker([] if self._is_unpacked else words)
+                self._unpacker = Unpacker([] if self._ways.unpacks else words)
             except UnpackError as error:
                 self._body_fault = str(error)
         return self._following is None or self._target.connection == "reused"
@@ -272,18 +272,18 @@ class Check(Course):
         Args:
             why: the text of its error, or what it must unpack.
         """
-        if self._method not in _HARMLESS or self._target.connection == "reused":
-            return False
-        if why == _OF_LIBCURL and not self._is_unpacked and self._looks_at_body():
-            self._is_unpacked = True
-            return True
-        if why.startswith("Invalid Content-Length") and not self._ignores_length:
-            self._ignores_length = True
-            return True
-        if _OF_THE_CONNECTION.search(why) and self._http_version == "auto":
-            self._http_version = "1.1"
-            return True
-        return False
+        before = ways = self._ways
+        may_repeat = self._method in _HARMLESS and self._target.connection == "fresh"
+        if _SHORT_KEY in why:  # nothing was asked yet
+            ways = ways._replace(without_dhe=True)
+        elif may_repeat and why == _OF_LIBCURL and self._looks_at_body():
+            ways = ways._replace(unpacks=True)
+        elif may_repeat and why.startswith("Invalid Content-Length"):
+            ways = ways._replace(ignores_length=True)
+        elif may_repeat and _OF_THE_CONNECTION.search(why) and self._http_version == "auto":
+            ways = ways._replace(by_http_1=True)
+        self._ways = ways
+        return ways != before
 
     def _has_what_it_asks(self, handle: Handle) -> bool:
         """Tell whether what came before a line that libcurl refuses says all that is asked: where to, or the status."""
@@ -388,7 +388,7 @@ class Check(Course):
         if self._becomes_get(status):
             self._method, self._body = "GET", None
             self._headers = {name: value for name, value in self._headers.items() if name.lower() not in _OF_A_BODY}
-        self._url = there
+        self._url, self._ways = there, Ways()
         self._start()
 
     # The end

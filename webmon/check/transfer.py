@@ -71,6 +71,19 @@ class Request(NamedTuple):
     body: bytes | None
 
 
+class Ways(NamedTuple):
+    """What is asked otherwise than usual, so that libcurl takes what browsers take."""
+
+    ignores_length: bool = False
+    """Whether the body ends with the connection, whatever Content-Length says."""
+    unpacks: bool = False
+    """Whether libcurl unpacks the body."""
+    by_http_1: bool = False
+    """Whether HTTP/1.1 is spoken."""
+    without_dhe: bool = False
+    """Whether Diffie-Hellman needs curves; without them, servers take keys that are too short."""
+
+
 class Head(NamedTuple):
     """Status line and headers of a response."""
 
@@ -168,8 +181,7 @@ class Handle:
         proxy: Proxy | None,
         http_version: str,
         may_reuse: bool,
-        ignores_length: bool,
-        unpacks: bool,
+        ways: Ways,
         on_head: Callable[[Head], bool],
         on_body: Callable[[bytes], bool],
     ) -> None:
@@ -182,8 +194,7 @@ class Handle:
             proxy: what stands between.
             http_version: `auto`, `1.1`, `2` or `3`; `2 alone`: without asking whether the server speaks it.
             may_reuse: whether a connection that is kept will do: libcurl goes by its name alone, wherever it leads.
-            ignores_length: whether the body ends with the connection, whatever Content-Length says.
-            unpacks: whether libcurl unpacks the body.
+            ways: what of it is not as usual.
             on_head: called when status and headers are there; False: that is enough.
             on_body: called with what comes after; False: that is enough.
         """
@@ -193,15 +204,30 @@ class Handle:
         if not may_reuse:
             option(pycurl.FRESH_CONNECT, 1)
         option(pycurl.REQUEST_TARGET, str(url) if proxy and not self._secure else url.target)
-        if unpacks:
+        if ways.unpacks:
             option(pycurl.ACCEPT_ENCODING, "")  # what is asked for stands in the headers
         else:
             option(pycurl.HTTP_CONTENT_DECODING, 0)
         option(pycurl.HTTP200ALIASES, _ALIASES)
-        if ignores_length:
+        if ways.ignores_length:
             option(pycurl.IGNORE_CONTENT_LENGTH, 1)
         # So that what came in place of HTTP can be shown.
         option(pycurl.HTTP09_ALLOWED, 1)
+        self._set_request(request)
+        if proxy:
+            option(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)
+            option(pycurl.HTTPPROXYTUNNEL, 1 if self._secure else 0)
+            told = [f"Proxy-Authorization: {proxy.authorization}"] if proxy.authorization else []
+            option(pycurl.PROXYHEADER, ["Proxy-Connection:", "User-Agent:", *told])
+        self._needs_http2, self._is_quic = http_version == "2 alone", http_version == "3"
+        if trust is not None or self._needs_http2:
+            option(pycurl.HTTP_VERSION, _ASKED_VERSIONS["1.1" if ways.by_http_1 else http_version])
+        if ways.without_dhe:
+            option(pycurl.SSL_CIPHER_LIST, "DEFAULT:!kDHE")
+
+    def _set_request(self, request: Request) -> None:
+        """Set what is sent."""
+        option = self.curl.setopt
         option(pycurl.HTTPHEADER, [*request.headers, *_without_type(request)])
         option(pycurl.COOKIEFILE, "")
         if request.cookie is not None:
@@ -213,14 +239,6 @@ class Handle:
             option(pycurl.CUSTOMREQUEST, request.method)
         elif request.method != "GET":
             option(pycurl.CUSTOMREQUEST, request.method)
-        if proxy:
-            option(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)
-            option(pycurl.HTTPPROXYTUNNEL, 1 if self._secure else 0)
-            told = [f"Proxy-Authorization: {proxy.authorization}"] if proxy.authorization else []
-            option(pycurl.PROXYHEADER, ["Proxy-Connection:", "User-Agent:", *told])
-        self._needs_http2, self._is_quic = http_version == "2 alone", http_version == "3"
-        if trust is not None or self._needs_http2:
-            option(pycurl.HTTP_VERSION, _ASKED_VERSIONS[http_version])
 
     def connect(
         self,

@@ -1,5 +1,6 @@
 """What every browser or curl shows is up: kinds of false alarms, most of them from public reports on monitors."""
 
+import base64
 import contextlib
 import gzip
 import socket
@@ -11,11 +12,23 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import trustme
 import zstandard
 from cryptography import x509
 
 from tests.certificates import issue, pem, server_of
-from tests.hostile import OK, Behaviour, HostileServer, answer, by_path, moved, page, redirects
+from tests.hostile import (
+    AUTHORITY,
+    OK,
+    Behaviour,
+    HostileServer,
+    answer,
+    by_path,
+    moved,
+    page,
+    redirects,
+    server_context,
+)
 from tests.http2 import by_alpn, with_headers
 from webmon.check.pattern import compile_pattern
 from webmon.check.probe import Probe, utc_now
@@ -540,6 +553,36 @@ def test_what_has_ended_beside_a_chain_that_is_well_harms_nobody(probe: Probe, p
     for extra in (cross, former):
         result = pki.check(probe, server_of(leaf, pki.middle, extra))
         assert (result.outcome, result.error) == (UP, None)
+
+
+GROUP_2: Final = bytes.fromhex(
+    "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DDEF9519B3CD3A431B302B0A"
+    "6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7EDEE386BFB5A899FA5AE9F24117C4B1FE649286651ECE6"
+    "5381FFFFFFFFFFFFFFFF"
+)
+"""A prime of 1024 bits (RFC 2409, 6.2)."""
+SHORT_GROUP: Final = base64.encodebytes(b"\x30\x81\x87\x02\x81\x81\x00" + GROUP_2 + b"\x02\x01\x02")
+"""Of PKCS#3, with the generator 2."""
+
+
+@pytest.mark.parametrize(("others", "outcome"), [(":AES128-SHA", UP), ("", Outcome.TLS_ERROR)])
+@pytest.mark.parametrize("connection", ["fresh", "reused"])
+def test_short_keys_of_diffie_hellman_are_not_spoken_of_where_there_is_another_way(
+    probe: Probe, tmp_path: Path, others: str, outcome: Outcome, connection: Any
+) -> None:
+    name = b"DH PARAMETERS-----\n"
+    (tmp_path / "dh.pem").write_bytes(b"-----BEGIN " + name + SHORT_GROUP + b"-----END " + name)
+    (tmp_path / "ca.pem").write_bytes(AUTHORITY.cert_pem.bytes())
+    context = server_context(
+        AUTHORITY.issue_cert("localhost", key_type=trustme.KeyType.RSA),
+        ciphers=f"DHE-RSA-AES128-SHA{others}:@SECLEVEL=0",
+        maximum_version=ssl.TLSVersion.TLSv1_2,
+    )
+    context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.load_dh_params(tmp_path / "dh.pem")
+    with HostileServer(page(b"hi"), context) as server:
+        settings: dict[str, Any] = {"tls": Tls(ca=tmp_path / "ca.pem"), "name": f"dh{others}", "connection": connection}
+        assert [check(probe, server.url, **settings).outcome for _ in range(2)] == [outcome] * 2
 
 
 # Versions of HTTP
