@@ -579,7 +579,7 @@ def test_short_keys_of_diffie_hellman_are_not_spoken_of_where_there_is_another_w
         maximum_version=ssl.TLSVersion.TLSv1_2,
     )
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
-    context.load_dh_params(tmp_path / "dh.pem")
+    context.load_dh_params(str(tmp_path / "dh.pem"))
     with HostileServer(page(b"hi"), context) as server:
         settings: dict[str, Any] = {"tls": Tls(ca=tmp_path / "ca.pem"), "name": f"dh{others}", "connection": connection}
         assert [check(probe, server.url, **settings).outcome for _ in range(2)] == [outcome] * 2
