@@ -23,6 +23,7 @@ def issue(
     names: tuple[str, ...] = (),
     days: int = 300,
     key: Key | None = None,
+    more: x509.ExtensionType | None = None,
 ) -> Issued:
     """Make a certificate; without names one of an authority."""
     key = key or ec.generate_private_key(ec.SECP256R1())
@@ -41,6 +42,8 @@ def issue(
     )
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=False)
+    if more is not None:
+        builder = builder.add_extension(more, critical=False)
     return builder.sign(issuer[1] if issuer else key, hashes.SHA256()), key
 
 

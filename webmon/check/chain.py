@@ -12,6 +12,9 @@ _SPLIT: Final = re.compile(r"(?:^|, | \+ )(?:[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0
 
 _SHORT: Final = {"organizationName": "O", "commonName": "CN"}
 
+_OF_A_HOST: Final = frozenset({"DNS", "IP Address"})
+"""Kinds of subjectAltName that name a host, as OpenSSL writes them."""
+
 Name = tuple[str, ...]
 """The values of a distinguished name, in their order."""
 
@@ -59,9 +62,8 @@ def read(certificates: Sequence[Sequence[tuple[str, str]]], anchors: Collection[
         if _moment(at) > now:
             ends = min(ends, _moment(at))
     alternative = own.get("X509v3 Subject Alternative Name", "")
-    names = tuple(
-        value for kind, _, value in (part.strip().partition(":") for part in alternative.split(",")) if value and kind
-    )
+    parts = (part.strip().partition(":") for part in alternative.split(","))
+    names = tuple(value for kind, _, value in parts if value and kind in _OF_A_HOST)
     return Chain(not_after, ends, names, _parts(own.get("Issuer", "")))
 
 

@@ -3,6 +3,7 @@
 What is meant for one origin stays there: credentials and secrets are not carried to another.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +15,7 @@ from webmon.check.course import Course, named
 from webmon.check.resolver import Addresses, known_without_asking
 from webmon.check.result import CheckResult, Outcome
 from webmon.check.target import Target
-from webmon.check.transfer import Facts, Handle, Head, Kept, Request, header_line
+from webmon.check.transfer import Facts, Handle, Head, Kept, Request, Ways, header_line
 from webmon.check.unpack import Unpacker, UnpackError
 from webmon.check.url import Url, join
 from webmon.check.verdict import Response, Verdict
@@ -32,7 +33,21 @@ _LARGE: Final = 64 << 10
 """Bytes of a body from which on it is searched in another thread."""
 _LARGE_JSON: Final = 2 << 10
 """The same where it is read as JSON, of which each value costs up to 20 us."""
+_PASSED_OVER_BY_BROWSERS: Final = frozenset({"Header without colon", "Carriage return found in header"})
+"""Lines that end a transfer of libcurl, and that browsers pass over."""
 _PROXY_WANTS_A_USER: Final = 407
+_OF_LIBCURL: Final = "br"
+"""A coding that we do not ask for and libcurl alone can unpack."""
+_HARMLESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that may be sent twice."""
+_SHORT_KEY: Final = "dh key too small"
+"""What OpenSSL says of old servers that prefer Diffie-Hellman without curves, which browsers do not speak."""
+_OF_THE_CONNECTION: Final = re.compile(
+    r"Invalid HTTP header field was received: .*"
+    r"name: \[(connection|keep-alive|proxy-connection|transfer-encoding|upgrade)]"
+)
+"""What libcurl says of a header that HTTP/2 does not have (RFC 9113, 8.2.2) and servers behind a proxy send all the
+same."""
 
 
 @dataclass(slots=True)
@@ -66,6 +81,7 @@ class Check(Course):
         self._cookie = next((headers.pop(name) for name in list(headers) if name.lower() == "cookie"), None)
         self._headers = headers
         self._http_version: str = target.http_version
+        self._ways = Ways()
         self._handle: Handle | None = None
         self._on_the_way = False
         self._first_sent: float | None = None
@@ -130,8 +146,9 @@ class Check(Course):
         self._pieces: list[bytes] = []
         self._body_bytes, self._truncated = None, False
         self._unpacker: Unpacker | None = None
-        self._unpack_fault: str | None = None
+        self._body_fault: str | None = None
         self._following = None
+        self._asks_again = False
         self._handle.prepare(
             Request(
                 self._url,
@@ -147,6 +164,7 @@ class Check(Course):
             proxy=self._target.proxy,
             http_version=self._http_version,
             may_reuse=self._may_go_inside() or not self._handle.was_inside,
+            ways=self._ways,
             on_head=self._on_head,
             on_body=self._on_body,
         )
@@ -161,10 +179,17 @@ class Check(Course):
         self._body_bytes = 0
         if self._following is None:
             words = [word.strip().lower() for value in head.values("content-encoding") for word in value.split(",")]
+            lengths = {value.strip() for value in head.joined().get("content-length", "").split(",")}
+            if self._ways.ignores_length and len(lengths) > 1:
+                self._body_fault = "the body has two lengths"
+                return False
+            if _OF_LIBCURL in words and self._may_ask_otherwise(_OF_LIBCURL):
+                self._asks_again = True
+                return False
             try:
-                self._unpacker = Unpacker(words)
+                self._unpacker = Unpacker([] if self._ways.unpacks else words)
             except UnpackError as error:
-                self._unpack_fault = str(error)
+                self._body_fault = str(error)
         return self._following is None or self._target.connection == "reused"
 
     def _on_body(self, piece: bytes) -> bool:
@@ -187,10 +212,10 @@ class Check(Course):
                     self._truncated = True
                     return False
         except UnpackError as error:
-            self._unpack_fault = str(error)
+            self._body_fault = str(error)
             return False
         except Exception as error:  # noqa: BLE001
-            self._unpack_fault = f"a bug in webmon: {named(error)}"
+            self._body_fault = f"a bug in webmon: {named(error)}"
             return False
         return True
 
@@ -202,7 +227,13 @@ class Check(Course):
         assert handle is not None
         self._on_the_way = False
         elapsed = self._probe.monotonic() - self._phase_began
-        if not handle.is_well(code):
+        if self._asks_again or (not handle.is_well(code, text) and self._may_ask_otherwise(text)):
+            self._transfer(self._addresses)
+            return
+        if not handle.is_well(code, text):
+            if text in _PASSED_OVER_BY_BROWSERS and self._has_what_it_asks(handle):
+                self._take_response(handle, elapsed)
+                return
             told = handle.failure(code, text)._replace(is_led=self._redirects > 0 and self._target.proxy is None)
             self._see_head(handle)
             self._note(handle.facts(elapsed, told.phase))
@@ -211,6 +242,9 @@ class Check(Course):
                 self._status = None
             self._finish(Verdict(outcome, line))
             return
+        self._take_response(handle, elapsed)
+
+    def _take_response(self, handle: Handle, elapsed: float) -> None:
         head = handle.head
         assert head is not None
         self._see_head(handle)
@@ -225,12 +259,44 @@ class Check(Course):
             self._status = None
             wants = f"wants another user or password: {head.status} {head.reason}".rstrip()
             self._finish(Verdict(Outcome.CONNECT_ERROR, f"connecting: the proxy {self._target.proxy} {wants}"))
-        elif self._unpack_fault is not None:
-            self._finish(Verdict(Outcome.READ_ERROR, f"{failure.DOING['transfer']}: {self._unpack_fault}"))
+        elif self._body_fault is not None:
+            self._finish(Verdict(Outcome.READ_ERROR, f"{failure.DOING['transfer']}: {self._body_fault}"))
         elif self._following is not None:
             self._follow(self._following, head.status)
         else:
             self._judge(head)
+
+    def _may_ask_otherwise(self, why: str) -> bool:
+        """Tell whether the same is asked again, in a way in which libcurl takes what browsers take at once.
+
+        Args:
+            why: the text of its error, or what it must unpack.
+        """
+        before = ways = self._ways
+        may_repeat = self._method in _HARMLESS and self._target.connection == "fresh"
+        if _SHORT_KEY in why:  # nothing was asked yet
+            ways = ways._replace(without_dhe=True)
+        elif may_repeat and why == _OF_LIBCURL and self._looks_at_body():
+            ways = ways._replace(unpacks=True)
+        elif may_repeat and why.startswith("Invalid Content-Length"):
+            ways = ways._replace(ignores_length=True)
+        elif may_repeat and _OF_THE_CONNECTION.search(why) and self._http_version == "auto":
+            ways = ways._replace(by_http_1=True)
+        self._ways = ways
+        return ways != before
+
+    def _has_what_it_asks(self, handle: Handle) -> bool:
+        """Tell whether what came before a line that libcurl refuses says all that is asked: where to, or the status."""
+        head = handle.head_so_far()
+        if head is None:
+            return False
+        self._following = self._location(head)
+        more = self._looks_at_body() or self._target.expect.headers or self._target.expect.headers_not
+        return self._following is not None or (head.status not in _REDIRECTS and not more)
+
+    def _looks_at_body(self) -> bool:
+        expect = self._target.expect
+        return bool(expect.body or expect.body_not or expect.json)
 
     def _see_head(self, handle: Handle) -> None:
         if handle.head is not None:
@@ -322,7 +388,7 @@ class Check(Course):
         if self._becomes_get(status):
             self._method, self._body = "GET", None
             self._headers = {name: value for name, value in self._headers.items() if name.lower() not in _OF_A_BODY}
-        self._url = there
+        self._url, self._ways = there, Ways()
         self._start()
 
     # The end
@@ -353,8 +419,7 @@ class Check(Course):
                 self._trace.last = response
             return verdict.of_response(expect, response, regex_match=self._regex_match)
 
-        is_searched = bool(expect.body or expect.body_not or expect.json)
-        if is_searched and len(body) > (_LARGE_JSON if expect.json else _LARGE):
+        if self._looks_at_body() and len(body) > (_LARGE_JSON if expect.json else _LARGE):
             self._elsewhere(judged, self._finish)
         else:
             self._finish(judged())

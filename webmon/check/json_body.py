@@ -1,6 +1,7 @@
 """What a body of JSON must hold (expect.json): it is read as browsers do, and each rule looked for in it."""
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -120,7 +121,8 @@ def _holds(rule: JsonRule, value: object) -> bool:
     if rule.equals is not None and not _is_equal(rule.equals, value):
         return False
     if rule.matches is not None and not (
-        isinstance(value, str) and rule.matches.found_in(value.encode(errors="replace"))
+        isinstance(value, str)
+        and any(rule.matches.found_in(form.encode(errors="replace")) for form in (value, _composed(value)))
     ):
         return False
     if rule.above is None and rule.below is None:
@@ -131,9 +133,16 @@ def _holds(rule: JsonRule, value: object) -> bool:
 
 
 def _is_equal(expected: str | float | bool, value: object) -> bool:
+    if isinstance(expected, str) and isinstance(value, str):
+        return _composed(value) == _composed(expected)
     if isinstance(expected, str | bool) or isinstance(value, bool):
         return type(value) is type(expected) and value == expected
     return isinstance(value, int | float) and value == expected
+
+
+def _composed(text: str) -> str:
+    """Give a text in NFC: letters with marks may be written in two ways that look the same."""
+    return unicodedata.normalize("NFC", text)
 
 
 def _told(value: object) -> str:

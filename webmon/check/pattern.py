@@ -1,6 +1,7 @@
 """Patterns for bodies: RE2 on bytes, so that no page can hang an agent (matching is linear in the page)."""
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -40,7 +41,8 @@ class Pattern:
     """A compiled pattern; equal to another of the same text."""
 
     text: str
-    _compiled: Any = field(repr=False, compare=False)
+    _forms: tuple[Any, ...] = field(repr=False, compare=False)
+    """Compiled as it is written, and in NFC where that is another: letters with marks may be written in two ways."""
 
     def found_in(self, page: bytes) -> bool:
         """Tell whether it matches anywhere in the page, which need not be valid UTF-8."""
@@ -48,7 +50,7 @@ class Pattern:
 
     def find(self, page: bytes) -> bytes | None:
         """Give the first part of the page that it matches, or None."""
-        match = self._compiled.search(page)
+        match = self._search(page)
         if match is None:
             return None
         part: bytes = match.group()
@@ -56,8 +58,11 @@ class Pattern:
 
     def end_in(self, page: bytes) -> int | None:
         """Give where the first part of the page that it matches ends, or None."""
-        match = self._compiled.search(page)
+        match = self._search(page)
         return None if match is None else int(match.end())
+
+    def _search(self, page: bytes) -> Any:
+        return next((match for form in self._forms if (match := form.search(page)) is not None), None)
 
 
 def compile_pattern(text: str) -> Pattern:
@@ -70,11 +75,12 @@ def compile_pattern(text: str) -> Pattern:
     options.log_errors = False  # else RE2 writes to stderr by itself
     options.max_mem = _MEMORY
     try:
-        compiled = re2.compile(text.encode(), options)
+        written = dict.fromkeys((text, unicodedata.normalize("NFC", text)))
+        forms = tuple(re2.compile(form.encode(), options) for form in written)
     except re2.error as error:
         reason = error.args[0].decode(errors="replace") if error.args else "unknown"
         hint = next((hint for seen, hint in _INSTEAD if re.search(seen, reason)), "")
         raise PatternError(f"RE2 cannot take it: {reason}" + (f"; {hint}" if hint else "")) from error
     except UnicodeEncodeError as error:
         raise PatternError(f"not UTF-8 at character {error.start}") from error
-    return Pattern(text, compiled)
+    return Pattern(text, forms)

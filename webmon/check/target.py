@@ -20,7 +20,8 @@ DEFAULT_TIMEOUT: Final = 15.0
 """Seconds; a target with a shorter interval gets that instead."""
 BODY_LIMIT: Final = 1 << 20
 """Bytes of a body that are read and searched, after decompression."""
-MAX_REDIRECTS: Final = 10
+MAX_REDIRECTS: Final = 20
+"""As browsers have it (https://fetch.spec.whatwg.org/#http-redirect-fetch, step 7)."""
 
 IpVersion = Literal["any", 4, 6]
 TlsVersion = Literal["1.2", "1.3"]

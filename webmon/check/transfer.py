@@ -25,7 +25,12 @@ _ABORTED: Final = 23
 """CURLE_WRITE_ERROR: a callback of ours said that it has enough."""
 _CLOSED: Final = 56
 """CURLE_RECV_ERROR."""
-_STATUS: Final = re.compile(rb"HTTP/[0-9.]+[ \t]+([0-9]{3})(?:[ \t]*(.*))?", re.DOTALL)
+_STATUS: Final = re.compile(
+    rb"(?:HTTP(?:/[0-9.]+)?|ICY)[ \t]+([0-9]{3})(?![0-9])(?:[ \t]*(.*))?", re.DOTALL | re.IGNORECASE
+)
+_ALIASES: Final = ["ICY ", "HTTP "]
+"""Beginnings of a status line that are taken beside HTTP's own (Shoutcast, and who leaves the version out). libcurl
+takes such a response for 200."""
 _SWITCHING: Final = 101
 _DATA_IN: Final = 5
 _DATA_OUT: Final = 6
@@ -40,6 +45,7 @@ _ASKED_VERSIONS: Final = {
 }
 _VERSIONS: Final = {1: "1.0", 2: "1.1", 3: "2", 30: "3", 31: "3"}
 """CURL_HTTP_VERSION_... as they were used."""
+_HTTP_1: Final = (pycurl.CURL_HTTP_VERSION_1_0, pycurl.CURL_HTTP_VERSION_1_1)
 _AS: Final = {"tcp": "http", "tls": "https"}
 """What libcurl, which knows no such schemes, is told instead where it only connects."""
 _GREETING: Final = {
@@ -48,6 +54,8 @@ _GREETING: Final = {
     "pop3": re.compile(rb"[+-]"),
 }
 """How the first line of each begins (RFC 5321, 4.2; RFC 9051, 7.1; RFC 1939, 3); libcurl would wait for another."""
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+"""Methods of which a server awaits a body, and be it empty."""
 _SECONDS: Final = 1e-6
 
 
@@ -61,6 +69,19 @@ class Request(NamedTuple):
     cookie: bytes | None
     """Cookies of the target's own, beside those that are set on the way."""
     body: bytes | None
+
+
+class Ways(NamedTuple):
+    """What is asked otherwise than usual, so that libcurl takes what browsers take."""
+
+    ignores_length: bool = False
+    """Whether the body ends with the connection, whatever Content-Length says."""
+    unpacks: bool = False
+    """Whether libcurl unpacks the body."""
+    by_http_1: bool = False
+    """Whether HTTP/1.1 is spoken."""
+    without_dhe: bool = False
+    """Whether Diffie-Hellman needs curves; without them, servers take keys that are too short."""
 
 
 class Head(NamedTuple):
@@ -160,6 +181,7 @@ class Handle:
         proxy: Proxy | None,
         http_version: str,
         may_reuse: bool,
+        ways: Ways,
         on_head: Callable[[Head], bool],
         on_body: Callable[[bytes], bool],
     ) -> None:
@@ -172,6 +194,7 @@ class Handle:
             proxy: what stands between.
             http_version: `auto`, `1.1`, `2` or `3`; `2 alone`: without asking whether the server speaks it.
             may_reuse: whether a connection that is kept will do: libcurl goes by its name alone, wherever it leads.
+            ways: what of it is not as usual.
             on_head: called when status and headers are there; False: that is enough.
             on_body: called with what comes after; False: that is enough.
         """
@@ -181,19 +204,16 @@ class Handle:
         if not may_reuse:
             option(pycurl.FRESH_CONNECT, 1)
         option(pycurl.REQUEST_TARGET, str(url) if proxy and not self._secure else url.target)
-        option(pycurl.HTTP_CONTENT_DECODING, 0)
-        option(pycurl.HTTP200ALIASES, ["ICY "])
+        if ways.unpacks:
+            option(pycurl.ACCEPT_ENCODING, "")  # what is asked for stands in the headers
+        else:
+            option(pycurl.HTTP_CONTENT_DECODING, 0)
+        option(pycurl.HTTP200ALIASES, _ALIASES)
+        if ways.ignores_length:
+            option(pycurl.IGNORE_CONTENT_LENGTH, 1)
         # So that what came in place of HTTP can be shown.
         option(pycurl.HTTP09_ALLOWED, 1)
-        option(pycurl.HTTPHEADER, list(request.headers))
-        option(pycurl.COOKIEFILE, "")
-        if request.cookie is not None:
-            option(pycurl.COOKIE, request.cookie)
-        if request.method == "HEAD":
-            option(pycurl.NOBODY, 1)
-        elif request.method != "GET" or request.body is not None:
-            option(pycurl.POSTFIELDS, request.body or b"")
-            option(pycurl.CUSTOMREQUEST, request.method)
+        self._set_request(request)
         if proxy:
             option(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)
             option(pycurl.HTTPPROXYTUNNEL, 1 if self._secure else 0)
@@ -201,7 +221,24 @@ class Handle:
             option(pycurl.PROXYHEADER, ["Proxy-Connection:", "User-Agent:", *told])
         self._needs_http2, self._is_quic = http_version == "2 alone", http_version == "3"
         if trust is not None or self._needs_http2:
-            option(pycurl.HTTP_VERSION, _ASKED_VERSIONS[http_version])
+            option(pycurl.HTTP_VERSION, _ASKED_VERSIONS["1.1" if ways.by_http_1 else http_version])
+        if ways.without_dhe:
+            option(pycurl.SSL_CIPHER_LIST, "DEFAULT:!kDHE")
+
+    def _set_request(self, request: Request) -> None:
+        """Set what is sent."""
+        option = self.curl.setopt
+        option(pycurl.HTTPHEADER, [*request.headers, *_without_type(request)])
+        option(pycurl.COOKIEFILE, "")
+        if request.cookie is not None:
+            option(pycurl.COOKIE, request.cookie)
+        if request.method == "HEAD":
+            option(pycurl.NOBODY, 1)
+        elif request.method in _WITH_BODY or request.body is not None:
+            option(pycurl.POSTFIELDS, request.body or b"")
+            option(pycurl.CUSTOMREQUEST, request.method)
+        elif request.method != "GET":
+            option(pycurl.CUSTOMREQUEST, request.method)
 
     def connect(
         self,
@@ -298,8 +335,14 @@ class Handle:
             if there != port and proxy is None:
                 option(pycurl.CONNECT_TO, [f"{where}:{port}:{where}:{there}"])
                 port = there
-            listed = ",".join(_bracketed(str(address[0])) for _, address in addresses)
-            option(pycurl.RESOLVE, [f"{where}:{port}:{listed}"])
+            listed = [str(address[0]) for _, address in addresses]
+            # libcurl reads no zone in such a list: the address of a link is tried where there is no other.
+            without_zone = ",".join(_bracketed(one) for one in listed if "%" not in one)
+            if without_zone:
+                # `-` would have it forget the name; behind `+` it is a name.
+                option(pycurl.RESOLVE, [f"+{where}:{port}:{without_zone}"])
+            else:
+                option(pycurl.CONNECT_TO, [f"{where}::[{listed[0].replace('%', '%25')}]:{there}"])
 
     def _set_tls(self, trust: Trust) -> None:
         option = self.curl.setopt
@@ -348,7 +391,7 @@ class Handle:
             self._lines.append(line)
             return None
         if (head := self._read_head()) is None:
-            return None
+            return -1 if self._fault is not None else None
         if self._is_with_proxy():
             self._proxy_answer = head
             return None
@@ -378,10 +421,13 @@ class Handle:
         if not lines:
             return None
         match = _STATUS.match(lines[0])
-        status = int(match[1]) if match else 200
+        if match is None:
+            self._fault = f"not HTTP/1: {lines[0][:SHOWN]!r}"
+            return None
+        status = int(match[1])
         if status < 200 and status != _SWITCHING:
             return None
-        return Head(status, (match[2] or b"").decode("latin-1").strip() if match else "", _fields(lines[1:]))
+        return Head(status, (match[2] or b"").decode("latin-1").strip(), _fields(lines[1:]))
 
     def _body(self, piece: bytes) -> int | None:
         self.received += len(piece)
@@ -397,12 +443,27 @@ class Handle:
         """Give the fields that came after the body, as those of a Head."""
         return _fields(self._trailer)
 
-    def is_well(self, code: int) -> bool:
-        """Tell whether a response came, as far as it is wanted; or the connection is there."""
+    def is_well(self, code: int, text: str = "") -> bool:
+        """Tell whether a response came, as far as it is wanted; or the connection is there.
+
+        Args:
+            code: libcurl's.
+            text: its text.
+        """
         if self._connects:
             return code == 0 and (self.head is not None or self._url.scheme not in WEBSOCKET)
-        is_whole = code == 0 or (code == _ABORTED and self._enough)
+        is_whole = code == 0 or (code == _ABORTED and self._enough) or self._ended_by_closing(code, text)
         return self.head is not None and is_whole and not self._refused_http2
+
+    def _ended_by_closing(self, code: int, text: str) -> bool:
+        """Tell whether a body up to the close of a connection ended so, without the word that TLS has for it.
+
+        Many servers close like this, and browsers show the page. What has a length, or chunks, tells its own end.
+        """
+        if code != _CLOSED or not self._secure or self.head is None or "reset" in text.lower():
+            return False
+        is_framed = self.curl.getinfo(pycurl.CONTENT_LENGTH_DOWNLOAD_T) >= 0 or self.head.values("transfer-encoding")
+        return self.curl.getinfo(pycurl.INFO_HTTP_VERSION) in _HTTP_1 and not is_framed
 
     def reached(self) -> Phase:
         """Give the phase that it came to."""
@@ -434,10 +495,15 @@ class Handle:
     def _connect_status(self) -> int:
         return self._proxy_answer.status if self._proxy_answer is not None else 0
 
+    def head_so_far(self) -> Head | None:
+        """Give what came of the site's head, where it may be that not all of it did; then nothing more is read."""
+        if self.head is None and not self._is_with_proxy():
+            self.head = self._read_head()
+        return self.head
+
     def failure(self, code: int, text: str) -> Failure:
         """Give what is known of a transfer that ended with a code, before `facts` is asked."""
-        if self.head is None and not self._is_with_proxy():
-            self.head = self._read_head()  # what came of it: the status is told, whatever is wrong with the rest
+        self.head_so_far()  # the status is told, whatever is wrong with the rest
         phase = self.reached()
         from_proxy = self._proxy is not None and (phase == "connect" or (not self._secure and phase == "first_byte"))
         expected = self.curl.getinfo(pycurl.CONTENT_LENGTH_DOWNLOAD_T)
@@ -506,6 +572,12 @@ class Handle:
 def header_line(name: str, value: str) -> bytes:
     """Write a header as libcurl takes it: one without a value would be left out, but for a semicolon."""
     return (f"{name}: {value}" if value else f"{name};").encode("latin-1")
+
+
+def _without_type(request: Request) -> list[bytes]:
+    """Give what keeps libcurl from calling a body that is not there a form."""
+    has_type = any(line.lower().startswith(b"content-type") for line in request.headers)
+    return [] if request.body is not None or has_type else [b"Content-Type:"]
 
 
 def _fields(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...]:

@@ -6,7 +6,7 @@ packing although all of it came. What comes after the last member, and an encodi
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import zstandard
 
@@ -21,6 +21,11 @@ _MOST_MEMBERS: Final = 1000
 _LOST: Final = 256 << 10
 """Bytes that one unpacking may take in beyond those that come out: what unpacks to nothing meets no other bound than
 the deadline, and may cost 100 ns a byte (tables of a block without content). A page loses some bytes to a header."""
+
+_GZIP: Final = b"\x1f\x8b"
+_GZIP_LEAST: Final = 10
+"""Bytes of a member's header without what is optional."""
+_GZIP_SUMS: Final = 8
 
 Unpack = Callable[[bytes], Iterator[bytes]]
 
@@ -65,51 +70,101 @@ class Unpacker:
             raise UnpackError(f"the body unpacks to less than it is, by more than {_LOST >> 10} KB")
 
 
-class _Zlib:
-    """gzip or deflate, of which several may follow one another."""
+class _Inflate:
+    """gzip, in one member or several, or deflate: in zlib's wrapping, as RFC 9110 has it, or bare, as some servers do.
 
-    def __init__(self, wbits: int) -> None:
-        self._wbits = wbits
-        self._unpacker = zlib.decompressobj(wbits)
+    Browsers look at no check sum, and neither do we: whether all of a body came, its framing tells. Zlib's wrapping is
+    taken for gzip, too, as by curl.
+    """
+
+    def __init__(self, *, may_be_bare: bool) -> None:
+        self._may_be_bare = may_be_bare
+        self._start = b""
+        """Of a wrapping that has not come whole."""
+        self._inner: Any = None
+        self._is_gzip = False
+        self._left_of_end = 0
+        """Bytes of the sums behind a member that are still to come."""
         self._members = 0
+        self._is_over = False
+        """Whether all that still comes is none of it: browsers pass over it."""
 
     def __call__(self, packed: bytes) -> Iterator[bytes]:
-        while packed or self._unpacker.unconsumed_tail:
+        while (packed or (self._inner and self._inner.unconsumed_tail)) and not self._is_over:
+            if self._inner is None:
+                packed = self._unwrapped(packed)
+                continue
             try:
-                plain = self._unpacker.decompress(packed, _PIECE)
+                plain = self._inner.decompress(packed, _PIECE)
             except zlib.error as error:
-                if self._members:
-                    return  # not a member: browsers pass over it
-                raise UnpackError(f"the body cannot be unpacked: {error}") from None
+                if not self._members:
+                    raise UnpackError(f"the body cannot be unpacked: {error}") from None
+                self._is_over = True
+                return
             if plain:
                 yield plain
-            packed = self._unpacker.unconsumed_tail
-            if self._unpacker.eof:
-                self._members += 1
-                if self._members > _MOST_MEMBERS:
-                    raise UnpackError(f"the body is packed in more than {_MOST_MEMBERS} members")
-                packed, self._unpacker = self._unpacker.unused_data, zlib.decompressobj(self._wbits)
+            packed = self._inner.unconsumed_tail
+            if self._inner.eof:
+                packed = self._ended()
             elif not packed and len(plain) < _PIECE:
                 return
 
+    def _unwrapped(self, packed: bytes) -> bytes:
+        """Pass over what stands before and between members, as far as it came; give what is packed."""
+        passed = min(self._left_of_end, len(packed))
+        self._left_of_end -= passed
+        self._start += packed[passed:]
+        if not self._start or (length := self._length_of_start()) is None or self._is_over:
+            return b""
+        packed, self._start = self._start[length:], b""
+        self._inner = zlib.decompressobj(-zlib.MAX_WBITS)
+        return packed
 
-class _Deflate:
-    """deflate: in zlib's wrapping, as RFC 9110 has it, or bare, as some servers do."""
+    def _length_of_start(self) -> int | None:
+        start = self._start
+        if start[:2] == _GZIP[: len(start)]:
+            self._is_gzip = True
+            length = _length_of_gzip(start)
+            if length is None and len(start) > _PIECE:
+                raise UnpackError("the body cannot be unpacked: its gzip has a header without end")
+            return length
+        if self._members:
+            self._is_over = True
+            return None
+        if len(start) < 2 and (self._may_be_bare or start[0] & 15 == zlib.DEFLATED):
+            return None
+        if start[0] & 15 == zlib.DEFLATED and int.from_bytes(start[:2]) % 31 == 0:
+            return 2
+        if not self._may_be_bare:
+            raise UnpackError("the body cannot be unpacked: it is no gzip")
+        return 0
 
-    def __init__(self) -> None:
-        self._start = b""
-        self._inner: _Zlib | None = None
+    def _ended(self) -> bytes:
+        """Take the end of a member; give what came behind it."""
+        self._members += 1
+        if self._members > _MOST_MEMBERS:
+            raise UnpackError(f"the body is packed in more than {_MOST_MEMBERS} members")
+        packed: bytes = self._inner.unused_data
+        self._inner, self._is_over = None, not self._is_gzip
+        self._left_of_end = _GZIP_SUMS
+        return packed
 
-    def __call__(self, packed: bytes) -> Iterator[bytes]:
-        if self._inner is None:
-            self._start += packed
-            if len(self._start) < 2:
-                return
-            start, self._start = self._start, b""
-            wrapped = start[0] & 15 == zlib.DEFLATED and int.from_bytes(start[:2]) % 31 == 0
-            self._inner = _Zlib(zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
-            packed = start
-        yield from self._inner(packed)
+
+def _length_of_gzip(start: bytes) -> int | None:
+    """Give the bytes of the header of a member (RFC 1952, 2.3); None: it has not come whole."""
+    if len(start) < _GZIP_LEAST:
+        return None
+    flags, at = start[3], _GZIP_LEAST
+    if flags & 4:  # FEXTRA
+        at += 2 + int.from_bytes(start[at : at + 2], "little")
+    for text in (8, 16):  # FNAME, FCOMMENT
+        if flags & text:
+            at = start.find(b"\0", at) + 1
+            if not at:
+                return None
+    if flags & 2:  # FHCRC
+        at += 2
+    return at if at <= len(start) else None
 
 
 class _Zstd:
@@ -127,8 +182,8 @@ class _Zstd:
 
 
 _KINDS: Final[dict[str, Callable[[], Unpack]]] = {
-    "gzip": lambda: _Zlib(zlib.MAX_WBITS | 16),
-    "x-gzip": lambda: _Zlib(zlib.MAX_WBITS | 16),
-    "deflate": _Deflate,
+    "gzip": lambda: _Inflate(may_be_bare=False),
+    "x-gzip": lambda: _Inflate(may_be_bare=False),
+    "deflate": lambda: _Inflate(may_be_bare=True),
     "zstd": _Zstd,
 }

@@ -1,7 +1,7 @@
 """URLs as they were written: what is asked for is what stands there, and a host is what browsers make of it.
 
-Only what may not stand in a URL is escaped (RFC 3986, 2); an escape that is there stays as it is, as servers compare
-and sign what was written. Hosts are mapped as UTS 46 has it and become punycode a label, so that symbols are taken
+Only what browsers escape is escaped; an escape that is there stays as it is, as servers compare and sign what was
+written. Hosts are mapped as UTS 46 has it and become punycode a label, so that symbols are taken
 which IDNA 2008 refuses and browsers open; what ends in a number is an address (https://url.spec.whatwg.org/#host-parsing).
 """
 
@@ -17,8 +17,12 @@ from webmon.check.kind import HTTP, KINDS
 _PARTS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\\]*)([^?#]*)(\?[^#]*)?(?:#.*)?")
 _COMMAND: Final = re.compile(r"command:([A-Za-z0-9][A-Za-z0-9_.-]{0,99})", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_ESCAPED: Final = re.compile(r"[^!#-;=?-\[\]_a-z~]")
-"""What may not stand in a path or query: controls, blanks, quotes, brackets of other kinds, and what is not ASCII."""
+_ESCAPED_IN_PATH: Final = re.compile(r"[^!#-;=?-\[\]_a-z|~]")
+_ESCAPED_IN_QUERY: Final = re.compile(r"[^!#-;=?-~]")
+"""What browsers escape: controls, blanks, some quotes and brackets, and what is not ASCII. What else may not stand in a
+URL they send as it is, and servers compare that, too (https://url.spec.whatwg.org/#path-percent-encode-set)."""
+_JOINERS: Final = "\u200c\u200d"
+"""Of words in Persian and of emoji; they are seen by nobody, and meant all the same."""
 _FORBIDDEN_IN_HOST: Final = re.compile(r"[\x00-\x20#%/:<>?@\[\\\]^|\x7f]")
 _NUMBER: Final = re.compile(r"0x[0-9a-f]*|[0-9]+")
 _LONGEST_LABEL, _LONGEST_HOST = 63, 253
@@ -65,7 +69,7 @@ def parse(text: str) -> Url:
     Raises:
         ValueError: it cannot be asked for; says what would be right.
     """
-    if any(char.isspace() or not char.isprintable() for char in text):
+    if any((char.isspace() or not char.isprintable()) and char not in _JOINERS for char in text):
         raise ValueError("has a space or a control character in it; right would be %20 for a space")
     if (named := _COMMAND.fullmatch(text)) is not None:
         return Url("command", "", 0, named[1])
@@ -79,7 +83,7 @@ def parse(text: str) -> Url:
     has_path = bool(match[3].strip("/") or match[4])
     if not match[2] or scheme == "command" or (has_path and not kind.has_path):
         raise ValueError(f"right would be {kind.form}")
-    url = _made(scheme, match[2], match[3], match[4] or "")
+    url = _made(scheme, match[2], match[3].replace("\\", "/"), match[4] or "")
     if (url.port == 0) != (kind.port == 0):
         raise ValueError(f"right would be {kind.form}, {'with' if kind.port is None else 'without'} a port")
     return url
@@ -178,18 +182,29 @@ def _bytes_escaped(text: str) -> str:
     return text if text.isascii() else re.sub(r"[\x80-\xff]", lambda char: f"%{ord(char[0]):02X}", text)
 
 
-def _escaped(text: str) -> str:
-    """Escape what may not stand in a path or query, as UTF-8."""
-    return _ESCAPED.sub(lambda char: "".join(f"%{byte:02X}" for byte in char[0].encode()), text)
+def _escaped(target: str) -> str:
+    """Escape what may not stand in a path and a query, as UTF-8."""
+    path, question, query = target.partition("?")
+    return _ESCAPED_IN_PATH.sub(_as_escape, path) + question + _ESCAPED_IN_QUERY.sub(_as_escape, query)
+
+
+def _as_escape(char: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in char[0].encode())
 
 
 def _without_dots(path: str) -> str:
-    """Take away the segments that say "here" and "up" (RFC 3986, 5.2.4)."""
+    """Take away the segments that say "here" and "up" (RFC 3986, 5.2.4), however their dots are written."""
     kept: list[str] = []
     *folders, last = path.split("/")
-    for segment in (*folders, *([last] if last in (".", "..") else [])):
-        if segment == "..":
+    for segment in (*folders, *([last] if _dots(last) else [])):
+        if _dots(segment) == "..":
             kept = kept[:1] + kept[1:-1]
-        elif segment != ".":
+        elif not _dots(segment):
             kept.append(segment)
-    return "/".join([*kept, "" if last in (".", "..") else last])
+    return "/".join([*kept, "" if _dots(last) else last])
+
+
+def _dots(segment: str) -> str:
+    """Give the one or two dots that a segment is; else nothing."""
+    dots = re.sub("%2e", ".", segment, flags=re.IGNORECASE)
+    return dots if dots in (".", "..") else ""

@@ -138,7 +138,7 @@ def _alone(path: Path) -> tuple[tuple[Target, ...], dict[str, dict[str, Any]]]:
 
 def _read(reader: "_Reader", path: Path, place: Path, *, named: bool) -> None:
     try:
-        text = files.read(path, most=files.LIST, pipe=named).data.decode()
+        text = files.read(path, most=files.LIST, pipe=named).data.decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; right would be a readable list of targets") from error
     except UnicodeDecodeError as error:

@@ -51,6 +51,9 @@ def read(text: str) -> Document:
         # What is missing at the end is missed on the line after the last.
         line = min(mark.line + 1, len(text.splitlines()) or 1) if mark else 1
         document.faults.append((line, f"not YAML: {error.problem or error.context}"))
+    except yaml.reader.ReaderError as error:
+        line = text.encode(errors="replace")[: error.position].count(b"\n") + 1
+        document.faults.append((line, f"not YAML: the character #x{error.character:04x} may not stand there"))
     except yaml.YAMLError as error:
         document.faults.append((1, f"not YAML: {' '.join(str(error).split())}"))
     except RecursionError:

@@ -1,19 +1,35 @@
 """What every browser or curl shows is up: kinds of false alarms, most of them from public reports on monitors."""
 
+import base64
 import contextlib
 import gzip
+import socket
 import ssl
+import unicodedata
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import trustme
 import zstandard
+from cryptography import x509
 
 from tests.certificates import issue, pem, server_of
-from tests.hostile import OK, Behaviour, HostileServer, answer, by_path, moved, page
-from tests.http2 import by_alpn
+from tests.hostile import (
+    AUTHORITY,
+    OK,
+    Behaviour,
+    HostileServer,
+    answer,
+    by_path,
+    moved,
+    page,
+    redirects,
+    server_context,
+)
+from tests.http2 import by_alpn, with_headers
 from webmon.check.pattern import compile_pattern
 from webmon.check.probe import Probe, utc_now
 from webmon.check.resolver import Addresses, resolve_here
@@ -74,6 +90,13 @@ def _flushed(page: bytes) -> bytes:
 
 
 LONG: Final = b"<p>Welcome</p>" * 50
+NAMED: Final = b"\x1f\x8b\x08\x1e\0\0\0\0\0\x03\x03\0abcpage.html\0of ours\0\0\0"
+"""The header of a gzip with all that it may have."""
+BR: Final = bytes.fromhex("1bbb02f8a55f787ce05427a5d50319f1e2138d1c")
+"""LONG in br, as is its gzip; the first is brotli's own."""
+BR_OF_GZIP: Final = bytes.fromhex(
+    "0b14801f8b0800000000000203b329b00b4fcd49cecf4db5d12fb0b319e58df2860c0f003fc8634ebc02000003"
+)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +113,12 @@ LONG: Final = b"<p>Welcome</p>" * 50
         (b"zstd", zstandard.compress(LONG)),
         (b"gzip, zstd", zstandard.compress(gzip.compress(LONG))),
         (b"identity", LONG),
+        (b"gzip", gzip.compress(LONG)[:-8] + bytes(8)),
+        (b"deflate", zlib.compress(LONG)[:-4] + bytes(4)),
+        (b"gzip", NAMED + gzip.compress(LONG)[10:]),
+        (b"gzip", zlib.compress(LONG)),
+        (b"BR", BR),
+        (b"gzip, br", BR_OF_GZIP),
     ],
     ids=[
         "gzip without its end",
@@ -103,6 +132,12 @@ LONG: Final = b"<p>Welcome</p>" * 50
         "zstd",
         "gzip in zstd",
         "identity",
+        "gzip with a wrong sum",
+        "deflate with a wrong sum",
+        "gzip with a name and more in its header",
+        "zlib for gzip",
+        "br",
+        "gzip in br",
     ],
 )
 def test_a_body_is_unpacked_as_browsers_do(probe: Probe, coding: bytes, body: bytes) -> None:
@@ -114,7 +149,49 @@ def test_a_body_is_unpacked_as_browsers_do(probe: Probe, coding: bytes, body: by
     assert (result.outcome, result.error, result.body_bytes) == (UP, None, len(LONG))
 
 
+def test_br_that_nobody_asked_for_is_asked_for_again_only_where_the_body_counts(probe: Probe) -> None:
+    with HostileServer(page(BR, b"Content-Encoding: br")) as server:
+        assert check(probe, server.url).outcome is UP
+        assert server.connections == 1
+        assert check(probe, server.url, expect=Expectations(body_not=compile_pattern("Welcome"))).outcome is (
+            Outcome.BODY_MISMATCH
+        )
+        assert server.connections == 3
+
+
+# Requests
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "sent", "unsent"),
+    [
+        ("DELETE", None, b"DELETE / ", b"content-length"),
+        ("OPTIONS", None, b"OPTIONS / ", b"content-length"),
+        ("POST", None, b"Content-Length: 0\r\n", b"content-type"),
+        ("PUT", None, b"Content-Length: 0\r\n", b"content-type"),
+        ("POST", b"a=b", b"Content-Type: application/x-www-form-urlencoded\r\n", b"expect"),
+    ],
+)
+def test_a_request_without_a_body_is_no_form(
+    probe: Probe, method: str, body: bytes | None, sent: bytes, unsent: bytes
+) -> None:
+    seen: list[bytes] = []
+
+    def pages(_: str, request: bytes) -> bytes:
+        seen.append(request)
+        return WELCOME
+
+    assert check_server(probe, by_path(pages), method=method, body=body).outcome is UP
+    assert sent in seen[0]
+    assert unsent not in seen[0].lower()
+
+
 # Redirects and cookies
+
+
+def test_as_many_redirects_are_followed_as_by_browsers(probe: Probe) -> None:
+    assert check_server(probe, redirects(20)).outcome is UP
+    assert check_server(probe, redirects(21)).outcome is Outcome.TOO_MANY_REDIRECTS
 
 
 def test_a_cookie_that_is_deleted_on_the_way_is_sent_no_more(probe: Probe) -> None:
@@ -204,6 +281,71 @@ def test_a_status_line_that_browsers_take_is_taken(probe: Probe, line: bytes) ->
     assert (result.outcome, result.http_status) == (UP, 200), result.error
 
 
+@pytest.mark.parametrize(
+    "line",
+    [b"http/1.1 404 Not Found", b"ICY 404 Not Found", b"HTTP 404 Not Found", b"Http/1.0 404"],
+)
+def test_a_status_line_in_another_form_has_its_own_status(probe: Probe, line: bytes) -> None:
+    result = check_server(probe, answer(line + b"\r\nContent-Length: 7\r\n\r\nWelcome"))
+    assert (result.outcome, result.http_status) == (Outcome.STATUS_MISMATCH, 404)
+
+
+def test_a_status_of_four_digits_is_none(probe: Probe) -> None:
+    result = check_server(probe, answer(b"HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n"))
+    assert (result.outcome, result.http_status) == (Outcome.READ_ERROR, None)
+    assert str(result.error).endswith("not HTTP/1: b'HTTP/1.1 2000 OK'")
+
+
+# Headers
+
+
+@pytest.mark.parametrize("length", [b"", b"+7", b"-1", b"7 bytes", b"many", b"7.0", b"9" * 30])
+def test_a_length_that_is_no_number_says_nothing(probe: Probe, length: bytes) -> None:
+    result = check_server(
+        probe,
+        answer(OK + b"Content-Length: " + length + b"\r\n\r\nWelcome"),
+        expect=Expectations(body=compile_pattern("^Welcome$")),
+    )
+    assert (result.outcome, result.error) == (UP, None)
+
+
+@pytest.mark.parametrize("lengths", [b"7\r\nContent-Length: 8", b"7, 8", b"many\r\nContent-Length: 7"])
+def test_two_lengths_that_differ_are_no_page_for_anybody(probe: Probe, lengths: bytes) -> None:
+    result = check_server(probe, answer(OK + b"Content-Length: " + lengths + b"\r\n\r\nWelcome"))
+    assert (result.outcome, result.error) == (
+        Outcome.READ_ERROR,
+        "reading the response: the body has two lengths",
+    )
+
+
+def test_what_may_not_be_sent_twice_is_not_asked_again(probe: Probe) -> None:
+    with HostileServer(answer(OK + b"Content-Length: many\r\n\r\n")) as server:
+        assert check(probe, server.url, method="POST", body=b"x").outcome is Outcome.READ_ERROR
+        assert server.connections == 1
+
+
+BAD_LINES: Final = [b"X-XSS-Protection=1;", b"X: y\r"]
+
+
+@pytest.mark.parametrize("line", BAD_LINES)
+def test_a_bad_line_in_a_header_harms_nobody_who_asks_for_the_status_alone(probe: Probe, line: bytes) -> None:
+    result = check_server(probe, page(b"Welcome", line))
+    assert (result.outcome, result.http_status) == (UP, 200)
+    result = check_server(probe, page(b"Welcome", line, status=b"500 Oh"))
+    assert (result.outcome, result.http_status) == (Outcome.STATUS_MISMATCH, 500)
+    result = check_server(probe, page(b"Welcome", line), expect=Expectations(body=compile_pattern("Welcome")))
+    assert (result.outcome, result.http_status) == (Outcome.READ_ERROR, 200)
+
+
+@pytest.mark.parametrize("line", BAD_LINES)
+def test_a_redirect_is_followed_whatever_stands_behind_its_location(probe: Probe, line: bytes) -> None:
+    def pages(path: str, _: bytes) -> bytes:
+        return WELCOME if path == "/in" else moved(b"/in", line)
+
+    result = check_server(probe, by_path(pages), expect=Expectations(body=compile_pattern("Welcome")))
+    assert (result.outcome, result.redirects) == (UP, 1)
+
+
 # Charsets
 
 CHARSETS: Final = [
@@ -216,6 +358,19 @@ CHARSETS: Final = [
     (b"text/html; charset=nonsense", "Gr\u00fc\u00dfe", "utf-8"),
     (b"text/html", "Gr\u00fc\u00dfe", "utf-8"),
     (b"text/html", "\ufeff\u00fcber", "utf-8"),
+    (b"text/html; charset=x-cp1252", "Gr\u00fc\u00dfe", "cp1252"),
+    (b"text/html; charset=iso_8859-1:1987", "Gr\u00fc\u00dfe", "cp1252"),
+    (b"text/html; charset='iso88591'", "Gr\u00fc\u00dfe", "cp1252"),
+    (b"text/html; charset=x-mac-roman", "Gr\u00fc\u00dfe", "mac-roman"),
+    (b"text/html; charset=iso-8859-8-i", "\u05d0", "iso8859-8"),
+    (b"text/html; charset=windows-949", "\uac00", "cp949"),
+    (b"text/html; charset=x-euc-jp", "\u65e5", "euc_jp"),
+    (b"text/html; charset=utf-16", "Welcome", "utf-16-le"),
+    (b"text/html; charset=unicode", "Welcome", "utf-16-le"),
+    (b"text/html", "Gr\u00fc\u00dfe", "cp1252"),
+    (b"text/html; charset=x-user-defined", "Gr\u00fc\u00dfe", "cp1252"),
+    (b"text/html", "Gru\u0308\u00dfe", "utf-8"),
+    (b"text/html; charset=windows-1258", "Vi\u00ea\u0323t", "cp1258"),
 ]
 
 
@@ -224,15 +379,39 @@ def test_a_pattern_is_looked_for_in_the_text_that_a_browser_shows(
     probe: Probe, kind: bytes, text: str, charset: str
 ) -> None:
     behaviour = page(text.encode(charset), b"Content-Type: " + kind)
-    pattern = compile_pattern("^" + text.removeprefix("\ufeff").replace("?", r"\?"))
-    assert check_server(probe, behaviour, expect=Expectations(body=pattern)).outcome is UP
-    assert check_server(probe, behaviour, expect=Expectations(body_not=pattern)).outcome is Outcome.BODY_MISMATCH
+    for form in ("NFC", "NFD"):  # the same letters for people
+        pattern = compile_pattern("^" + unicodedata.normalize(form, text.removeprefix("\ufeff")))
+        assert check_server(probe, behaviour, expect=Expectations(body=pattern)).outcome is UP
+        assert check_server(probe, behaviour, expect=Expectations(body_not=pattern)).outcome is Outcome.BODY_MISMATCH
 
 
-def test_a_meta_element_says_the_charset_where_the_header_does_not(probe: Probe) -> None:
-    body = b'<html><head><meta charset="gb2312"></head>' + "\u4e2d\u6587".encode("gbk")
+@pytest.mark.parametrize(
+    "start",
+    [
+        b'<html><head><meta charset="gb2312"></head>',
+        b"<META CHARSET=GBK />",
+        b"<meta http-equiv='Content-Type' content='text/html; charset=x-gbk'>",
+        b'<meta content="text/html;charset=gbk" http-equiv="content-type">',
+        b"<!-- <meta charset=utf-8> --><meta charset=gbk>",
+        b"<head>" + b"<script>let x = 1;</script>" * 1000 + b"<meta charset=gbk>",
+        b'<?xml version="1.0" encoding="GBK"?>',
+    ],
+)
+def test_a_page_says_its_charset_where_the_header_does_not(probe: Probe, start: bytes) -> None:
+    body = start + "\u4e2d\u6587".encode("gbk")
     expect = Expectations(body=compile_pattern("\u4e2d\u6587"))
     assert check_server(probe, page(body, b"Content-Type: text/html"), expect=expect).outcome is UP
+
+
+@pytest.mark.parametrize(
+    "start", [b"<body><meta charset=gbk>", b"<!-- <meta charset=gbk> -->", b"<meta name=x content='charset=gbk'>"]
+)
+def test_what_says_no_charset_to_a_browser_says_none(probe: Probe, start: bytes) -> None:
+    expect = Expectations(body=compile_pattern("\u4e2d\u6587"))
+    assert check_server(probe, page(start + "\u4e2d\u6587".encode("gbk")), expect=expect).outcome is (
+        Outcome.BODY_MISMATCH
+    )
+    assert check_server(probe, page(start + "\u4e2d\u6587".encode()), expect=expect).outcome is UP
 
 
 # Names
@@ -257,6 +436,27 @@ def test_a_host_is_asked_for_by_its_name_on_the_wire(probe: Probe, host: str, as
     with HostileServer(by_path(pages)) as server:
         assert check(probe, f"http://{host}:{server.port}/").outcome is UP
         assert f"Host: {asked}:{server.port}\r\n".encode() in seen[0]
+
+
+def test_a_host_may_begin_with_a_hyphen(probe: Probe) -> None:
+    with HostileServer(page(b"hi")) as server:
+        assert check(probe, f"http://-shop.example:{server.port}/").outcome is UP
+
+
+@pytest.mark.parametrize("addresses", [("fe80::1%lo", "127.0.0.1"), ("127.0.0.1", "fe80::1%lo"), ("::1%lo",)])
+def test_an_address_of_a_link_among_those_of_a_name_harms_nobody(addresses: tuple[str, ...]) -> None:
+    def resolve(host: str, port: int, timeout: float) -> Addresses:
+        return [
+            (socket.AF_INET6, (one, port, 0, 1)) if ":" in one else (socket.AF_INET, (one, port)) for one in addresses
+        ]
+
+    ip = "::1" if "127.0.0.1" not in addresses else "127.0.0.1"
+    with (
+        HostileServer(page(b"hi"), address=ip) as server,
+        contextlib.closing(Probe(agent="x", resolve=resolve)) as made,
+    ):
+        result = check(made, f"http://printer.example:{server.port}/")
+    assert (result.outcome, result.error) == (UP, None)
 
 
 # Certificates
@@ -297,6 +497,32 @@ def test_a_name_in_the_subject_alone_counts_for_nobody(probe: Probe, pki: Pki) -
     assert result.http_status is None
 
 
+def test_a_certificate_for_an_address_of_mail_is_for_no_host(probe: Probe, pki: Pki) -> None:
+    mail = x509.SubjectAlternativeName([x509.RFC822Name("joe@localhost")])
+    result = pki.check(probe, server_of(issue("localhost", pki.middle, more=mail), pki.middle))
+    assert result.outcome is Outcome.TLS_ERROR
+    assert "it names no host (subjectAltName)" in str(result.error)
+
+
+@pytest.mark.parametrize("start", [OK, b"HTTP/1.0 200 OK\r\n", OK + b"Content-Encoding: gzip\r\n"])
+def test_a_body_up_to_the_close_is_whole_without_the_word_of_tls(probe: Probe, pki: Pki, start: bytes) -> None:
+    tls = server_of(issue("site", pki.middle, names=("localhost",)), pki.middle)
+    body = gzip.compress(b"Welcome") if b"gzip" in start else b"Welcome"
+    with HostileServer(answer(start + b"\r\n" + body), tls) as server:
+        expect = Expectations(body=compile_pattern("^Welcome$"))
+        result = check(probe, server.url, tls=Tls(ca=pki.ca), expect=expect)
+    assert (result.outcome, result.error) == (UP, None)
+
+
+@pytest.mark.parametrize(
+    "start", [b"X: y", b"Transfer-Encoding: chunked\r\n\r\n7\r\nWelcome", b"Content-Length: 99\r\n\r\nWelcome"]
+)
+def test_what_tells_its_own_end_is_not_whole_before_it(probe: Probe, pki: Pki, start: bytes) -> None:
+    tls = server_of(issue("site", pki.middle, names=("localhost",)), pki.middle)
+    with HostileServer(answer(OK + start + b"\r\n"), tls) as server:
+        assert check(probe, server.url, tls=Tls(ca=pki.ca)).outcome is Outcome.READ_ERROR
+
+
 @pytest.mark.parametrize(("leaf_days", "middle_days"), [(3, 300), (300, 3)])
 def test_a_certificate_or_an_intermediate_that_ends_soon_is_told(
     probe: Probe, pki: Pki, leaf_days: int, middle_days: int
@@ -327,6 +553,36 @@ def test_what_has_ended_beside_a_chain_that_is_well_harms_nobody(probe: Probe, p
     for extra in (cross, former):
         result = pki.check(probe, server_of(leaf, pki.middle, extra))
         assert (result.outcome, result.error) == (UP, None)
+
+
+GROUP_2: Final = bytes.fromhex(
+    "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DDEF9519B3CD3A431B302B0A"
+    "6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7EDEE386BFB5A899FA5AE9F24117C4B1FE649286651ECE6"
+    "5381FFFFFFFFFFFFFFFF"
+)
+"""A prime of 1024 bits (RFC 2409, 6.2)."""
+SHORT_GROUP: Final = base64.encodebytes(b"\x30\x81\x87\x02\x81\x81\x00" + GROUP_2 + b"\x02\x01\x02")
+"""Of PKCS#3, with the generator 2."""
+
+
+@pytest.mark.parametrize(("others", "outcome"), [(":AES128-SHA", UP), ("", Outcome.TLS_ERROR)])
+@pytest.mark.parametrize("connection", ["fresh", "reused"])
+def test_short_keys_of_diffie_hellman_are_not_spoken_of_where_there_is_another_way(
+    probe: Probe, tmp_path: Path, others: str, outcome: Outcome, connection: Any
+) -> None:
+    name = b"DH PARAMETERS-----\n"
+    (tmp_path / "dh.pem").write_bytes(b"-----BEGIN " + name + SHORT_GROUP + b"-----END " + name)
+    (tmp_path / "ca.pem").write_bytes(AUTHORITY.cert_pem.bytes())
+    context = server_context(
+        AUTHORITY.issue_cert("localhost", key_type=trustme.KeyType.RSA),
+        ciphers=f"DHE-RSA-AES128-SHA{others}:@SECLEVEL=0",
+        maximum_version=ssl.TLSVersion.TLSv1_2,
+    )
+    context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.load_dh_params(str(tmp_path / "dh.pem"))
+    with HostileServer(page(b"hi"), context) as server:
+        settings: dict[str, Any] = {"tls": Tls(ca=tmp_path / "ca.pem"), "name": f"dh{others}", "connection": connection}
+        assert [check(probe, server.url, **settings).outcome for _ in range(2)] == [outcome] * 2
 
 
 # Versions of HTTP
@@ -364,3 +620,21 @@ def test_the_version_of_http_is_the_one_that_both_speak(  # noqa: PLR0917 (its p
             )
             assert (result.outcome, result.error, result.http_version) == (UP, None, used)
             assert (result.tls_version, result.body_bytes) == ("TLSv1.3", 7)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("connection", "close"),
+        ("upgrade", "h2,h2c"),
+        ("transfer-encoding", "chunked"),
+        ("keep-alive", "timeout=5"),
+        ("proxy-connection", "close"),
+    ],
+)
+def test_a_header_that_http_2_does_not_have_is_passed_over(probe: Probe, pki: Pki, header: tuple[str, str]) -> None:
+    context = server_of(issue("site", pki.middle, names=("localhost",)), pki.middle)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with HostileServer(with_headers(header), context) as server:
+        result = check(probe, server.url, tls=Tls(ca=pki.ca), expect=Expectations(body=compile_pattern("^Welcome$")))
+    assert (result.outcome, result.error, result.http_version) == (UP, None, "1.1")

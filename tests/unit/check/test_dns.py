@@ -339,6 +339,20 @@ def test_a_refusal_without_a_question_is_one(probe: Probe) -> None:
     assert result.error == "REFUSED, expected NOERROR"
 
 
+@pytest.mark.parametrize("rcode", ["FORMERR", "NOTIMP"])
+def test_a_resolver_that_is_too_old_for_edns_is_asked_without(probe: Probe, rcode: str) -> None:
+    def old(query: bytes) -> list[bytes]:
+        asked = dns.message.from_wire(query)
+        if asked.edns < 0:
+            return [reply(query, "example.org. A 192.0.2.1")]
+        return [query[:2] + struct.pack("!5H", 0x8180 | dns.rcode.from_text(rcode), 0, 0, 0, 0)]
+
+    result = check_resolver(probe, old)
+    assert (result.outcome, result.answer) == (Outcome.UP, "192.0.2.1")
+    refused = check_resolver(probe, answering(rcode=rcode))
+    assert refused.error == f"{rcode}, expected NOERROR"
+
+
 def test_an_answer_without_a_record_of_the_type_is_a_mismatch(probe: Probe) -> None:
     result = check_resolver(probe, answering(), asked="example.org?type=AAAA")
     assert (result.outcome, result.error) == (Outcome.BODY_MISMATCH, "no record of type AAAA")

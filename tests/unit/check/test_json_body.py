@@ -131,6 +131,14 @@ def test_a_body_that_is_no_json_or_too_much_of_it_is_told(body: bytes, told: str
     assert fault(rule("$..status", equals="ok"), body) == told
 
 
+@pytest.mark.parametrize("expected", ["Gr\u00fc\u00dfe", "Gru\u0308\u00dfe"])
+@pytest.mark.parametrize("value", ["Gr\u00fc\u00dfe", "Gru\u0308\u00dfe"])
+def test_a_letter_with_a_mark_is_the_same_in_both_of_its_forms(expected: str, value: str) -> None:
+    body = json.dumps({"a": value}).encode()
+    assert fault(rule("$.a", equals=expected), body) is None
+    assert fault(rule("$.a", expected), body) is None
+
+
 def test_a_body_that_goes_on_past_the_limit_is_told(probe: Probe) -> None:
     result = check(probe, HEALTH, rule("$.status", equals="ok"), body_limit=10)
     assert result.outcome is Outcome.BODY_MISMATCH

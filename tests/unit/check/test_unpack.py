@@ -53,7 +53,9 @@ def test_a_bomb_comes_in_pieces_that_can_be_counted() -> None:
     ("codings", "data", "why"),
     [
         (["gzip"] * 3, b"", "packed 3 times"),
-        (["gzip"], b"no gzip", "cannot be unpacked"),
+        (["gzip"], b"no gzip", "cannot be unpacked: it is no gzip"),
+        (["gzip"], b"\n" + gzip.compress(b"x"), "cannot be unpacked: it is no gzip"),
+        (["gzip"], b"\x1f\x8b\x08\x08" + bytes(6) + b"x" * 70_000, "a header without end"),
         (["zstd"], b"no zstd at all", "cannot be unpacked"),
         (["gzip"], gzip.compress(b"") * 2000, "more than 1000 members"),
         (["gzip"], gzip.compress(b"")[:10] + b"\0\0\0\xff\xff" * 60_000, "less than it is, by more than 256 KB"),

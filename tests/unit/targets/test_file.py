@@ -1,6 +1,7 @@
 """The targets file: what it may say, and how each fault is told."""
 
 import base64
+import codecs
 import json
 import re
 import textwrap
@@ -530,6 +531,11 @@ def test_a_list_tells_the_lines_of_its_faults(tmp_path: Path) -> None:
         ("t.txt", "# none\n", " names no target; right would be one URL at least"),
         ("t.yml", "targets: []\n", " names no target; right would be one URL at least"),
         ("t.yml", "targets: &a [*a]\n", "1: not YAML: too large or nested too deep"),
+        (
+            "t.yml",
+            "targets:\n- http://\u00e9/\n- http://a/\x01\n",
+            "3: not YAML: the character #x0001 may not stand there",
+        ),
     ],
 )
 def test_a_file_of_the_wrong_kind(name: str, text: str, fault: str, tmp_path: Path) -> None:
@@ -540,6 +546,14 @@ def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
     assert faults(tmp_path / "t.yml") == [" No such file or directory; right would be a readable list of targets"]
     (tmp_path / "b.txt").write_bytes(b"http://a/\n\xff")
     assert faults(tmp_path / "b.txt") == [" not UTF-8 at byte 10; right would be UTF-8 text"]
+
+
+@pytest.mark.parametrize("name", ["t.txt", "t.yml"])
+def test_a_byte_order_mark_is_no_part_of_the_first_line(name: str, tmp_path: Path) -> None:
+    # Windows' editors write one, and lines with a CR.
+    text = b"https://a/\r\nhttps://b/\r\n" if name == "t.txt" else b"targets:\r\n- https://a/\r\n- https://b/\r\n"
+    (tmp_path / name).write_bytes(codecs.BOM_UTF8 + text)
+    assert [target.url for target in load(tmp_path / name)] == ["https://a/", "https://b/"]
 
 
 def test_an_authority_of_a_target_stands_beside_the_file(tmp_path: Path) -> None:

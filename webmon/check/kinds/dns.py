@@ -5,6 +5,7 @@ over, as anybody may send it (RFC 5452). Messages are made by dnspython and read
 reader of whole messages takes 15 s for 64 KB that are made for it.
 """
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -89,6 +90,7 @@ class DnsCheck(Course):
         self._own_fault: str | None = None
         self._strange = 0
         self._sent_again = 0
+        self._has_edns = True
         self._asked = question.read(self._target.asked.target)
         self._query = dns.message.make_query(self._asked.name, self._asked.type, use_edns=0, payload=_PAYLOAD)
         self._wire = self._query.to_wire()
@@ -148,6 +150,16 @@ class DnsCheck(Course):
             except OSError as error:
                 self._refused(fd, error)
         self._wait()
+
+    def _ask_without_edns(self, address: Address) -> None:
+        """Ask a resolver that is too old for EDNS as those before it did (RFC 6891, 7)."""
+        self._has_edns = False
+        self._query.use_edns(False)
+        self._wire = self._query.to_wire()
+        for sock, where in self._udp.values():
+            if where == address:
+                with contextlib.suppress(OSError):  # it is sent again
+                    sock.send(self._wire)
 
     def _datagram(self, fd: int, _events: int) -> None:
         self._guarded(lambda: self._receive(fd))
@@ -266,6 +278,9 @@ class DnsCheck(Course):
                 return
         except dns.exception.DNSException as error:
             self._unreadable(error)
+            return
+        if self._tcp is None and _knows_no_edns(wire) and self._has_edns:
+            self._ask_without_edns(address)
             return
         now = self._probe.monotonic()
         self._spend("first_byte", now - self._phase_began)
@@ -391,6 +406,12 @@ def read(wire: bytes, asked: question.Question) -> Answer:
             at = alias.target
     records = sorted(rdata.to_text() for owner, rdata in found if owner == at and rdata.rdtype == wanted)
     return Answer(dns.rcode.to_text(dns.rcode.Rcode.make(_flags(wire) & 0xF)), tuple(aliases), tuple(records))
+
+
+def _knows_no_edns(wire: bytes) -> bool:
+    """Tell whether a resolver refuses a question for what it does not know of it."""
+    has_more = wire[10:12] != b"\0\0"
+    return _flags(wire) & 0xF in (dns.rcode.FORMERR, dns.rcode.NOTIMP) and not has_more
 
 
 def _flags(wire: bytes) -> int:
