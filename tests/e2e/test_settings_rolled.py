@@ -22,6 +22,9 @@ def settings(lab: Lab, host: str) -> str:
 def test_a_unit_that_works_stays_and_the_services_of_other_hosts_are_not_touched(lab: Lab) -> None:
     before = {host: (settings(lab, host), runs(lab, host, "webmon-agent")) for host in AGENTS}
     once = {"agent2": (2, 0, 0)}  # the unit, and the restart
+    assert lab.play(AGENTS_PLAYBOOK, "--check", "--limit", "agent2", *MEMORY) == once
+    assert settings(lab, "agent2") == before["agent2"][0]
+
     out = lab.output(AGENTS_PLAYBOOK, "--limit", "agent2", *MEMORY)
     assert "TASK [component : Watch them as long as it takes]" in out
     assert recap(out)["agent2"] == once["agent2"]
