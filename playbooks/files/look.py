@@ -3,8 +3,8 @@
     look.py ARGUMENTS
 
 ARGUMENTS is JSON: `began` (the controller's seconds since the epoch), `names` (to be resolved), `reaches` (a list of
-[host, port] to connect to) and `listens` (ports of this host). It runs on whatever Python a host has, from 3.5 on, so
-that one that is too old can be told.
+[host, port] to connect to), `listens` (ports of this host) and `files` (paths, to be compared with what they would
+become). It runs on whatever Python a host has, from 3.5 on, so that one that is too old can be told.
 """
 
 import contextlib
@@ -23,7 +23,6 @@ MOST_OF_FILE = 65536
 LOOPBACKS = "0100007F", "00000000000000000000000001000000"
 """As /proc/net writes 127.0.0.1 and ::1."""
 AUTHORITIES = "/etc/kafka/tls/ca.pem", "/etc/webmon/*/tls/ca.pem"
-SETTINGS = "/etc/webmon/*/.env"
 DIGITS = 3
 """Of a digest of a file with secrets: enough to see a change, too few to guess a password by."""
 
@@ -46,13 +45,12 @@ def read(path):
         return ""
 
 
-def digests(pattern):
-    """Give the beginning of the SHA-256 of each component's .env, in hexadecimal digits."""
+def digests(paths):
+    """Give the beginning of the SHA-256 of each file that is there, in hexadecimal digits."""
     found = {}
-    for path in glob.glob(pattern):
+    for path in paths:
         with contextlib.suppress(OSError), open(path, "rb") as file:
-            component = os.path.basename(os.path.dirname(path))
-            found[component] = hashlib.sha256(file.read(MOST_OF_FILE)).hexdigest()[:DIGITS]
+            found[path] = hashlib.sha256(file.read()).hexdigest()[:DIGITS]
     return found
 
 
@@ -114,7 +112,7 @@ def main():
         },
         "listens": sorted(listening().intersection(asked["listens"])),
         "authorities": {path: read(path) for path in paths},
-        "settings": digests(SETTINGS),
+        "files": digests(asked["files"]),
         "signs": "\nMONITORING_MAC_KEY=" in read("/etc/webmon/agent/.env"),
         "kafka": read("/var/lib/kafka/data/meta.properties"),
     }

@@ -43,7 +43,9 @@ def look_arguments(hosts: Mapping[str, Mapping[str, Any]], host: str, brokers: I
         names |= {one["advertised"] for one in known}
     own = [variables[name] for name in ("kafka_judged", "timescaledb_judged") if name in variables]
     listens = sorted({port for one in own for port in one["listens"]})
-    return json.dumps({"began": began, "names": sorted(names), "reaches": sorted(reaches), "listens": listens})
+    files = sorted(path for one in variables.get("component_judged", []) for path in one.get("files", {}))
+    asked = {"began": began, "names": sorted(names), "reaches": sorted(reaches), "listens": listens, "files": files}
+    return json.dumps(asked)
 
 
 def _places(values: Mapping[str, Any], kind: str) -> Iterator[tuple[str, int]]:
@@ -54,15 +56,21 @@ def _places(values: Mapping[str, Any], kind: str) -> Iterator[tuple[str, int]]:
 
 
 def changed_settings(variables: Mapping[str, Any]) -> list[str]:
-    """Give the components of a host whose .env is there and would become another.
+    """Give the components that a host has, and that would get another .env, another unit, or another file of its kind.
 
     Args:
-        variables: the host's, with what the roles told of it and what was seen.
+        variables: the host's, with what the roles told of it (`files`: by path the digests that each may have) and what
+            was seen.
     """
     seen, _, _ = look_of(variables.get("preflight_look", {}), "")
-    there = seen.get("settings", {})
-    would = {one["component"]: one.get("digest") for one in variables.get("component_judged", [])}
-    return [name for name, digest in would.items() if digest and there.get(name, digest) != digest]
+    there = seen.get("files", {})
+    return [
+        one["component"]
+        for one in variables.get("component_judged", [])
+        # Where there is no .env it comes for the first time.
+        if f"/etc/webmon/{one['component']}/.env" in there
+        and any(there.get(path) not in digests for path, digests in one.get("files", {}).items())
+    ]
 
 
 def look_of(result: Mapping[str, Any], user: str) -> tuple[dict[str, Any], list[str], list[str]]:

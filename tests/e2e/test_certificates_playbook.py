@@ -8,6 +8,7 @@ from cryptography import x509
 
 from tests.e2e.lab import Lab
 from tests.e2e.test_lab import AGENTS, missing_slots, newest, now
+from tests.lab.demo import recap
 from tests.waiting import wait_until
 
 PLAYBOOK = "playbooks/certificates.yml"
@@ -91,19 +92,33 @@ def test_all_certificates_are_renewed_and_only_the_broker_is_restarted(lab: Lab)
     assert_nothing_was_lost_or_refused(lab, since)
 
 
-@pytest.fixture
-def without_agent3(tmp_path: Path) -> Path:
-    """An inventory beside the lab's by which agent3 is not reached."""
+def without(host: str, tmp_path: Path) -> tuple[str, str]:
+    """Give the arguments with an inventory beside the lab's by which a host is not reached."""
     path = tmp_path / "hosts.yml"
-    path.write_text("all: {hosts: {agent3: {ansible_port: 1}}}\n")
-    return path
+    path.write_text(f"all: {{hosts: {{{host}: {{ansible_port: 1}}}}}}\n")
+    return "-i", str(path)
+
+
+def test_a_renewal_goes_past_a_host_that_is_away_begins_with_one_that_is_there_and_names_the_other(
+    lab: Lab, tmp_path: Path
+) -> None:
+    shown = presented(lab)
+    agents = ("--limit", ",".join(AGENTS), "-e", "certificates_renew_all=true")
+    done = lab.try_play(PLAYBOOK, *agents, *without("agent1", tmp_path))
+    assert done.returncode != 0
+    assert recap(done.stdout)["agent1"] == (0, 1, 0)
+    assert {host for host, now_shown in presented(lab).items() if now_shown != shown[host]} == {"agent2", "agent3"}
+    batches = done.stdout.split("PLAY [Certificates of the components]")
+    assert "changed: [agent2]" in batches[1]
+    assert "agent3" not in batches[1]
+    assert "agent1: FAILED: not looked over: it did not answer before" in done.stdout
 
 
 def test_a_new_authority_waits_for_a_host_that_is_away_and_is_then_brought_in_by_the_next_run(
-    lab: Lab, without_agent3: Path
+    lab: Lab, tmp_path: Path
 ) -> None:
     since, before, shown, first = now(lab), processes(lab), presented(lab), authority(lab)
-    broken_off = lab.try_play(PLAYBOOK, "-e", "certificates_new_authority=true", "-i", str(without_agent3), "-vvv")
+    broken_off = lab.try_play(PLAYBOOK, "-e", "certificates_new_authority=true", *without("agent3", tmp_path), "-vvv")
     assert broken_off.returncode != 0
     assert "stops here, safely: agent3 did not come this far" in " ".join(broken_off.stdout.split())
     assert {host: trusted(lab, host) for host in ("kafka1", "agent1", "agent3")} == {

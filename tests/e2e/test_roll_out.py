@@ -34,6 +34,7 @@ def test_one_host_alone_again_changes_nothing(more: More) -> None:
     status, out = more.play(SITE, "--limit", HOST)
     assert status == 0, out
     assert recap(out) == {HOST: (0, 0, 0)}
+    assert "Watch them as long as it takes" not in out, "nothing is rolled out"
 
 
 def test_each_tag_does_its_part_and_no_other(more: More) -> None:

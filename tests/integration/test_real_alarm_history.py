@@ -226,13 +226,21 @@ def test_a_database_that_is_away_is_told_once_each_way_and_history_is_complete_a
     assert [line.split(" the database")[0] for line in told] == ["waiting for", "no longer waiting for"], told
 
 
-def test_a_log_that_was_made_anew_is_read_from_its_beginning_and_what_was_open_before_is_over(
+def test_a_log_that_was_made_anew_is_read_from_its_beginning_and_what_was_open_or_ordered_before_is_over(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     publish(stage, [episode(number) for number in range(10)])
     publish(stage, [notice(1, episode(1))])
+    in_years = AT + 10**11
+    ordered: list[Record] = [
+        Silence(id="s1", match="db-*", begins=AT, until=in_years),
+        Maintenance(id="m1", match="x", begins=AT, until=in_years),
+        Announcement(id="a1", title="t", begins=AT, until=in_years),
+        Announcement(id="a2", title="t", begins=AT),
+    ]
+    publish(stage, ordered)
     with history(stage):
-        wait_for(stage, 11)
+        wait_for(stage, 15)
     with stage.admin() as admin:
         admin.delete_topics([f"{stage.topic}.alarms"])
         wait_until(lambda: f"{stage.topic}.alarms" not in admin.list_topics(), "the end of the topic")
@@ -246,6 +254,8 @@ def test_a_log_that_was_made_anew_is_read_from_its_beginning_and_what_was_open_b
         ("the alarm log was made anew",)
     ]
     assert stage.sql("SELECT state FROM {t_notices}") == [("dropped",)]
+    for table in ("silences", "maintenance", "announcements"):
+        assert stage.sql(f"SELECT bool_and(until <= now()) FROM {{t_{table}}}") == [(True,)]  # noqa: S608
     assert "the alarm log was made anew" in caplog.text
 
 

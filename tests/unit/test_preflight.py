@@ -470,27 +470,55 @@ def test_a_port_is_judged_only_where_something_listens(fleet: Fleet) -> None:
     assert fleet.judge()["warnings"] == []
 
 
-def test_settings_change_where_a_component_has_others_than_it_would_get(fleet: Fleet) -> None:
+THERE = {"/etc/webmon/agent/.env": "abc", "/etc/systemd/system/webmon-agent.service": "123"}
+
+
+@pytest.mark.parametrize(
+    ("there", "changed"),
+    [
+        (THERE, []),
+        (THERE | {"/etc/webmon/agent/.env": "abd"}, ["agent"]),
+        (THERE | {"/etc/systemd/system/webmon-agent.service": "124"}, ["agent"]),
+        # What a later systemd takes.
+        (THERE | {"/etc/systemd/system/webmon-agent.service": "254"}, []),
+        # As where several agents are to become one.
+        ({"/etc/webmon/agent/.env": "abc"}, ["agent"]),
+        # It comes for the first time.
+        ({}, []),
+        ({"/etc/systemd/system/webmon-agent.service": "124"}, []),
+    ],
+)
+def test_settings_change_where_a_component_has_another_env_or_unit_than_it_would_get(
+    fleet: Fleet, there: dict[str, str], changed: list[str]
+) -> None:
+    files = {path: [digits] for path, digits in THERE.items()}
+    files["/etc/systemd/system/webmon-agent.service"].append("254")
     fleet.hosts["a"]["component_judged"] = [
-        *({"component": name, "digest": "abc"} for name in ("agent", "sink", "alarm", "page")),
-        {"component": "report"},
+        {"component": "agent", "files": files, "environment": {}},
+        # What could not be told.
+        {"component": "report", "environment": {}},
     ]
-    look = {"settings": {"agent": "abd", "sink": "abc", "page": "000", "report": "123", "gone": "456"}, "root": True}
-    fleet.hosts["a"]["preflight_look"] = {"stdout": f"LOOKED {json.dumps(look)}"}
-    assert hosts_room.changed_settings(fleet.hosts["a"]) == ["agent", "page"]
+    asked = json.loads(hosts_room.look_arguments(fleet.hosts, "a", [], 0.0))
+    assert asked["files"] == sorted(THERE)
+    fleet.hosts["a"]["preflight_look"] = {"stdout": f"LOOKED {json.dumps({'files': there, 'root': True})}"}
+    assert hosts_room.changed_settings(fleet.hosts["a"]) == changed
+
+
+def test_of_a_host_that_does_not_answer_no_settings_change(fleet: Fleet) -> None:
+    fleet.hosts["a"]["component_judged"] = [{"component": "agent", "files": {"/etc/webmon/agent/.env": ["abc"]}}]
     fleet.hosts["a"]["preflight_look"] = {"unreachable": True}
     assert hosts_room.changed_settings(fleet.hosts["a"]) == []
 
 
-def test_a_digest_of_settings_has_no_more_than_three_digits(tmp_path: Path) -> None:
+def test_a_digest_of_a_file_has_no_more_than_three_digits_and_one_that_is_not_there_none(tmp_path: Path) -> None:
     spec = importlib.util.spec_from_file_location("look", ROOT / "playbooks/files/look.py")
     assert spec is not None
     assert spec.loader is not None
     look = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(look)
-    (tmp_path / "agent").mkdir()
-    (tmp_path / "agent/.env").write_text("POSTGRES_PASSWORD='x'\n")
-    assert look.digests(f"{tmp_path}/*/.env") == {"agent": "5a7"}
+    settings = str(tmp_path / ".env")
+    Path(settings).write_text("POSTGRES_PASSWORD='x'\n")
+    assert look.digests([settings, f"{tmp_path}/unit"]) == {settings: "5a7"}
 
 
 def test_a_new_authority_never_comes_over_a_running_fleet(fleet: Fleet) -> None:
@@ -564,13 +592,19 @@ def test_an_installation_of_several_directories_is_refused(fleet: Fleet, tmp_pat
 
 def test_a_look_tells_what_a_host_is_and_changes_nothing(fleet: Fleet) -> None:
     asked = hosts_room.look_arguments(fleet.hosts, "a", ["k"], 5.0)
-    assert json.loads(asked) == {"began": 5.0, "names": ["k"], "reaches": [["k", 9093]], "listens": []}
+    assert json.loads(asked) == {"began": 5.0, "names": ["k"], "reaches": [["k", 9093]], "listens": [], "files": []}
     broker = json.loads(hosts_room.look_arguments(fleet.hosts, "k", ["k"], 5.0))
-    assert broker == {"began": 5.0, "names": ["k"], "reaches": [["k", 9093], ["k", 9094]], "listens": [9093, 9094]}
+    assert (broker["reaches"], broker["listens"]) == ([["k", 9093], ["k", 9094]], [9093, 9094])
     everywhere, here = socket.create_server(("", 0)), socket.create_server(("127.0.0.1", 0))
     ports = [server.getsockname()[1] for server in (everywhere, here)]
     asked = json.dumps(
-        {"began": 5.0, "names": ["localhost", "no.invalid"], "reaches": [["127.0.0.1", 1]], "listens": [1, *ports]}
+        {
+            "began": 5.0,
+            "names": ["localhost", "no.invalid"],
+            "reaches": [["127.0.0.1", 1]],
+            "listens": [1, *ports],
+            "files": [],
+        }
     )
     done = subprocess.run(
         [sys.executable, ROOT / "playbooks/files/look.py", asked], capture_output=True, text=True, check=True

@@ -46,6 +46,9 @@ _WHERE: Final = "SELECT topic_id::text, next_offset, epoch FROM {alarm_position}
 _NEW_LOG: Final = """
 UPDATE {episodes} SET closed = now(), reason = 'the alarm log was made anew' WHERE closed IS NULL;
 UPDATE {notices} SET state = 'dropped', at = now() WHERE state = 'waiting';
+UPDATE {silences} SET until = now() WHERE until > now();
+UPDATE {maintenance} SET until = now() WHERE until > now();
+UPDATE {announcements} SET until = now() WHERE until IS NULL OR until > now();
 UPDATE {alarm_position} SET topic_id = %(topic_id)s, next_offset = 0, epoch = 0, written = now();
 """
 # Its last record was removed from the log before it was read here: the database was away for days.
@@ -219,7 +222,9 @@ class History:
             if place.topic_id is None or topic_id is None:
                 place = place._replace(topic_id=place.topic_id or topic_id)
             elif place.topic_id != topic_id:
-                _log.warning("the alarm log was made anew: what was open by the one before is over in the history")
+                _log.warning(
+                    "the alarm log was made anew: what was open or ordered by the one before is over in the history"
+                )
                 cursor.execute(self._tables.fill(_NEW_LOG, with_values=True), {"topic_id": topic_id})
                 place = _Place(topic_id, 0, 0)
         reader.seek(self._partition, place.next_offset)
