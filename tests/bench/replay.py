@@ -54,11 +54,5 @@ def _replayed(rules: Path, env_file: Path) -> Iterator[Figure]:
     assert judged, done.stderr
     assert told, done.stdout[:500]
     note = f"{judged[1]} results were judged, and {told[1]} things told"
-    yield Figure(
-        f"replay of {DAYS} days, {answers.TARGETS} targets by {answers.VANTAGES} vantages",
-        secs,
-        "s",
-        at_most=60,
-        note=note,
-    )
-    yield Figure("  what it would have told", told, "")
+    name = f"replay of {DAYS} days, {answers.TARGETS} targets by {answers.VANTAGES} vantages"
+    yield Figure(name, secs, "s", at_most=60, note=note)
