@@ -91,7 +91,7 @@ Labels = Annotated[
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-class Phases(msgspec.Struct, frozen=True, kw_only=True):
+class Phases(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Seconds that each phase took, summed over redirects; None where it was not reached."""
 
     dns: Seconds | None = None
@@ -101,7 +101,7 @@ class Phases(msgspec.Struct, frozen=True, kw_only=True):
     transfer: Seconds | None = None
 
 
-class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One check of one target by one vantage; made once, at the end of the check.
 
     Times are UTC with microseconds, durations are seconds. No text has a NUL in it, which PostgreSQL does not store.
