@@ -77,9 +77,7 @@ class Topic:
                 key=key,
                 value=value,
                 headers=headers(),
-                serialized_key_size=len(key),
-                serialized_value_size=len(value),
-                serialized_header_size=7,
+                size_in_bytes=len(key) + len(value) + 15,
                 timestamp=int(time.time() * 1000),
                 timestamp_type=1,
             )

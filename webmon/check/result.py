@@ -93,7 +93,7 @@ Labels = Annotated[
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-class Phases(msgspec.Struct, frozen=True, kw_only=True):
+class Phases(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Seconds that each phase took, summed over redirects; None where it was not reached."""
 
     dns: Seconds | None = None
@@ -103,7 +103,7 @@ class Phases(msgspec.Struct, frozen=True, kw_only=True):
     transfer: Seconds | None = None
 
 
-class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
+class AgentStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How an agent is, as it says itself (webmon/agent/telling.py): only to be shown, nothing is decided by it."""
 
     version: Short
@@ -114,7 +114,7 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """When its certificate for Kafka ends; None where a password stands for it, or it can't be used."""
 
 
-class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One check of one target by one vantage; made once, at the end of the check.
 
     Times are UTC with microseconds, durations are seconds. No text has a NUL in it, which PostgreSQL does not store.

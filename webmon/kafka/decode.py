@@ -59,13 +59,14 @@ def read(
     """
     readable: list[Read] = []
     unreadable: list[Unreadable] = []
-    late = now - LATE
+    late, ahead = now - LATE, now + AHEAD
     for record in records:
         try:
             result, signed = _result(record)
             if agents is not None:
                 agents.see_origin(result.agent, record.key, record.value, signed, record.timestamp)
-            newest = _newest(record, now)
+            # By the broker's clock, or ours where an agent wrote the timestamp.
+            newest = _after(record.timestamp) if record.timestamp_type == _BY_BROKER else ahead
             if not (late <= result.time <= newest and late <= result.scheduled_at <= newest):
                 _see_times(record, result, now, newest)
         except UnreadableResultError as error:
@@ -100,13 +101,9 @@ def _result(record: Record) -> tuple[CheckResult, bytes | None]:
     return decode(record.value, schema=schema_of(by_name)), by_name.get(_MAC)
 
 
-def _newest(record: Record, now: datetime) -> datetime:
-    """Give what no time of a result may be after: by the broker's clock, or ours where an agent wrote the timestamp."""
-    return _after(record.timestamp) if record.timestamp_type == _BY_BROKER else now + AHEAD
-
-
 @functools.lru_cache(maxsize=16)  # the records of a producer's batch have one
 def _after(timestamp: int) -> datetime:
+    """Give what no time of a result may be after that the broker got at a moment (milliseconds since the epoch)."""
     return _EPOCH + timedelta(milliseconds=min(timestamp, _LAST)) + AHEAD
 
 

@@ -8,7 +8,9 @@ import hmac
 from typing import Final
 
 HEADER: Final = "mac"
-"""The record header that holds it: 32 bytes."""
+"""The record header that holds it."""
+SIZE: Final = 32
+"""Its bytes."""
 _BLOCK: Final = 64
 """Bytes of a block of SHA-256; no key is longer."""
 

@@ -65,11 +65,6 @@ def explain(error: kafka_errors.KafkaError, kafka: Kafka) -> str:
     return reach.explain(error, kafka, wanted=f"READ topic {kafka.topic} as group {kafka.group}")
 
 
-def _size(records: list[Record]) -> int:
-    # -1 is what one has none of.
-    return sum(one.serialized_key_size + one.serialized_value_size + one.serialized_header_size for one in records)
-
-
 class BatchConsumer:
     """A member of the group that hands out batches.
 
@@ -162,7 +157,7 @@ class BatchConsumer:
             self._closes_at = max(whole, self._clock() + min(_GATHER_SECS, self._sink.batch_secs))
         for partition, records in got.items():
             self._pending.extend(records)
-            self._pending_bytes += _size(records)
+            self._pending_bytes += sum(record.size_in_bytes for record in records)
             self._next[partition] = records[-1].offset + 1
         is_full = len(self._pending) >= size or self._pending_bytes >= _BATCH_BYTES
         if not self._pending or not (is_full or self._clock() >= self._closes_at):

@@ -162,13 +162,15 @@ class Dimensions:
         self._see_targets(cursor, spans)
         self._see_agents(cursor, _spans(agents, results))
         pairs = list(zip(targets, agents, strict=True))
-        series = self._series
-        self._find_series(cursor, {pair for pair in pairs if pair not in series})
         contexts = [_context(result) for result in results]
-        known = self._contexts
-        unknown = {context: one.agent for context, one in zip(contexts, results, strict=True) if context not in known}
-        self._find_contexts(cursor, unknown)
-        of_series, of_contexts = [series[pair] for pair in pairs], [known[context] for context in contexts]
+        series, known = self._series, self._contexts
+        try:
+            of_series, of_contexts = [series[pair] for pair in pairs], [known[context] for context in contexts]
+        except KeyError:  # seldom: most batches bring no new name
+            self._find_series(cursor, {pair for pair in pairs if pair not in series})
+            brought = zip(contexts, agents, strict=True)
+            self._find_contexts(cursor, {context: agent for context, agent in brought if context not in known})
+            of_series, of_contexts = [series[pair] for pair in pairs], [known[context] for context in contexts]
         self._tell_use(cursor, sql.USE_SERIES, set(of_series), self._told_series)
         self._tell_use(cursor, sql.USE_CONTEXTS, set(of_contexts), self._told_contexts)
         return list(zip(of_series, of_contexts, strict=True))

@@ -70,7 +70,7 @@ class InHand:
         lasts = {record.partition: record for record in piece}
         for first in {record.partition: record for record in reversed(piece)}.values():
             ranges[first.topic, first.partition] = (first.offset, lasts[first.partition].offset)
-        ends = self._ends if any(map(self._is_suspect, piece)) else 0
+        ends = self._ends if self._suspects and any(map(self._is_suspect, piece)) else 0
         self._write(json.dumps({"ends": ends, "in_hand": [[*place, *found] for place, found in ranges.items()]}))
 
     def lay_down(self) -> None:

@@ -243,7 +243,7 @@ class Writer:
                 with connection.cursor() as cursor:
                     ids = self._dimensions.look_up(cursor, results)
                     # Before the commit: what has no place in its column brings no name either.
-                    packed = rows.binary(rows.first_of_each(results, ids))
+                    packed = rows.binary(zip(results, ids, strict=True))
                     # So that other sinks don't wait for our batch to end where they add the same names.
                     connection.commit()
                     added = self._copy_and_add(cursor, packed)

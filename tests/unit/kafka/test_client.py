@@ -18,22 +18,25 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka import errors as kafka_errors
+from kafka.consumer.fetcher import Fetcher
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 from kafka.producer.sender import Sender
 from kafka.protocol.parser import KafkaProtocol
 from kafka.protocol.sasl import SaslAuthenticateRequest
-from kafka.record import MemoryRecords
+from kafka.record import MemoryRecords, memory_records
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from kafka.record.legacy_records import LegacyRecordBatchBuilder
 from kafka.record.util import calc_crc32c
 
 from webmon.kafka import client
 from webmon.kafka.client import MOST_HEADERS, UNPACKED_SPARE, Producer, Withheld
 from webmon.settings import Kafka
 
+KAFKAS_OWN: Final = client._PartitionRecords.__base__
 SOURCES: Final[dict[Callable[..., Any], str]] = {
     KafkaNetClient.__init__: "9d5a78ad19c39989",
     KafkaNetClient.connection_delay: "9eaf02d7031900c2",
@@ -44,6 +47,13 @@ SOURCES: Final[dict[Callable[..., Any], str]] = {
     DefaultRecordBatch._read_msg: "b203a6ee5e4f423b",
     DefaultRecordBatch._maybe_uncompress: "35e0360528daf8bd",
     MemoryRecords.next_batch: "1b0c89b6e3d3e940",
+    KAFKAS_OWN.__init__: "69626e7150e62346",
+    KAFKAS_OWN.take: "9558697bd76730b8",
+    KAFKAS_OWN.drain: "1f5649e7a0506de8",
+    KAFKAS_OWN._unpack_records: "d91ccce28d83483f",
+    Fetcher._parse_fetched_data: "3cd93b6d3b7b96e1",
+    Fetcher._append: "341c09c715c59d8b",
+    Fetcher._on_partition_records_drain: "fcdb06dccb322a9d",
     Sender.run: "58a7e71ecb8bc7c0",
     Sender.run_once: "91bf02ab61c296f9",
     Sender.force_close: "7963a0d23bc94fc9",
@@ -141,16 +151,19 @@ def batch(*values: bytes, first: int = 40, headers: tuple[tuple[str, bytes], ...
     return bytes(built)
 
 
+def with_crc(changed: bytearray) -> bytes:
+    """Give a batch that was changed, with the checksum that is right for it."""
+    crc = calc_crc32c(changed[DefaultRecordBatch.ATTRIBUTES_OFFSET :])
+    struct.pack_into(">I", changed, DefaultRecordBatch.CRC_OFFSET, crc)
+    return bytes(changed)
+
+
 def packed(plain: bytes, codec: int, content: bytes) -> bytes:
     """Give a batch with other content in it, as packed by a codec; what only a client of one's own would send."""
     head = bytearray(plain[: DefaultRecordBatch.HEADER_STRUCT.size])
     struct.pack_into(">h", head, DefaultRecordBatch.ATTRIBUTES_OFFSET, codec)
     struct.pack_into(">i", head, 8, len(head) - 12 + len(content))
-    whole = head + content
-    struct.pack_into(
-        ">I", whole, DefaultRecordBatch.CRC_OFFSET, calc_crc32c(whole[DefaultRecordBatch.ATTRIBUTES_OFFSET :])
-    )
-    return bytes(whole)
+    return with_crc(head + content)
 
 
 def records_of(plain: bytes) -> bytes:
@@ -168,18 +181,36 @@ def read(*batches: bytes) -> list[tuple[int, bytes]]:
 
 
 _BYTES: Final = st.none() | st.binary(max_size=200)
+_OURS: Final = st.tuples(
+    st.tuples(st.just("schema"), st.sampled_from((b"2", b"3", b"22"))),
+    st.tuples(st.sampled_from(("mac", "mad")), st.integers(31, 33).map(bytes)),
+)
+"""The headers of an agent of this release, and such as are nearly so."""
 _RECORDS: Final = st.lists(
     st.tuples(
-        st.integers(0, 2**42), _BYTES, _BYTES, st.lists(st.tuples(st.text(max_size=80), _BYTES), max_size=MOST_HEADERS)
+        st.integers(0, 2**42),
+        _BYTES,
+        _BYTES,
+        _OURS.map(list) | st.lists(st.tuples(st.text(max_size=80), _BYTES), max_size=MOST_HEADERS),
     ),
     min_size=1,
     max_size=20,
 )
+TP: Final = TopicPartition("topic", 3)
+TOLD: Final = ("topic", "partition", "offset", "timestamp", "timestamp_type", "key", "value", "headers")
 
 
-@given(_RECORDS, st.integers(0, 2**62), st.booleans())
+def part_of(kind: Any, *batches: bytes, start: int = 40) -> Any:
+    """Give what a consumer takes its records of, for one fetch."""
+    return kind(start, TP, MemoryRecords(b"".join(batches)))
+
+
+@given(_RECORDS, st.integers(0, 2**62), st.integers(0, 19), st.booleans())
 def test_each_record_is_what_kafka_python_would_have_read(
-    records: list[tuple[int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]], first: int, by_broker: bool
+    records: list[tuple[int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]],
+    first: int,
+    behind: int,
+    by_broker: bool,
 ) -> None:
     made = DefaultRecordBatchBuilder(
         magic=2, compression_type=0, is_transactional=False, producer_id=-1, producer_epoch=-1, base_sequence=-1,
@@ -188,16 +219,61 @@ def test_each_record_is_what_kafka_python_would_have_read(
     for number, (timestamp, *rest) in enumerate(records):
         assert made.append(number, timestamp, *rest)
     built = bytearray(made.build())
-    struct.pack_into(">q", built, 0, first)
+    struct.pack_into(">qii", built, 0, first, len(built) - 12, 7)
     built[DefaultRecordBatch.ATTRIBUTES_OFFSET + 1] |= DefaultRecordBatch.TIMESTAMP_TYPE_MASK if by_broker else 0
+    whole = with_crc(built)
 
-    def told(batch: DefaultRecordBatch) -> list[tuple[object, ...]]:
-        names = ("size_in_bytes", "offset", "timestamp", "timestamp_type", "key", "value", "headers", "checksum")
-        return [(*(getattr(record, name) for name in names), record.validate_crc()) for record in batch]
+    def told(kind: Any) -> list[object]:
+        # It begins anywhere within a batch, and stops there.
+        part = part_of(kind, whole, start=first + behind)
+        taken = [*part.take(1), part.next_fetch_offset, *(part.take() if part else ()), part.next_fetch_offset]
+        found = [one if isinstance(one, int) else tuple(getattr(one, name) for name in TOLD) for one in taken]
+        return [*found, part.leader_epoch, bool(part), part.bytes_read > 0]
 
-    ours = MemoryRecords(bytes(built)).next_batch()
-    assert type(ours) is not DefaultRecordBatch
-    assert told(ours) == told(DefaultRecordBatch(built))
+    ours = told(Fetcher.PartitionRecords)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory_records, "DefaultRecordBatch", DefaultRecordBatch)
+        assert ours == told(KAFKAS_OWN)
+    sizes = [record.size_in_bytes for record in part_of(Fetcher.PartitionRecords, whole, start=first).take()]
+    assert sizes == [record.size_in_bytes for record in DefaultRecordBatch(whole)]
+
+
+def test_a_consumer_takes_records_by_way_of_ours() -> None:
+    assert Fetcher.PartitionRecords is client._PartitionRecords
+    assert type(MemoryRecords(batch(b"one")).next_batch()) is client._Batch
+
+
+def test_a_damaged_batch_is_told_at_each_fetch_and_holds_up_nobody() -> None:
+    damaged = batch(b"two", first=41)[:-1] + b"x"
+    part = part_of(Fetcher.PartitionRecords, batch(b"one"), damaged)
+    assert [record.value for record in part.take()] == [b"one"]
+    assert part.next_fetch_offset == 41
+    # What is falsy is fetched anew; kafka-python asks one that is true for more until it has enough.
+    assert not part
+    again = part_of(Fetcher.PartitionRecords, damaged, start=41)
+    with pytest.raises(kafka_errors.CorruptRecordError, match="41 is damaged"):
+        again.take()
+    assert not again
+
+
+def test_marks_of_transactions_are_passed() -> None:
+    mark = bytearray(batch(b"mark", first=41))
+    mark[DefaultRecordBatch.ATTRIBUTES_OFFSET + 1] |= DefaultRecordBatch.CONTROL_MASK
+    part = part_of(Fetcher.PartitionRecords, batch(b"one"), with_crc(mark), batch(b"two", first=42))
+    assert [record.value for record in part.take()] == [b"one", b"two"]
+    part = part_of(Fetcher.PartitionRecords, with_crc(mark), start=41)
+    assert (part.take(), part.next_fetch_offset) == ([], 42)
+
+
+@pytest.mark.parametrize("magic", [0, 1])
+def test_a_topic_of_an_old_broker_is_read(magic: int) -> None:
+    made = LegacyRecordBatchBuilder(magic=magic, compression_type=0, batch_size=1000)
+    made.append(40, 1000, b"key", b"value")
+    part = part_of(Fetcher.PartitionRecords, bytes(made.build()))
+    (record,) = part.take()
+    assert (record.topic, record.partition, record.offset) == ("topic", 3, 40)
+    assert (record.key, record.value, record.headers) == (b"key", b"value", [])
+    assert part.next_fetch_offset == 41
 
 
 @given(st.data())

@@ -20,8 +20,8 @@ class Topic:
         self.first = self.now
         self.every = 0.001
         self.read = 0
-        self.key = -1
-        """Bytes of each key; -1 for none."""
+        self.size = 2
+        """Bytes of each message."""
 
     def poll(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Any]]:
         """Give what has come, or wait for the next; the call itself takes a moment."""
@@ -34,8 +34,7 @@ class Topic:
         come = int((self.now - self.first) / self.every) + 1
         offsets = range(self.read, min(max(come, self.read + 1), self.read + max_records))
         self.read = offsets.stop
-        sizes = {"serialized_key_size": self.key, "serialized_value_size": 2, "serialized_header_size": -1}
-        records = [SimpleNamespace(offset=at, value=b"{}", partition=0, topic="t", **sizes) for at in offsets]
+        records = [SimpleNamespace(offset=at, partition=0, topic="t", size_in_bytes=self.size) for at in offsets]
         return {TopicPartition("t", 0): records}
 
     def subscribe(self, _topics: list[str]) -> None:
@@ -104,7 +103,7 @@ def test_a_full_batch_closes_at_once(topic: Topic) -> None:
     assert topic.now - topic.first < 0.2
 
 
-def test_keys_close_a_batch_by_their_bytes_as_values_do(topic: Topic) -> None:
+def test_a_batch_closes_by_the_bytes_of_its_messages(topic: Topic) -> None:
     ours = reader(topic, secs=60.0)
-    topic.key, topic.every = 1_000_000, 0.000001
+    topic.size, topic.every = 1_000_000, 0.000001
     assert len(batch_of(ours)) <= 500

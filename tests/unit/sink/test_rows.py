@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from webmon.check.result import CheckResult, Outcome, Phases
-from webmon.sink.rows import COLUMNS, binary, first_of_each
+from webmon.sink.rows import COLUMNS, binary
 
 MOMENT = datetime(2026, 11, 24, 12, 30, 0, 123456, tzinfo=UTC)
 TEXTS = ("answer", "error")
@@ -107,6 +108,20 @@ def test_of_results_with_one_series_and_time_the_first_is_kept() -> None:
     later = MOMENT + timedelta(microseconds=1)
     results = [check(), check(answer="second"), check(time=later), check(answer="of another series")]
     ids = [(1, 7), (1, 8), (1, 7), (2, 7)]
-    kept = [(results[0], (1, 7)), (results[2], (1, 7)), (results[3], (2, 7))]
-    assert sorted(first_of_each(results, ids), key=lambda pair: results.index(pair[0])) == kept
-    assert first_of_each(results[2:], ids[2:]) == kept[1:]
+    rows = list(rows_of(binary(zip(results, ids, strict=True))))
+    assert [(row["series_id"], row["context_id"], row["answer"]) for row in rows] == [
+        (1, 7, "220 grüezi"),
+        (1, 7, "220 grüezi"),
+        (2, 7, "of another series"),
+    ]
+    assert rows[1]["time"] == rows[0]["time"] + 1
+
+
+@pytest.mark.parametrize("name", ["response_time", "body_bytes", "http_status", *Phases.__struct_fields__])
+def test_one_that_was_not_measured_is_null_alone(name: str) -> None:
+    whole = Phases(dns=0.125, connect=0.0625, tls=0.5, first_byte=0.03125, transfer=0.75)
+    is_phase = name in Phases.__struct_fields__
+    changes = {"phases": msgspec.structs.replace(whole, **{name: None})} if is_phase else {name: None}
+    full, other = rows_of(binary([(check(), (1, 1)), (check(**changes), (2, 1))]))
+    column = {"response_time": "response_secs"}.get(name, f"{name}_secs" if is_phase else name)
+    assert other == full | {"series_id": 2, column: None}
