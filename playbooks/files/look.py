@@ -24,6 +24,7 @@ LOOPBACKS = "0100007F", "00000000000000000000000001000000"
 """As /proc/net writes 127.0.0.1 and ::1."""
 AUTHORITIES = "/etc/kafka/tls/ca.pem", "/etc/webmon/*/tls/ca.pem"
 SETTINGS = "/etc/webmon/*/.env"
+BROKER = "/etc/kafka/server.properties"
 DIGITS = 3
 """Of a digest of a file with secrets: enough to see a change, too few to guess a password by."""
 
@@ -117,6 +118,7 @@ def main():
         "settings": digests(SETTINGS),
         "signs": "\nMONITORING_MAC_KEY=" in read("/etc/webmon/agent/.env"),
         "kafka": read("/var/lib/kafka/data/meta.properties"),
+        "quorum": [line for line in read(BROKER).splitlines() if line.startswith("controller.quorum.")],
     }
     print("LOOKED " + json.dumps(found))
 
