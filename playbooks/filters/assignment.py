@@ -240,7 +240,7 @@ def leaving_faults(
             lost.append(f"{one['topic']}-{one['partition']}")
     names = ", ".join(leaving.values())
     faults = [
-        f"{topic} has {count} copies of each partition, and without {names} there would be {len(staying)} brokers "
+        f"{topic} has {count} copies of each partition, and without {names} there would be {len(staying)} "
         f"({', '.join(staying.values())}); right would be another broker in its place first"
         for topic, count in sorted(copies.items())
         if count > len(staying)

@@ -158,7 +158,7 @@ def test_who_can_be_meant_has_no_fault_but_with_a_limit() -> None:
 def test_no_broker_goes_that_copies_need_and_topic_and_numbers_are_told() -> None:
     found = described(results=[[1, 2, 3], [2, 3, 1]], letters=[[1, 2]])
     assert assignment.leaving_faults(found, {1: "kafka1", 2: "kafka2"}, {3: "kafka3"}, []) == [
-        "results has 3 copies of each partition, and without kafka3 there would be 2 brokers (kafka1, kafka2); right "
+        "results has 3 copies of each partition, and without kafka3 there would be 2 (kafka1, kafka2); right "
         "would be another broker in its place first"
     ]
     assert assignment.leaving_faults(found, {1: "kafka1", 2: "kafka2", 4: "kafka4"}, {3: "kafka3"}, []) == []
