@@ -23,6 +23,7 @@ MOST_OF_FILE = 65536
 LOOPBACKS = "0100007F", "00000000000000000000000001000000"
 """As /proc/net writes 127.0.0.1 and ::1."""
 AUTHORITIES = "/etc/kafka/tls/ca.pem", "/etc/webmon/*/tls/ca.pem"
+BROKER = "/etc/kafka/server.properties"
 DIGITS = 3
 """Of a digest of a file with secrets: enough to see a change, too few to guess a password by."""
 
@@ -115,6 +116,7 @@ def main():
         "files": digests(asked["files"]),
         "signs": "\nMONITORING_MAC_KEY=" in read("/etc/webmon/agent/.env"),
         "kafka": read("/var/lib/kafka/data/meta.properties"),
+        "quorum": [line for line in read(BROKER).splitlines() if line.startswith("controller.quorum.")],
     }
     print("LOOKED " + json.dumps(found))
 

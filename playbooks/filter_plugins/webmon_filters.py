@@ -34,6 +34,13 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Give the filters by name."""
         return {
+            "brokers_awaited": lambda *given: load("assignment").awaited(*given),
+            "brokers_led_as_planned": lambda *given: load("assignment").is_led_as_planned(*given),
+            "brokers_leaving_faults": lambda *given: load("assignment").leaving_faults(*given),
+            "brokers_naming_faults": lambda *given, **named: load("assignment").naming_faults(*given, **named),
+            "brokers_partitions": lambda *given: load("assignment").partitions(*given),
+            "brokers_plan": lambda *given: load("assignment").plan(*given),
+            "brokers_voters": lambda *given: load("assignment").voters(*given),
             "certificate": lambda *given: load("certificate").certificate(*given),
             "certificate_faults": lambda *given: load("certificate").certificate_faults(*given),
             "changed_settings": lambda *given: load("hosts").changed_settings(*given),

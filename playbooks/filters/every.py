@@ -12,6 +12,7 @@ def preflight(
     groups: Mapping[str, list[str]],
     sources: Iterable[str] = (),
     limited: Iterable[str] = (),
+    may_join: bool = False,
 ) -> dict[str, list[str]]:
     """Judge all hosts.
 
@@ -20,6 +21,7 @@ def preflight(
         groups: Ansible's own.
         sources: the inventories that were named.
         limited: hosts of ours that --limit leaves out.
+        may_join: whether brokers may be new where others run.
 
     Returns:
         `faults`, which stop the run, and `warnings`, which do not; a line each, the host first where it is of one.
@@ -41,7 +43,7 @@ def preflight(
     of_all = [*inventory.inventory_faults(groups, sources), *inventory.size_faults(groups)]
     of_all += of_hosts.authority_faults(hosts, looks, list(limited))
     of_all += installation.directory_faults(hosts, looks)
-    of_all += of_hosts.broker_faults(hosts, looks)
+    of_all += of_hosts.broker_faults(hosts, looks, may_join=may_join)
     of_all += [*_told(faults), *supplied.list_faults(hosts), *unreached]
     of_none = [*_told(warnings), *others_unreached, *installation.to_move(hosts, sources)]
     return {"faults": list(dict.fromkeys(of_all)), "warnings": of_none}

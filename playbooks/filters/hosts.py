@@ -185,8 +185,12 @@ def authority_faults(
         )
 
 
-def broker_faults(hosts: Mapping[str, Mapping[str, Any]], looks: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Say which brokers would get another number than they were made with, or one that another has."""
+def broker_faults(
+    hosts: Mapping[str, Mapping[str, Any]], looks: Mapping[str, Mapping[str, Any]], *, may_join: bool = False
+) -> Iterator[str]:
+    """Say which brokers would get another number than they were made with, or one that another has, or are new."""
+    if not may_join:
+        yield from _joining_faults(hosts, looks)
     numbers: dict[int, list[str]] = {}
     for host, variables in hosts.items():
         if "kafka_judged" not in variables:
@@ -204,6 +208,21 @@ def broker_faults(hosts: Mapping[str, Mapping[str, Any]], looks: Mapping[str, Ma
     for number, names in numbers.items():
         if len(names) > 1:
             yield f"{', '.join(names)}: all would be broker {number}; right would be a kafka_node_id of each"
+
+
+def _joining_faults(hosts: Mapping[str, Mapping[str, Any]], looks: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Say which brokers others of their group do not wait for: a second cluster, or none, would come of it."""
+    brokers = {host: looks[host] for host in hosts if "kafka_judged" in hosts[host] and host in looks}
+    running = [look for look in brokers.values() if look["kafka"]]
+    # A list of the first installation: of its brokers one that is made anew comes back by itself.
+    listed = {number for look in running for line in look["quorum"] for number in re.findall(r"(\d+)@", line)}
+    new = [host for host, look in brokers.items() if not look["kafka"]]
+    new = [host for host in new if str(hosts[host]["kafka_judged"]["node_id"]) not in listed]
+    if running and new:
+        yield (
+            f"{', '.join(new)}: is no broker, and other hosts of the group kafka are; right would be "
+            "playbooks/brokers.yml, by which it becomes one (where it has left them: to take it out of the group)"
+        )
 
 
 def sources(variables: Mapping[str, Any]) -> set[str]:

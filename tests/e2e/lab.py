@@ -65,7 +65,8 @@ class Lab:
         """Give what `webmon status --json` says on sink1."""
         return json.loads(self.on("sink1", "webmon status --json"))
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """Give what playbooks run with."""
         # Without the last a play that matches no host is green.
         return {**os.environ, "LAB_NAME": self.name, "ANSIBLE_HOST_PATTERN_MISMATCH": "error"}
 
@@ -78,7 +79,7 @@ class Lab:
             cwd=ROOT,
             input=typed,
             timeout=600,
-            env=self._environment(),
+            env=self.environment(),
         )
 
     def _run(self, command: list[str]) -> str:

@@ -45,6 +45,7 @@ LOOK: Final[dict[str, Any]] = {
     "authorities": {},
     "signs": False,
     "kafka": "",
+    "quorum": [],
 }
 
 
@@ -70,6 +71,7 @@ class Fleet:
     def __init__(self, directory: Path) -> None:
         self.groups = copy.deepcopy(GROUPS)
         self.limited: list[str] = []
+        self.may_join = False
         self.results: dict[str, dict[str, Any]] = {}
         """What looking at a host gave, where that is not its look."""
         self.targets = directory / "targets.yml"
@@ -125,7 +127,7 @@ class Fleet:
         found: dict[str, list[str]] = (
             load("webmon_filters")
             .FilterModule()
-            .filters()["preflight"](self.hosts, self.groups, ["inventory/mine"], self.limited)
+            .filters()["preflight"](self.hosts, self.groups, ["inventory/mine"], self.limited, self.may_join)
         )
         return found
 
@@ -279,6 +281,29 @@ def test_brokers_of_another_group_are_told(fleet: Fleet) -> None:
 def test_no_two_brokers_have_one_number(fleet: Fleet) -> None:
     fleet.hosts["k2"] = copy.deepcopy(fleet.hosts["k"])
     assert fleet.faults() == ["k, k2: all would be broker 1; right would be a kafka_node_id of each"]
+
+
+def test_a_host_beside_brokers_that_run_becomes_one_by_its_own_playbook_alone(fleet: Fleet) -> None:
+    fleet.looks["k"] |= {"kafka": "version=1\nnode.id=1\n", "quorum": ["controller.quorum.voters=1@k:9094,2@k2:9094"]}
+    fleet.hosts["k3"] = copy.deepcopy(fleet.hosts["k"])
+    fleet.hosts["k3"]["kafka_judged"] |= {"node_id": 3, "advertised": "k3"}
+    fleet.looks["k3"] = copy.deepcopy(LOOK)
+    [told] = fleet.faults()
+    assert told.startswith(
+        "k3: is no broker, and other hosts of the group kafka are; right would be playbooks/brokers.yml"
+    )
+    fleet.may_join = True
+    assert fleet.faults() == []
+
+
+def test_a_broker_that_the_others_list_comes_back_as_it_was(fleet: Fleet) -> None:
+    fleet.looks["k"] |= {"kafka": "version=1\nnode.id=1\n", "quorum": ["controller.quorum.voters=1@k:9094,2@k2:9094"]}
+    fleet.hosts["k2"] = copy.deepcopy(fleet.hosts["k"])
+    fleet.hosts["k2"]["kafka_judged"] |= {"node_id": 2, "advertised": "k2"}
+    fleet.looks["k2"] = copy.deepcopy(LOOK)
+    assert fleet.faults() == []
+    fleet.looks["k"]["quorum"] = ["controller.quorum.bootstrap.servers=k:9094,k2:9094"]
+    assert len(fleet.faults()) == 1, "the others know it by its storage, which is another now"
 
 
 def test_targets_are_judged_once_and_a_missing_list_is_told(fleet: Fleet) -> None:
