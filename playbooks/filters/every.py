@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from webmon_filters import hosts as of_hosts
-from webmon_filters import installation, inventory, supplied
+from webmon_filters import hba, installation, inventory, supplied
 
 
 def preflight(
@@ -56,6 +56,8 @@ def _supplied(variables: Mapping[str, Any]) -> Iterator[str]:
             yield f"the .env of {component['component']} can't be made: {why}"
         else:
             yield from supplied.component_faults(component)
+    if "timescaledb_judged" in variables:
+        yield from hba.hba_faults(variables["timescaledb_judged"]["hba_lines"])
     if "kafka_judged" in variables:
         broker = variables["kafka_judged"]
         yield from supplied.digest_faults(broker["url"], broker["checksum"])
