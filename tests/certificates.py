@@ -21,6 +21,7 @@ def issue(
     issuer: Issued | None = None,
     *,
     names: tuple[str, ...] = (),
+    usages: tuple[x509.ObjectIdentifier, ...] = (),
     days: int = 300,
     key: Key | None = None,
 ) -> Issued:
@@ -41,6 +42,8 @@ def issue(
     )
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=False)
+    if usages:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
     return builder.sign(issuer[1] if issuer else key, hashes.SHA256()), key
 
 

@@ -263,7 +263,9 @@ def test_properties_that_other_places_must_agree_with_are_refused(fleet: Fleet) 
 def test_a_line_for_the_database_that_is_none_is_told(fleet: Fleet) -> None:
     fleet.hosts["a"]["timescaledb_judged"] = {"listens": [5432], "hba_lines": ["hostssl webmon all all reject", "all"]}
     (told,) = fleet.faults()
-    assert told.startswith("a: timescaledb_hba_lines has as its line 2 'all': it begins with all; right would be one of")
+    assert told.startswith(
+        "a: timescaledb_hba_lines has as its line 2 'all': it begins with all; right would be one of"
+    )
 
 
 def test_a_broker_keeps_the_number_that_it_was_made_with(fleet: Fleet) -> None:
