@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from webmon_filters import hba, installation, inventory, supplied
+from webmon_filters import hba, installation, inventory, provided, supplied
 from webmon_filters import hosts as of_hosts
 
 
@@ -63,7 +63,10 @@ def _supplied(host: str, variables: Mapping[str, Any], hosts: Collection[str]) -
         else:
             yield from supplied.component_faults(component, host, hosts)
     if "timescaledb_judged" in variables:
-        yield from hba.hba_faults(variables["timescaledb_judged"]["hba_lines"])
+        database = variables["timescaledb_judged"]
+        yield from hba.hba_faults(database["hba_lines"])
+        if database["certificates"] == "provided":
+            yield from provided.provided_faults(database["provided"], host, hosts, database["names"])
     if "kafka_judged" in variables:
         broker = variables["kafka_judged"]
         yield from supplied.digest_faults(broker["url"], broker["checksum"])

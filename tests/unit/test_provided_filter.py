@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.certificates import Issued, issue, pem
@@ -312,3 +313,81 @@ def test_a_directory_whose_name_is_nearly_a_hosts_is_told(company: Company) -> N
     assert company.faults("db1") == [f"{company.directory}/agnet1 has the name of no host; right would be agent1"]
     company.put("agent1", OWN, LAST, BETWEEN)
     assert company.faults("db1") == []
+
+
+@pytest.fixture
+def server(company: Company) -> Company:
+    """The company's certificate of a database, in a directory of its own."""
+    own = issue(
+        "db1", LAST, names=("db1.example.org", "postgres.example.org"), usages=(ExtendedKeyUsageOID.SERVER_AUTH,)
+    )
+    company.put("db1", own, LAST, BETWEEN)
+    return company
+
+
+def server_faults(server: Company, *names: str) -> list[str]:
+    """Judge what a server would get that others call by these names."""
+    found: list[str] = plugin.provided_faults(str(server.directory), "db1", ["agent1", "db1"], names)
+    return found
+
+
+def test_a_server_has_each_name_by_which_others_call_it(server: Company) -> None:
+    assert server_faults(server, "db1.example.org", "postgres.example.org") == []
+    own = server.directory / "db1/service.cert"
+    for name in ("db1", "10.1.2.3"):
+        assert server_faults(server, "postgres.example.org", name) == [
+            f"{own} lacks the name {name} by which others call it; right would be one with it as a SAN"
+        ]
+
+
+def test_a_server_by_its_address_has_that_in_its_certificate(server: Company) -> None:
+    issued = trustme.CA()
+    issued.cert_pem.write_to_path(server.directory / "db1/ca.pem")
+    made = issued.issue_cert("10.1.2.3")
+    (server.directory / "db1/service.cert").write_bytes(made.cert_chain_pems[0].bytes())
+    (server.directory / "db1/service.key").write_bytes(made.private_key_pem.bytes())
+    assert server_faults(server, "10.1.2.3") == []
+    assert "lacks the name 10.1.2.4 by which" in server_faults(server, "10.1.2.4")[0]
+
+
+@pytest.mark.parametrize(
+    ("chain", "key", "told"),
+    [
+        ((OWN, LAST), None, "(now it ends with what CN=Corp Issuing signed)"),
+        ((OWN, LAST, BETWEEN), ROOT, "right would be the key that it was issued for"),
+        (
+            (issue("agent1", ROOT, names=("agent1.example.org",), days=-1),),
+            None,
+            ": the certificate of CN=agent1 ended on",
+        ),
+        (
+            (issue("agent1", ROOT, names=("agent1.example.org",), usages=(ExtendedKeyUsageOID.CLIENT_AUTH,)),),
+            None,
+            "is not for servers; right would be one whose extended key usage has serverAuth",
+        ),
+    ],
+)
+def test_what_a_server_could_not_show_is_told(
+    server: Company, chain: tuple[Issued, ...], key: Issued | None, told: str
+) -> None:
+    server.put("db1", *chain, key=key)
+    (fault,) = server_faults(server, "agent1.example.org")
+    assert fault.startswith(f"{server.directory}/db1/service.")
+    assert told in fault
+
+
+def test_a_server_without_its_files_is_told_in_its_own_words(server: Company) -> None:
+    (server.directory / "db1/service.cert").unlink()
+    assert server_faults(server, "db1.example.org") == [
+        f"{server.directory}/db1/service.cert is missing; right would be the server's certificate, as your authority "
+        "issues it"
+    ]
+
+
+def test_postgresql_can_not_bind_a_log_in_to_an_ed25519_signature(server: Company) -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    root = issue("Ed Root", key=key)
+    (server.directory / "ca.pem").write_bytes(pem(root))
+    server.put("db1", issue("db1", root, names=("db1",)))
+    (told,) = server_faults(server, "db1")
+    assert "is signed by an Ed key" in told
