@@ -8,10 +8,10 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 Issued = tuple[x509.Certificate, Key]
 NOW: Final = datetime.now(UTC)
 
@@ -21,6 +21,7 @@ def issue(
     issuer: Issued | None = None,
     *,
     names: tuple[str, ...] = (),
+    usages: tuple[x509.ObjectIdentifier, ...] = (),
     days: int = 300,
     key: Key | None = None,
     more: x509.ExtensionType | None = None,
@@ -44,7 +45,10 @@ def issue(
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=False)
     if more is not None:
         builder = builder.add_extension(more, critical=False)
-    return builder.sign(issuer[1] if issuer else key, hashes.SHA256()), key
+    if usages:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+    signer = issuer[1] if issuer else key
+    return builder.sign(signer, None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256()), key
 
 
 def pem(*chain: Issued) -> bytes:

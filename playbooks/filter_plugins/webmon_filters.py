@@ -44,6 +44,7 @@ class FilterModule:
             "certificate": lambda *given: load("certificate").certificate(*given),
             "certificate_faults": lambda *given: load("certificate").certificate_faults(*given),
             "changed_settings": lambda *given: load("hosts").changed_settings(*given),
+            "hba_faults": lambda *given: load("hba").hba_faults(*given),
             "inventory_faults": lambda *given: load("inventory").inventory_faults(*given),
             "look_arguments": lambda *given: load("hosts").look_arguments(*given),
             "preflight": lambda *given: load("every").preflight(*given),

@@ -1,10 +1,10 @@
 """All of it together: every fault of all hosts at once."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from webmon_filters import hba, installation, inventory, provided, supplied
 from webmon_filters import hosts as of_hosts
-from webmon_filters import installation, inventory, supplied
 
 
 def preflight(
@@ -29,11 +29,17 @@ def preflight(
     looks: dict[str, Mapping[str, Any]] = {}
     faults: list[tuple[str, str]] = []
     warnings: list[tuple[str, str]] = []
+    every = frozenset(groups.get("all", hosts))
     for host, variables in hosts.items():
         roles = {role for group, roles in inventory.GROUPS.items() if host in groups.get(group, []) for role in roles}
         nearly, others = inventory.variable_faults(variables)
         seen, trouble, away = of_hosts.look_of(variables.get("preflight_look", {}), variables.get("ansible_user", ""))
-        of_host = [*nearly, *inventory.required_faults(variables, sorted(roles)), *_supplied(variables), *trouble]
+        of_host = [
+            *nearly,
+            *inventory.required_faults(variables, sorted(roles)),
+            *_supplied(host, variables, every),
+            *trouble,
+        ]
         if seen:
             looks[host] = seen
             of_host += of_hosts.host_faults(seen, roles)
@@ -49,7 +55,7 @@ def preflight(
     return {"faults": list(dict.fromkeys(of_all)), "warnings": of_none}
 
 
-def _supplied(variables: Mapping[str, Any]) -> Iterator[str]:
+def _supplied(host: str, variables: Mapping[str, Any], hosts: Collection[str]) -> Iterator[str]:
     """Give the faults of what a host would get."""
     yield from installation.authority_faults(variables)
     for component in variables.get("component_judged", []):
@@ -57,7 +63,12 @@ def _supplied(variables: Mapping[str, Any]) -> Iterator[str]:
             why = supplied.why_unmade(component["fault"])
             yield f"the .env of {component['component']} can't be made: {why}"
         else:
-            yield from supplied.component_faults(component)
+            yield from supplied.component_faults(component, host, hosts)
+    if "timescaledb_judged" in variables:
+        database = variables["timescaledb_judged"]
+        yield from hba.hba_faults(database["hba_lines"])
+        if database["certificates"] == "provided":
+            yield from provided.provided_faults(database["provided"], host, hosts, database["names"])
     if "kafka_judged" in variables:
         broker = variables["kafka_judged"]
         yield from supplied.digest_faults(broker["url"], broker["checksum"])

@@ -227,12 +227,16 @@ def _joining_faults(hosts: Mapping[str, Mapping[str, Any]], looks: Mapping[str, 
 
 def sources(variables: Mapping[str, Any]) -> set[str]:
     """Give where the certificates of a host come from."""
-    servers = {"authority" for name in ("kafka_judged", "timescaledb_judged") if name in variables}
+    servers = {"authority"} if "kafka_judged" in variables else set()
+    if "timescaledb_judged" in variables:
+        servers.add(variables["timescaledb_judged"]["certificates"])
     return servers | {one["certificates"] for one in variables.get("component_judged", [])}
 
 
 def _is_provided(variables: Mapping[str, Any], path: str) -> bool:
     provided = [one["component"] for one in variables.get("component_judged", []) if one["certificates"] == "provided"]
+    if variables.get("timescaledb_judged", {}).get("certificates") == "provided":
+        provided.append("timescaledb")
     return Path(path).parts[3] in provided if path.startswith("/etc/webmon/") else False
 
 

@@ -4,7 +4,7 @@ import contextlib
 import re
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ _HEADER_LINES: Final = 2
 """Of a .env, as the role component writes it."""
 
 
-def component_faults(component: Mapping[str, Any]) -> Iterator[str]:
+def component_faults(component: Mapping[str, Any], host: str, hosts: Collection[str]) -> Iterator[str]:
     """Say what is wrong with what a component would get on a host: its .env, by the program's own rules, and files.
 
     Args:
@@ -40,6 +40,8 @@ def component_faults(component: Mapping[str, Any]) -> Iterator[str]:
             `provided`), none or empty; `kafka_ca` and `postgres_ca` the files of Kafka's and the database's authority,
             empty where none is supplied; `lists` are files on this machine with names of variables in them, as
             ${NAME}.
+        host: the host's name in the inventory.
+        hosts: the names of all hosts.
     """
     name, instance = component["component"], component["instance"]
     yield from _user_faults(name, component["environment"])
@@ -56,7 +58,7 @@ def component_faults(component: Mapping[str, Any]) -> Iterator[str]:
         if ": KAFKA_SASL_" not in fault or " is missing" not in fault:
             yield f"the .env of {name} would be refused: {fault}"
     if component["certificates"] == "provided":
-        yield from provided.provided_faults(component["provided"])
+        yield from provided.provided_faults(component["provided"], host, hosts)
     if component["kafka_ca"]:
         yield from pem_faults(component["kafka_ca"], "the authority of the brokers' certificates")
     if component["postgres_ca"]:

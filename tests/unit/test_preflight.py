@@ -262,6 +262,38 @@ def test_properties_that_other_places_must_agree_with_are_refused(fleet: Fleet) 
     ]
 
 
+def test_a_line_for_the_database_that_is_none_is_told(fleet: Fleet) -> None:
+    fleet.hosts["a"]["timescaledb_judged"] = {
+        "listens": [5432],
+        "hba_lines": ["hostssl webmon all all reject", "all"],
+        "certificates": "authority",
+    }
+    (told,) = fleet.faults()
+    assert told.startswith(
+        "a: timescaledb_hba_lines has as its line 2 'all': it begins with all; right would be one of"
+    )
+
+
+def test_what_a_companys_authority_issued_for_the_database_is_judged_and_ours_is_not_asked_for(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    database = {
+        "listens": [5432],
+        "hba_lines": [],
+        "certificates": "provided",
+        "provided": str(tmp_path),
+        "names": ["db"],
+    }
+    fleet.hosts = {
+        "a": {"certificates_judged": fleet.hosts["a"]["certificates_judged"], "timescaledb_judged": database}
+    }
+    fleet.hosts["a"]["certificates_judged"]["faults"] = ["the passphrase does not open the key"]
+    fleet.looks = {"a": fleet.looks["a"]}
+    assert [told.partition(";")[0] for told in fleet.faults()] == [
+        f"a: {tmp_path}/{name} is missing" for name in ("ca.pem", "service.cert", "service.key")
+    ]
+
+
 def test_a_broker_keeps_the_number_that_it_was_made_with(fleet: Fleet) -> None:
     fleet.looks["k"]["kafka"] = "version=1\nnode.id=2\n"
     assert fleet.faults() == [

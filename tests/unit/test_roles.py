@@ -16,7 +16,7 @@ NAMES: Final = [role.name for role in ROLES]
 PLAYBOOKS: Final = sorted((ROOT / "playbooks").rglob("*.yml"))
 PHASES: Final = ("preflight", "install", "configure", "run")
 VALIDATED_LATER: Final = {
-    "pg_hba.conf.j2": "PostgreSQL reads it by no program: preflight checks what comes into it from outside",
+    "pg_hba.conf.j2": "PostgreSQL reads it in its place alone: asked then, it gets the former one where it refuses",
     "agents.j2": "its fault would be hidden with the keys in it: the doctor tells it, and the sink at its start",
     "pgbackrest.conf.j2": "its fault would be hidden with the passphrase in it: run.yml has pgBackRest try it at once",
     "env.j2": "its fault would be hidden with the secrets beside it: the doctor tells it, and the service at its start",
