@@ -96,6 +96,8 @@ class Client:
         self._topic = topic
         self.positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
+        self.is_deaf = False
+        """Whether it gives nothing any more, and no error, as kafka-python was seen to do."""
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group."""
@@ -114,7 +116,7 @@ class Client:
         """Take part in the group; give what waits, or let the time pass."""
         self._share()
         found: dict[TopicPartition, list[Any]] = {}
-        for place in self.positions.keys() - self._paused:
+        for place in self.positions.keys() - self._paused if not self.is_deaf else ():
             begin = self.positions[place]
             if records := self._topic.records[place.partition][begin : begin + max_records]:
                 found[place] = records
@@ -146,6 +148,16 @@ class Client:
     def highwater(self, place: TopicPartition) -> int:
         """Give the offset of the next message that will come."""
         return len(self._topic.records[place.partition])
+
+    def end_offsets(self, places: Sequence[TopicPartition], *, timeout_ms: int) -> dict[TopicPartition, int]:
+        """Ask for the offsets of the next messages."""
+        assert timeout_ms > 0
+        return {place: self.highwater(place) for place in places}
+
+    def position(self, place: TopicPartition, *, timeout_ms: int) -> int:
+        """Give the offset that is read next."""
+        assert timeout_ms > 0
+        return self.positions[place]
 
     def pause(self, *places: TopicPartition) -> None:
         """Give no records of partitions."""

@@ -14,6 +14,7 @@ from webmon.alarm.log import Position, explain
 from webmon.kafka import client
 from webmon.kafka.decode import Record
 from webmon.kafka.reach import KafkaAwayError
+from webmon.kafka.still import Still, StoodStillError
 from webmon.settings import Kafka
 
 _ASK_MS: Final = 5_000
@@ -62,6 +63,7 @@ class Reader:
             **client.consumer_args(kafka)
             | {"group_id": None, "max_poll_records": _MOST, "fetch_max_wait_ms": _FETCH_WAIT_MS}
         )
+        self._still = Still(monotonic)
         self._log = TopicPartition(kafka.alarm_topic, 0)
         self._orders = TopicPartition(kafka.orders_topic, 0)
         self._results: list[TopicPartition] = []
@@ -126,6 +128,7 @@ class Reader:
             raise KafkaAwayError(explain(error, self._kafka)) from error
         finally:
             self._client.resume(*others)
+            self._still.begin()
         return found
 
     # All of it
@@ -178,8 +181,13 @@ class Reader:
 
         Raises:
             kafka.errors.KafkaError: above all an AuthorizationError.
+            KafkaAwayError: nothing comes, though there is something; another reader is to go on.
         """
         got = self._client.poll(timeout_ms=int(seconds * 1000), max_records=_MOST)
+        try:
+            self._still.polled(self._client, gave=bool(got))
+        except StoodStillError as error:
+            raise KafkaAwayError(str(error)) from error
         results: list[Record] = []
         for partition in self._results:
             if records := got.get(partition):

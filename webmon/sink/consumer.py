@@ -14,6 +14,7 @@ from webmon.errors import UserError
 from webmon.kafka import client, reach
 from webmon.kafka.decode import Record
 from webmon.kafka.reach import KafkaAwayError
+from webmon.kafka.still import Still
 from webmon.settings import Kafka, Sink
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ class BatchConsumer:
         self._closes_at = 0.0
         self._handed_out_at = clock()
         self._may_be_paused = False
+        self._still = Still(clock)
         self._next: dict[TopicPartition, int] = {}
         self._offsets: dict[TopicPartition, OffsetAndMetadata] = {}
         self._commit_again_at = 0.0
@@ -141,9 +143,11 @@ class BatchConsumer:
 
         Raises:
             kafka.errors.KafkaError: above all an AuthorizationError. No record is left out by that.
+            StoodStillError: another consumer is to go on where this one got nothing more.
         """
         if self._may_be_paused:
             self._resume()
+            self._still.begin()
         if self._offsets and self._clock() >= self._commit_again_at:
             self._commit()
         size = self._sink.batch_size
@@ -152,6 +156,7 @@ class BatchConsumer:
             wait = min(wait, max(0.0, self._closes_at - self._clock()))
         most = min(size - len(self._pending), _MOST_AT_ONCE)
         got = self._client.poll(timeout_ms=int(wait * 1000), max_records=most)
+        self._still.polled(self._client, gave=bool(got))
         if got and not self._pending:
             whole = self._handed_out_at + self._sink.batch_secs
             self._closes_at = max(whole, self._clock() + min(_GATHER_SECS, self._sink.batch_secs))

@@ -20,6 +20,7 @@ from webmon.kafka import reach
 from webmon.kafka.agents import Agents
 from webmon.kafka.decode import Read, Record, Unreadable, read
 from webmon.kafka.reach import KafkaAwayError
+from webmon.kafka.still import StoodStillError
 from webmon.settings import Kafka
 from webmon.sink.consumer import BatchConsumer, explain
 from webmon.sink.in_hand import InHand
@@ -160,6 +161,9 @@ class Loop:
             self._refused(error)
             self._pause(self._state.reading.next_wait())
             return []
+        except StoodStillError as error:
+            self._join_anew(error)
+            return []
         self._state.reading.ends()
         self._note_place(consumer)
         if batch:
@@ -168,6 +172,13 @@ class Loop:
         elif self._clock() >= self._look_at:
             self._look_for_broker()
         return batch
+
+    def _join_anew(self, error: StoodStillError) -> None:
+        """Go on with another consumer; what the group was not told of comes again."""
+        _log.warning("%s; joining the group anew", error)
+        self.close()
+        self._consumer = None
+        self._consumer = self._wait_for(self._state.broker, lambda: self._join(self._tick_or_stop))
 
     def _put_away(self, batch: list[Record]) -> None:
         """Store a batch, and send what is no result to the dead letters; it ends when all is in its place."""

@@ -40,6 +40,22 @@ class Topic:
     def subscribe(self, _topics: list[str]) -> None:
         """Take any."""
 
+    def assignment(self) -> set[TopicPartition]:
+        """Give the one partition."""
+        return {TopicPartition("t", 0)}
+
+    def paused(self) -> set[TopicPartition]:
+        """Give none."""
+        return set()
+
+    def end_offsets(self, partitions: list[TopicPartition], **_: Any) -> dict[TopicPartition, int]:
+        """Tell that nothing waits: what is due comes with the next poll."""
+        return dict.fromkeys(partitions, self.read)
+
+    def position(self, _partition: TopicPartition, **_: Any) -> int:
+        """Give where the reading is."""
+        return self.read
+
 
 @pytest.fixture
 def topic() -> Topic:

@@ -62,6 +62,20 @@ class TestInMemory(SinkContract):
         assert pair.dead(1) == [encode(result(3))]
         sink.loop.close()
 
+    def test_a_client_that_gives_nothing_though_results_wait_is_replaced(
+        self, pair: MemoryPair, plan: Plan, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        pair.publish(results(*range(6)))
+        sink = TurnedSink(pair, plan)
+        self.stores_all(sink, pair, results(*range(6)), messages=6)
+        (deaf,) = pair.topic.members
+        deaf.is_deaf = True
+        pair.publish(results(*range(6, 20)))
+        self.stores_all(sink, pair, results(*range(20)), messages=20)
+        assert deaf not in pair.topic.members
+        assert "and none comes" in caplog.text
+        sink.loop.close()
+
 
 class Fleet:
     """Two sinks of one group, of which each may be away; the group is told nothing that is not in its place."""
