@@ -8,6 +8,7 @@ import ssl
 import unicodedata
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +37,9 @@ from webmon.check.resolver import Addresses, resolve_here
 from webmon.check.result import CheckResult, Outcome
 from webmon.check.target import Target, Tls
 from webmon.check.verdict import Expectations
+
+zipped = partial(gzip.compress, mtime=0)
+"""The same bytes in each process: they are in the names of tests."""
 
 UP: Final = Outcome.UP
 
@@ -102,20 +106,20 @@ BR_OF_GZIP: Final = bytes.fromhex(
 @pytest.mark.parametrize(
     ("coding", "body"),
     [
-        (b"gzip", gzip.compress(LONG)[:-8]),
-        (b"gzip", gzip.compress(LONG)[:-4]),
+        (b"gzip", zipped(LONG)[:-8]),
+        (b"gzip", zipped(LONG)[:-4]),
         (b"gzip", _flushed(LONG)),
         (b"deflate", zlib.compress(LONG)[:-4]),
         (b"deflate", zlib.compress(LONG)[2:-4]),
-        (b"gzip", gzip.compress(LONG) + gzip.compress(b"")),
-        (b"gzip", gzip.compress(LONG) + bytes(9)),
-        (b"gzip", gzip.compress(LONG[:100]) + gzip.compress(LONG[100:])),
+        (b"gzip", zipped(LONG) + zipped(b"")),
+        (b"gzip", zipped(LONG) + bytes(9)),
+        (b"gzip", zipped(LONG[:100]) + zipped(LONG[100:])),
         (b"zstd", zstandard.compress(LONG)),
-        (b"gzip, zstd", zstandard.compress(gzip.compress(LONG))),
+        (b"gzip, zstd", zstandard.compress(zipped(LONG))),
         (b"identity", LONG),
-        (b"gzip", gzip.compress(LONG)[:-8] + bytes(8)),
+        (b"gzip", zipped(LONG)[:-8] + bytes(8)),
         (b"deflate", zlib.compress(LONG)[:-4] + bytes(4)),
-        (b"gzip", NAMED + gzip.compress(LONG)[10:]),
+        (b"gzip", NAMED + zipped(LONG)[10:]),
         (b"gzip", zlib.compress(LONG)),
         (b"BR", BR),
         (b"gzip, br", BR_OF_GZIP),
@@ -507,7 +511,7 @@ def test_a_certificate_for_an_address_of_mail_is_for_no_host(probe: Probe, pki: 
 @pytest.mark.parametrize("start", [OK, b"HTTP/1.0 200 OK\r\n", OK + b"Content-Encoding: gzip\r\n"])
 def test_a_body_up_to_the_close_is_whole_without_the_word_of_tls(probe: Probe, pki: Pki, start: bytes) -> None:
     tls = server_of(issue("site", pki.middle, names=("localhost",)), pki.middle)
-    body = gzip.compress(b"Welcome") if b"gzip" in start else b"Welcome"
+    body = zipped(b"Welcome") if b"gzip" in start else b"Welcome"
     with HostileServer(answer(start + b"\r\n" + body), tls) as server:
         expect = Expectations(body=compile_pattern("^Welcome$"))
         result = check(probe, server.url, tls=Tls(ca=pki.ca), expect=expect)
