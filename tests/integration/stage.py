@@ -341,16 +341,13 @@ class Stage:
     def dead_letters(self, count: int) -> list[Any]:
         """Read the dead-letter topic from its beginning until it gave that many records."""
         ours = self.kafka_settings("init")
-        consumer = KafkaConsumer(
-            ours.dead_letter_topic,
-            **(client.consumer_args(ours) | {"group_id": None, "consumer_timeout_ms": 15_000}),
-        )
-        found = []
+        consumer = KafkaConsumer(ours.dead_letter_topic, **(client.consumer_args(ours) | {"group_id": None}))
+        found: list[Any] = []
+        until = time.monotonic() + 15
         try:
-            for record in consumer:
-                found.append(record)
-                if len(found) == count:
-                    break
+            while len(found) < count and time.monotonic() < until:
+                for records in consumer.poll(timeout_ms=500, max_records=count - len(found)).values():
+                    found += records
         finally:
             consumer.close()
         return found
