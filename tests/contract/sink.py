@@ -289,6 +289,27 @@ class SinkContract:
         assert not sink.state.broker.lasts
         sink.loop.close()
 
+    def test_a_broker_that_is_away_is_told_as_that_also_where_the_consumer_raises_it(
+        self, pair: Pair, plan: Plan
+    ) -> None:
+        away = False
+
+        def look(*_: object, **__: object) -> None:
+            if away:
+                raise KafkaAwayError("connection refused")
+
+        sink = TurnedSink(pair, plan, look=look)
+        away = True
+        plan.before("poll", *[kafka_errors.KafkaConnectionError("111 ECONNREFUSED")] * 3)
+        for _ in range(3):
+            sink.loop.step()
+        assert sink.state.waits_for() in ("", "waiting for Kafka: connection refused")
+        assert (sink.state.broker.count, sink.state.reading.count) == (1, 0)
+        away = False
+        pair.publish(results(*range(12)))
+        self.stores_all(sink, pair, results(*range(12)), messages=12)
+        sink.loop.close()
+
     def test_an_offset_that_is_told_late_does_not_set_the_group_back(self, pair: Pair, plan: Plan) -> None:
         pair.publish([result(7 * number) for number in range(12)])
         consumer = pair.consumer(plan, batch_size=6)

@@ -227,8 +227,8 @@ class Loop:
         self._look_at = self._clock() + _LOOK_SECS
 
     def _refused(self, error: kafka_errors.KafkaError) -> None:
-        """Take an error that the consumer raised; of a broker that is merely away it raises none."""
-        if isinstance(error, kafka_errors.SaslAuthenticationFailedError):
+        """Take an error that the consumer raised; of a broker that is merely away it mostly raises none."""
+        if isinstance(error, (kafka_errors.SaslAuthenticationFailedError, kafka_errors.KafkaConnectionError)):
             # Raised for a moment now and then, by each broker at its own time; the way to them tells it once.
             self._look_for_broker()
             return
