@@ -14,7 +14,7 @@ from webmon.alarm.log import Position, explain
 from webmon.kafka import client
 from webmon.kafka.decode import Record
 from webmon.kafka.reach import KafkaAwayError
-from webmon.kafka.still import Still, StoodStillError
+from webmon.kafka.still import Still
 from webmon.settings import Kafka
 
 _ASK_MS: Final = 5_000
@@ -181,13 +181,10 @@ class Reader:
 
         Raises:
             kafka.errors.KafkaError: above all an AuthorizationError.
-            KafkaAwayError: nothing comes, though there is something; another reader is to go on.
+            StoodStillError: nothing comes, though there is something; another reader is to go on.
         """
         got = self._client.poll(timeout_ms=int(seconds * 1000), max_records=_MOST)
-        try:
-            self._still.polled(self._client, gave=bool(got))
-        except StoodStillError as error:
-            raise KafkaAwayError(str(error)) from error
+        self._still.polled(self._client, gave=bool(got))
         results: list[Record] = []
         for partition in self._results:
             if records := got.get(partition):

@@ -13,6 +13,8 @@ from typing import Any, Final
 from kafka import TopicPartition
 from kafka import errors as kafka_errors
 
+from webmon.kafka.reach import KafkaAwayError
+
 _SECS: Final = 15.0
 """Between two looks at least."""
 _CHANCES: Final = 1000
@@ -22,7 +24,7 @@ _EMPTY: Final = 50
 _ASK_MS: Final = 1000
 
 
-class StoodStillError(Exception):
+class StoodStillError(KafkaAwayError):
     """Records wait on partitions of ours, and the client gives none of them."""
 
 
