@@ -4,7 +4,9 @@ import functools
 import gzip
 import io
 import logging
+import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -13,10 +15,12 @@ import zstandard
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.consumer.fetcher import Fetcher
+from kafka.net import manager
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.sasl import get_sasl_mechanism
 from kafka.net.selector import NetworkSelector
+from kafka.net.transport import KafkaSSLTransport
 from kafka.protocol.admin import AlterClientQuotasRequest, DescribeClientQuotasRequest
 from kafka.protocol.sasl import SaslAuthenticateRequest
 from kafka.record import memory_records
@@ -30,6 +34,8 @@ from webmon.settings import Kafka
 _log = logging.getLogger(__name__)
 
 _DAY_MS: Final = 86_400_000
+_HANDSHAKE_SECS: Final = 15.0
+"""What a broker has for TLS, once it took a connection; as long as for a request."""
 _PATIENCE_MS: Final = 25.0
 """How often the clients below look again where kafka-python would without a pause."""
 
@@ -249,6 +255,37 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
 # Where the consumer makes its batches, and takes the records of one; there are no arguments for them.
 memory_records.DefaultRecordBatch = _Batch
 Fetcher.PartitionRecords = _PartitionRecords
+
+
+class _Transport(KafkaSSLTransport):  # type: ignore[misc]
+    """kafka-python's own, whose handshake ends.
+
+    kafka-python 3.0.12 bounds it by nothing. Where a broker's host goes in the midst of one, the connection begins for
+    ever; all that is for this broker waits behind it, also when it is back.
+    """
+
+    async def handshake(self) -> None:
+        """Agree on keys and certificates.
+
+        Raises:
+            kafka.errors.KafkaTimeoutError: nothing more came.
+        """
+        until = time.monotonic() + _HANDSHAKE_SECS
+        try:
+            while True:
+                try:
+                    return self._sock.do_handshake()  # type: ignore[no-any-return]
+                except ssl.SSLWantReadError:
+                    await self._net.wait_read(self._sock, until)
+                except ssl.SSLWantWriteError:
+                    await self._net.wait_write(self._sock, until)
+        except BaseException:
+            self._sock.close()  # nobody else knows of it yet
+            raise
+
+
+# Where a connection makes its transport; there is no argument for it.
+manager.KafkaSSLTransport = _Transport
 
 
 # With MONITORING_LOG_LEVEL DEBUG kafka-python logs each request as text and as bytes: a password would be among them.

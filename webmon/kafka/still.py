@@ -22,6 +22,8 @@ _CHANCES: Final = 1000
 _EMPTY: Final = 50
 """Polls that one counts for which gives nothing at all: all that was fetched is given by then."""
 _ASK_MS: Final = 1000
+UNANSWERED: Final = 8
+"""Looks in a row without an answer, two minutes at least: another client may hear more than this one."""
 
 
 class StoodStillError(KafkaAwayError):
@@ -31,9 +33,11 @@ class StoodStillError(KafkaAwayError):
 class Still:
     """Looks after the partitions of one client; in the thread that polls."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take a clock, whose seconds only grow."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, unanswered: int | None = None) -> None:
+        """Take a clock, whose seconds only grow, and how many looks in a row may have no answer; None: all of them."""
         self._clock = clock
+        self._most_unanswered = unanswered
+        self._unanswered = 0
         self.begin()
 
     def begin(self) -> None:
@@ -47,7 +51,8 @@ class Still:
         """Take that a client was polled, and whether it gave anything; now and then ask the brokers for the ends.
 
         Raises:
-            StoodStillError: a partition had records at the last look, and it gave none since.
+            StoodStillError: a partition had records at the last look, and it gave none since; or too many looks in a
+                row had no answer.
         """
         self._chances += 1 if gave else _EMPTY
         if self._clock() < self._look_at or self._chances < _CHANCES:
@@ -58,8 +63,14 @@ class Still:
             partitions = sorted(client.assignment() - client.paused())
             ends = client.end_offsets(partitions, timeout_ms=_ASK_MS) if partitions else {}
             places = {partition: client.position(partition, timeout_ms=_ASK_MS) for partition in partitions}
-        except kafka_errors.KafkaError:
-            return  # a broker is away, or a partition went elsewhere: nothing can be told
+        except kafka_errors.KafkaError as error:
+            # A broker is away, or a partition went elsewhere: nothing can be told.
+            self._unanswered += 1
+            if self._unanswered == self._most_unanswered:
+                said = f"{type(error).__name__}: {error}"
+                raise StoodStillError(f"no broker says to this client where its partitions end: {said}") from error
+            return
+        self._unanswered = 0
         self._seen = {partition: (place, ends[partition]) for partition, place in places.items() if place is not None}
         waiting = {
             partition: end - place

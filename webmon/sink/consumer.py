@@ -14,7 +14,7 @@ from webmon.errors import UserError
 from webmon.kafka import client, reach
 from webmon.kafka.decode import Record
 from webmon.kafka.reach import KafkaAwayError
-from webmon.kafka.still import Still
+from webmon.kafka.still import UNANSWERED, Still
 from webmon.settings import Kafka, Sink
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class BatchConsumer:
         self._closes_at = 0.0
         self._handed_out_at = clock()
         self._may_be_paused = False
-        self._still = Still(clock)
+        self._still = Still(clock, unanswered=UNANSWERED)
         self._next: dict[TopicPartition, int] = {}
         self._offsets: dict[TopicPartition, OffsetAndMetadata] = {}
         self._commit_again_at = 0.0

@@ -24,6 +24,7 @@ from kafka.consumer.fetcher import Fetcher
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
+from kafka.net.transport import KafkaSSLTransport
 from kafka.producer.sender import Sender
 from kafka.protocol.parser import KafkaProtocol
 from kafka.protocol.sasl import SaslAuthenticateRequest
@@ -54,6 +55,8 @@ SOURCES: Final[dict[Callable[..., Any], str]] = {
     Fetcher._parse_fetched_data: "3cd93b6d3b7b96e1",
     Fetcher._append: "341c09c715c59d8b",
     Fetcher._on_partition_records_drain: "fcdb06dccb322a9d",
+    KafkaSSLTransport.handshake: "526ac8f33ece2841",
+    KafkaConnectionManager._build_transport: "0362b0a783871097",
     Sender.run: "58a7e71ecb8bc7c0",
     Sender.run_once: "91bf02ab61c296f9",
     Sender.force_close: "7963a0d23bc94fc9",
@@ -105,6 +108,26 @@ def test_producer_and_consumer_take_a_client_of_ours(silent: dict[str, Any]) -> 
         assert consumer._net is consumer._manager._net
         assert consumer._coordinator._manager is consumer._manager
         assert consumer._fetcher._manager is consumer._manager
+
+
+def test_a_broker_that_falls_silent_in_the_handshake_is_tried_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_HANDSHAKE_SECS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as listening, contextlib.ExitStack() as taken:
+        listening.settimeout(20)
+        consumer = KafkaConsumer(
+            bootstrap_servers=f"127.0.0.1:{listening.getsockname()[1]}",
+            api_version=(4, 0),
+            security_protocol="SSL",
+            metrics_enabled=False,
+            kafka_client=client._ConsumerClient,
+        )
+        with contextlib.closing(consumer):
+            consumer.assign([TopicPartition("topic", 0)])
+            for _ in range(2):
+                consumer.poll(10)
+                one, _ = listening.accept()
+                taken.enter_context(one)
+                assert one.recv(1) == b"\x16", "it begins TLS"
 
 
 @pytest.mark.parametrize(("seconds", "milliseconds"), [(0, 25.0), (2.0, 2000.0)])

@@ -14,13 +14,13 @@ ONE, TWO = TopicPartition("results", 1), TopicPartition("results", 2)
 class Client:
     """What is looked at of a consumer, on a clock that goes on by half a second a poll."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, unanswered: int | None = None) -> None:
         self.now = 0.0
         self.places = {ONE: 10, TWO: 20}
         self.ends = {ONE: 10, TWO: 20}
         self.off: set[TopicPartition] = set()
         self.away = False
-        self.still = Still(lambda: self.now)
+        self.still = Still(lambda: self.now, unanswered=unanswered)
 
     def assignment(self) -> set[TopicPartition]:
         return set(self.places)
@@ -71,6 +71,19 @@ def test_nothing_is_told_where_nothing_waits_or_where_it_came_late(client: Clien
 def test_a_partition_whose_turn_has_not_come_is_not_told(client: Client) -> None:
     client.ends[TWO] = 25
     client.polls(900, gave=True, secs=5.0)  # a batch takes long to store; behind others much waits
+
+
+def test_a_client_that_gets_no_answer_for_minutes_is_told_where_another_can_go_on() -> None:
+    client = Client(unanswered=8)
+    client.away = True
+    client.polls(200)
+    assert client.now < 120
+    client.away = False
+    client.polls(40)  # it was heard: it counts anew
+    client.away = True
+    client.polls(200)
+    with pytest.raises(StoodStillError, match=r"^no broker says to this client where its partitions end: KafkaTimeout"):
+        client.polls(100)
 
 
 def test_a_broker_that_is_away_tells_nothing(client: Client) -> None:
