@@ -15,6 +15,7 @@ from webmon.alarm.book import KEEP, Book
 from webmon.alarm.conditions import Condition, Conditions, Rules, Severity
 from webmon.alarm.desk import Desk, Message, Steps
 from webmon.alarm.groups import Groups
+from webmon.alarm.partitions import Partitions, SilentPartition
 from webmon.alarm.records import Announcement, Change, Episode, Held, Maintenance, Notice, Silence, read
 from webmon.alarm.targets import WEEK, Look, Targets, forget, take
 from webmon.alarm.vantages import AHEAD, LEAST, Vantages
@@ -65,6 +66,7 @@ class Judge:
         self._sites: dict[str, Site] = {}
         self._vantages: dict[str, Vantage] = {}
         self._of_vantages = Vantages(self._book, self._desk, self._vantages, self._look_once_more)
+        self._partitions = Partitions()
         self._listed: frozenset[str] | None = None
         self._past: dict[str, list[Episode]] = {}
         """Restored episodes of targets that were not seen yet."""
@@ -88,6 +90,11 @@ class Judge:
         for episode in self._book.episodes.values():
             if episode.condition.is_of_a_target:
                 self._past.setdefault(episode.subject, []).append(episode)
+            elif episode.condition is Condition.MONITOR:
+                self._partitions.restore(episode)
+            elif episode.condition is Condition.VANTAGE_SILENT and not episode.is_open and not episode.reason:
+                vantage = self._vantage(episode.subject)
+                vantage.back = max(vantage.back, episode.closed or 0)
         for episode in list(self._book.open.values()):
             if episode.condition.is_of_a_target and episode.subject not in self._sites:
                 self._enter(episode.subject, episode.url, episode.labels, known=episode.opened)
@@ -124,6 +131,7 @@ class Judge:
                     and result.tls_not_after == slot.shown
                     and result.labels == site.labels
                     and result.url == site.url
+                    and partition == site.heard_in
                 ):
                     # The usual case, for which all this is as short as it is: up, as before.
                     slot.begun = slot.raw = begun
@@ -152,6 +160,7 @@ class Judge:
             self._seen = seen = max(self._seen, now - lag)
             for name in self._of_vantages.tick(seen, self._targets.seeing_since):
                 self._forget_vantage(name)
+            self._partitions.tick(seen)
             while self._queue and self._queue[0][0] <= seen:
                 when, _, site = heapq.heappop(self._queue)
                 if site.due == when:
@@ -258,6 +267,10 @@ class Judge:
 
     # Questions
 
+    def silent_partitions(self) -> dict[int, SilentPartition]:
+        """Give the partitions of the results in which nothing comes, though it does in others."""
+        return self._partitions.silent()
+
     def has_doubts(self) -> bool:
         """Tell whether a vantage may be at fault, which each tick looks for."""
         return any(
@@ -316,6 +329,8 @@ class Judge:
             site = self._enter(result.target, result.url, result.labels, known=arrived)
         elif site.labels != result.labels or site.url != result.url:
             self._describe(site, result)
+        if site.heard_in != partition:
+            self._partitions.hear(site, partition)
         # Of a target that the log says nothing of, nothing was judged that it has not.
         again = again or (partition == site.partition and offset <= site.offset)
         if site.due < arrived:
@@ -375,6 +390,8 @@ class Judge:
         self._groups.enter(labels)
         for episode in self._past.pop(name, ()):
             _remember(site, episode)
+            if episode.partition >= 0:
+                self._partitions.hear(site, episode.partition)
         site.downs.sort()
         return site
 
@@ -399,7 +416,7 @@ class Judge:
         self._plan(site, moment)
 
     def _look_by_clock(self, site: Site, seen: int) -> None:
-        self._targets.look(site, Look(seen, seen, by_clock=True))
+        self._targets.look(site, Look(seen, seen, partition=site.heard_in, by_clock=True))
         if self._is_gone(site, seen):
             self._leave(site, seen)
         else:
@@ -416,6 +433,7 @@ class Judge:
     def _leave(self, site: Site, seen: int) -> None:
         was_taken = self._listed is not None and site.name not in self._listed
         self._targets.close_all(site, seen, "removed" if was_taken else "gone")
+        self._partitions.leave(site)
         for name in list(site.slots):
             forget(site, name)
         self._groups.leave(site.labels)
@@ -451,16 +469,36 @@ class Judge:
         was_late = episode.judged - episode.opened >= BEHIND
         if self._behind and was_late and now - episode.judged < _HELD_BEHIND:
             return "behind", ""
-        if episode.condition is Condition.NO_DATA and (over := self._silent_over(episode)) is not None:
-            return "vantage", over
+        if episode.condition is Condition.NO_DATA and (ours := self._silent_of_ours(episode))[0]:
+            return ours
         if episode.condition in _PAUSED_BY_PARENT and self._waits_for_parent(episode, now):
             return "parent", ""
         return "", ""
 
-    def _silent_over(self, episode: Episode) -> str | None:
-        """Give the episode of a vantage that a target without data hangs under; None where it stands alone."""
+    def _silent_of_ours(self, episode: Episode) -> tuple[Held, str]:
+        """Tell what of ours is why a target is silent; the episode that it hangs under; nothing: it is so of itself."""
+        site = self._sites.get(episode.subject)
+        if site is None:
+            return "", ""
+        # Of what gives again each target is waited for as long as of any that was just heard of.
+        patience = max((slot.fresh_for for slot in site.slots.values()), default=0)
+        since = max(0, self._seen - patience - round(site.conditions.no_data_after * 1000))
+        if (over := self._silent_over(episode, since)) is not None:
+            return "vantage", over
+        is_ours = self._partitions.is_silent(site, self._seen) or self._partitions.back(site) > since
+        return "partition" if is_ours else "", ""
+
+    def _silent_over(self, episode: Episode, since: int) -> str | None:
+        """Give the episode of a vantage that a target without data hangs under; None where it stands alone.
+
+        Args:
+            episode: of the target.
+            since: a vantage that was silent until after this had no time yet to send of each target.
+        """
         vantages = [self._vantages.get(seen.vantage) for seen in episode.seen]
-        if not vantages or not all(v is not None and self._of_vantages.is_quiet(v, self._seen) for v in vantages):
+        if not vantages or not all(
+            v is not None and (v.back > since or self._of_vantages.is_quiet(v, self._seen)) for v in vantages
+        ):
             return None
         for vantage in vantages:
             assert vantage is not None

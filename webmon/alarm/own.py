@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from webmon.alarm.around import Seen
+from webmon.alarm.partitions import OF_A_PARTITION, SilentPartition
 from webmon.render import as_duration
 
 AWAY: Final = 60_000
@@ -52,6 +53,8 @@ class Own:
         refused: Mapping[str, str],
         certificate_ends: datetime | None,
         rollups: str | None,
+        topic: str,
+        silent_partitions: Mapping[int, SilentPartition],
     ) -> Iterator[Trouble]:
         """Give how each part of ours is.
 
@@ -64,6 +67,8 @@ class Own:
             refused: by channel, what a receiver refused for good since it last took a message; empty: nothing.
             certificate_ends: when our certificate for Kafka ends.
             rollups: what is wrong with the rollups; None: not to be seen.
+            topic: that of the results.
+            silent_partitions: of it, in which nothing comes though it does in others.
         """
         is_away = silent >= AWAY
         yield Trouble("kafka", f"Kafka was not heard of for {as_duration(silent / 1000)}" if is_away else "")
@@ -86,6 +91,9 @@ class Own:
             yield Trouble("certificate", _ending(certificate_ends, now))
         if rollups is not None:
             yield Trouble("rollups", rollups)
+        for number, silence in silent_partitions.items():
+            text = f"nothing comes in partition {number} of topic {topic}, in which {silence.targets} targets are"
+            yield Trouble(f"{OF_A_PARTITION}{number}", f"{text}, for {as_duration((now - silence.since) / 1000)}")
 
     def _behind(self, now: int, lag: int, *, is_away: bool) -> str:
         if lag < BEHIND or is_away:

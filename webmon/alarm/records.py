@@ -29,7 +29,7 @@ def make_id(*parts: object) -> str:
     return str(uuid.uuid5(_NAMESPACE, "\0".join(map(str, parts))))
 
 
-Held = Literal["", "maintenance", "silence", "flapping", "vantage", "parent", "many", "behind"]
+Held = Literal["", "maintenance", "silence", "flapping", "vantage", "partition", "parent", "many", "behind"]
 """Why an opening is not told for now."""
 Event = Literal["opened", "changed", "reminder", "ended", "over"]
 """`changed`: a certificate passed its next step; `over`: it ended before it could be told, so one has both times."""
@@ -103,7 +103,7 @@ class Episode(msgspec.Struct, omit_defaults=True, kw_only=True):
     reminders: int = 0
     partition: int = -1
     offset: int = -1
-    """The result that changed it last; -1: the clock or an order did."""
+    """The result that changed it last; -1: the clock did, and the partition is where a target was last heard of."""
 
     @property
     def key(self) -> str:

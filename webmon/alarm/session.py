@@ -29,6 +29,7 @@ from webmon.alarm.log import Membership, SupersededError
 from webmon.alarm.moments import as_moment
 from webmon.alarm.notices import Notices
 from webmon.alarm.own import OF_A_CHANNEL, Own
+from webmon.alarm.partitions import OF_A_PARTITION
 from webmon.alarm.reader import Pairs, Reader, apply
 from webmon.alarm.records import Change
 from webmon.alarm.ruleset import Ruleset
@@ -322,12 +323,15 @@ class Session:
             refused=self._refused,
             certificate_ends=parts.around.certificate_ends,
             rollups=parts.around.rollups,
+            topic=reader.topic,
+            silent_partitions=self._judge.silent_partitions(),
         ):
             looked_at.add(trouble.name)
             changes += self._judge.monitor(trouble.name, is_open=bool(trouble.detail), detail=trouble.detail, at=now)
         for condition, name in list(self._judge.book.open):
-            # Of a channel that the rules have no more.
-            if condition is Condition.MONITOR and name.startswith(OF_A_CHANNEL) and name not in looked_at:
+            # Of a channel that the rules have no more, or a partition that gives again.
+            is_one_of = name.startswith((OF_A_CHANNEL, OF_A_PARTITION))
+            if condition is Condition.MONITOR and is_one_of and name not in looked_at:
                 changes += self._judge.monitor(name, is_open=False, detail="", at=now)
         if self._monotonic() - self._planned >= _PLANNED_SECS:
             self._planned = self._monotonic()

@@ -34,7 +34,7 @@ class Vantages:
 
     def came(self, vantage: Vantage, arrived: int) -> None:
         """Take in that a silent vantage sends again."""
-        vantage.silent = False
+        vantage.silent, vantage.back = False, arrived
         episode = self._book.open.get((Condition.VANTAGE_SILENT, vantage.name))
         if episode is not None:
             self._end(episode, arrived)

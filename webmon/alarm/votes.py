@@ -33,6 +33,7 @@ class Vantage:
     __slots__ = (
         "ahead",
         "ahead_at",
+        "back",
         "check_at",
         "errors",
         "errors_since",
@@ -75,6 +76,8 @@ class Vantage:
         self.excluded = False
         """Whether its votes do not count."""
         self.silent = False
+        self.back = 0
+        """When it last sent again after it was silent."""
         self.errors_since = 0
         """Arrival of the first agent_error since its last vote; 0: there is none."""
         self.errors = 0
@@ -183,6 +186,7 @@ class Site:
         "down_ended",
         "downs",
         "due",
+        "heard_in",
         "known",
         "labels",
         "name",
@@ -230,6 +234,8 @@ class Site:
         self.partition = -1
         self.offset = -1
         """What the log has of it was judged up to here."""
+        self.heard_in = -1
+        """The partition that it was last heard of in; -1: it is not known."""
 
 
 class Votes(NamedTuple):

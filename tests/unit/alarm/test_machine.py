@@ -102,6 +102,7 @@ class Judging(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World(RULES)
+        self.world.partition_of = {name: number % 2 for number, name in enumerate(SITES)}
         self.models = {name: PlainDown(RULES.for_target(name, "", {})) for name in SITES}
         for model in self.models.values():
             model.raw = {}
@@ -113,7 +114,7 @@ class Judging(RuleBasedStateMachine):
     def _listen(self) -> None:
         """Note each call, so that all can be judged again."""
         judge = self.world.judge
-        for name in ("result", "tick", "order", "acknowledge", "sent", "failed"):
+        for name in ("result", "tick", "order", "acknowledge", "sent", "failed", "monitor"):
             setattr(judge, name, functools.partial(self._noted, name, getattr(judge, name)))
 
     def _noted(self, name: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -171,6 +172,33 @@ class Judging(RuleBasedStateMachine):
                 outcome = Outcome.TIMEOUT if site in failing else Outcome.UP
                 self.arrive(result(site, vantage, outcome, at=self.world.now - 100, interval=INTERVAL))
             self.pass_time(5)
+
+    @rule(partition=st.integers(0, 1), minutes=st.integers(4, 12), is_kept=st.booleans())
+    def a_partition_takes_nothing(self, partition: int, minutes: int, is_kept: bool) -> None:
+        """None of its targets is told silent, also not while what was kept for it comes late."""
+        of_it = {name for name, number in self.world.partition_of.items() if number == partition}
+        self.vantages_check_all(set(VANTAGES), set())
+        begun, kept = self.world.now, []
+        for _ in range(minutes):
+            for vantage in VANTAGES:
+                for site in SITES:
+                    one = result(site, vantage, at=self.world.now - 100, interval=INTERVAL)
+                    if site in of_it:
+                        kept.append(one)
+                    else:
+                        self.arrive(one)
+                self.pass_time(20)
+        for one in kept[-20:] if is_kept else ():
+            self.arrive(one)
+            self.pass_time(1)
+        self.pass_time(20)
+        assert not [
+            notice
+            for notice in self.world.judge.notices()
+            if notice.event == "opened" and notice.made >= begun and not notice.instead_of
+            for episode in [self.world.judge.episode(notice.episode)]
+            if episode is not None and episode.condition is Condition.NO_DATA and episode.subject in of_it
+        ]
 
     @rule(minutes=st.integers(1, 4), who=st.sampled_from(VANTAGES), outcome=st.sampled_from(OUTCOMES))
     def a_vantage_goes_its_own_way(self, minutes: int, who: str, outcome: Outcome) -> None:

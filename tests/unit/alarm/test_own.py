@@ -5,6 +5,7 @@ from typing import Any
 
 from webmon.alarm.around import Seen
 from webmon.alarm.own import Own
+from webmon.alarm.partitions import SilentPartition
 
 NOW = 1_800_000_000_000
 MINUTE = 60_000
@@ -20,6 +21,8 @@ def look(own: Own, now: int = NOW, **seen: Any) -> dict[str, str]:
         "refused": {},
         "certificate_ends": None,
         "rollups": None,
+        "topic": "results",
+        "silent_partitions": {},
     }
     return {trouble.name: trouble.detail for trouble in own.look(now, **(usual | seen))}
 
@@ -80,6 +83,13 @@ def test_a_certificate_of_our_own_is_told_a_week_before_its_end() -> None:
         "certificate": "our certificate for Kafka ends in 3 d"
     }
     assert told(own, certificate_ends=now - timedelta(days=1)) == {"certificate": "our certificate for Kafka has ended"}
+
+
+def test_a_partition_in_which_nothing_comes_is_told_by_its_number() -> None:
+    silent = {2: SilentPartition(targets=20, since=NOW - 2 * MINUTE)}
+    assert told(Own(), silent_partitions=silent) == {
+        "partition 2": "nothing comes in partition 2 of topic results, in which 20 targets are, for 2 min"
+    }
 
 
 def test_what_is_not_to_be_seen_neither_begins_nor_ends_anything() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from webmon.alarm.conditions import Condition, Conditions, Step, Window
 from webmon.alarm.judge import Judge
 from webmon.alarm.moments import as_moment
+from webmon.alarm.partitions import OF_A_PARTITION
 from webmon.alarm.quiet import matches
 from webmon.alarm.records import Change, Episode, Notice
 from webmon.check.result import CheckResult, Outcome
@@ -90,6 +91,8 @@ class World:
         """Channel, and `event subject condition` of each thing told in one message."""
         self.away: set[str] = set()
         self.offset = 0
+        self.partition_of: dict[str, int] = {}
+        """Where the results of a target are; 0 where it is not said."""
         self.results: list[tuple[CheckResult, int, int]] = []
         """With arrival and offset."""
         self.lag = 0
@@ -120,7 +123,8 @@ class World:
     def publish(self, one: CheckResult) -> None:
         """Let a result arrive now."""
         self.results.append((one, self.now, self.offset))
-        self.take(self.judge.result(one, self.now, partition=0, offset=self.offset))
+        partition = self.partition_of.get(one.target, 0)
+        self.take(self.judge.result(one, self.now, partition=partition, offset=self.offset))
         self.deliver()
 
     def up(self, target: str = "shop", vantage: str = "a", **given: Any) -> None:
@@ -131,6 +135,10 @@ class World:
 
     def tick(self) -> None:
         self.take(self.judge.tick(self.now, lag=self.lag))
+        silent = {f"{OF_A_PARTITION}{number}" for number in self.judge.silent_partitions()}
+        known = {subject for _, subject in self.judge.book.open if subject.startswith(OF_A_PARTITION)}
+        for name in sorted(silent ^ known):
+            self.take(self.judge.monitor(name, is_open=name in silent, detail="nothing comes", at=self.now))
         self.deliver()
 
     def wait(self, milliseconds: int) -> None:
@@ -202,5 +210,6 @@ class World:
         for one, arrived, offset in self.results:
             again = position is None or offset <= position
             if seen or not again:
-                self.take(self.judge.result(one, arrived, partition=0, offset=offset, again=again))
+                partition = self.partition_of.get(one.target, 0)
+                self.take(self.judge.result(one, arrived, partition=partition, offset=offset, again=again))
         self.tick()
