@@ -261,7 +261,8 @@ def main() -> int:
             else:
                 everything(steps)
     except StepError:
-        say(f"\n{steps.table()}\nFAILED after {steps.seconds():.0f} s")
+        # At the very end once more: who reads a long output reads that first.
+        say("\n".join(["", steps.table(), *steps.failed, f"FAILED after {steps.seconds():.0f} s"]))
         return 1
     except KeyboardInterrupt:
         say("\nstopped")

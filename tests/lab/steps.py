@@ -5,6 +5,7 @@ Standard library only: it runs before the virtual environment exists.
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,9 @@ from types import FrameType
 TOP = Path(__file__).resolve().parents[2]
 LAB_PROGRAM = TOP / "tests" / "lab" / "lab"
 BIN = TOP / ".venv" / "bin"
+TELLING = re.compile(r"fatal: |FAILED |ERROR |E  |Error: |make: \*\*\* ")
+"""How lines begin that say why something failed: of Ansible, pytest, others."""
+MOST_TOLD = 12
 LAB_ROOT = Path(os.environ.get("LAB_ROOT", "/var/lib/webmon-lab"))
 
 
@@ -54,6 +58,8 @@ class Steps:
     began: float = field(default_factory=time.monotonic)
     took: list[tuple[str, float]] = field(default_factory=list)
     """Steps and their jobs that ended well, and the seconds of each."""
+    failed: list[str] = field(default_factory=list)
+    """Of each job that failed its name, and the last lines of its log that say why."""
 
     @property
     def logs(self) -> Path:
@@ -162,7 +168,9 @@ class Steps:
         text = log.read_text()
         if process.returncode != 0:
             end = "" if stream else "".join(f"      | {line}\n" for line in text.splitlines()[-self.lines :])
-            say(f"{end}FAILED: {job.name} (exit status {process.returncode}); its whole log: {log}")
+            said = f"FAILED: {job.name} (exit status {process.returncode})"
+            self.failed.append("\n".join([said, *telling(text)]))
+            say(f"{end}{said}; its whole log: {log}")
             raise StepError
         return text
 
@@ -173,6 +181,17 @@ class Steps:
     def table(self) -> str:
         """Give a line for each step and job that ended: its seconds, and what it was."""
         return "\n".join(f"{seconds:8.1f} s  {what}" for what, seconds in self.took)
+
+
+def telling(log: str) -> list[str]:
+    """Give the last lines of a log that say why it ended so, Ansible's with the task; 400 characters of each."""
+    found, task = [], ""
+    for line in log.splitlines():
+        if line.startswith("TASK ["):
+            task = line.rstrip(" *")
+        elif TELLING.match(line) and not line.startswith("FAILED - RETRYING"):
+            found.append((f"{task} " if line.startswith("fatal: ") else "") + line[:400])
+    return found[-MOST_TOLD:]
 
 
 def environment() -> dict[str, str]:

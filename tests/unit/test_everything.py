@@ -3,11 +3,12 @@
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from tests.everything import options_of
-from tests.lab.steps import TOP
+from tests.lab.steps import BIN, TOP, Job, StepError, Steps
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,25 @@ def test_what_a_person_types_after_make_is_understood(
     assert command, printed
     options = options_of(command[1].split())
     assert (options.part, options.name, options.full) == (part, names, full)
+
+
+def test_what_failed_is_told_with_the_lines_that_say_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Steps, "logs", tmp_path)
+    log = """
+TASK [kafka : Start it] ****
+FAILED - RETRYING: [kafka1]: Start it (3 retries left).
+fatal: [kafka1]: FAILED! => {"msg": "it does not start"}
+changed: [kafka2]
+E   AssertionError: assert 1 == 2
+FAILED tests/unit/test_it.py::test_it - assert 1 == 2
+a line more
+"""
+    steps = Steps("x", 1)
+    with pytest.raises(StepError):
+        steps.run("Try it", Job("try", [BIN / "python", "-c", f"print({log!r}); raise SystemExit(3)"]))
+    assert steps.failed == [
+        "FAILED: try (exit status 3)\n"
+        'TASK [kafka : Start it] fatal: [kafka1]: FAILED! => {"msg": "it does not start"}\n'
+        "E   AssertionError: assert 1 == 2\n"
+        "FAILED tests/unit/test_it.py::test_it - assert 1 == 2"
+    ]
