@@ -7,9 +7,9 @@ import pytest
 
 from tests.agent_process import AgentProcess
 from tests.integration.conftest import bare_stage, services, shared_stage, stage
-from tests.kafka_sockets import pytest_configure
+from tests.kafka_sockets import pytest_configure, pytest_sessionfinish
 
-__all__ = ["bare_stage", "pytest_configure", "services", "shared_stage", "stage"]
+__all__ = ["bare_stage", "pytest_configure", "pytest_sessionfinish", "services", "shared_stage", "stage"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from tests.e2e import more as more_hosts
 from tests.e2e.lab import Lab
-from tests.kafka_sockets import pytest_configure
+from tests.kafka_sockets import pytest_configure, pytest_sessionfinish
 
-__all__ = ["pytest_configure"]
+__all__ = ["pytest_configure", "pytest_sessionfinish"]
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,9 @@ import pytest
 from tests.integration.brokers import Brokers
 from tests.integration.services import Services, find
 from tests.integration.stage import Stage
-from tests.kafka_sockets import pytest_configure
+from tests.kafka_sockets import pytest_configure, pytest_sessionfinish
 
-__all__ = ["pytest_configure"]
+__all__ = ["pytest_configure", "pytest_sessionfinish"]
 
 pytest.register_assert_rewrite("tests.contract.sink")
 
