@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 _MESSAGE: Final = r"unclosed <(socket\.socket|ssl\.SSLSocket) fd=[0-9]+, family=[0-9]+, type=1, proto=6"
-"""How the warning of one begins. kafka-python 3.0.12 closes none whose connecting fails, or is under way when the client
+"""How the warning of one begins. kafka-python 3.0.12 closes none whose connecting fails, or is under way when a client
 is closed (net/inet.py, net/manager.py); they are closed a moment later, in the midst of any test."""
 
 
