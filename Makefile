@@ -55,7 +55,7 @@ attacks: bootstrap  ## all of tests/attacks on the test lab, which stays up for 
 e2e: bootstrap  ## tests/e2e on the test lab, which stays up for the next time
 	@$(BIN)/python -m tests.everything e2e
 
-recovery: bootstrap  ## destroy the database's host of the test lab and bring back what it had; the lab stays up
+recovery: bootstrap  ## destroy controller, brokers and database of the test lab and bring them back; the lab stays up
 	@$(BIN)/python -m tests.everything recovery
 
 mutations: dev  ## put known faults into copies of the code: the unit tests must find each

@@ -3,7 +3,7 @@
 `python -m tests.everything` runs it all and leaves nothing behind. With a name it runs that part alone: check,
 browser, molecule [ROLE], integration, attacks, e2e; the last three keep their lab up for the next time (`make
 test-down`). So do three that are in no test: bench [NAME], as what it measures depends on the machine, fuzz-store
-[SECS [SEED]], and recovery, which destroys a host.
+[SECS [SEED]], and recovery, which destroys hosts.
 """
 
 import argparse
@@ -143,7 +143,7 @@ def e2e_on_two_labs(steps: Steps) -> None:
 
 
 def recovery(steps: Steps) -> None:
-    """Destroy a host of the test lab, and bring back what it had."""
+    """Destroy hosts of the test lab, and bring back what they had."""
     command = [*PYTEST, "-m", "long", "tests/e2e"]
     steps.run("Recovery, on the test lab", Job("recovery", command, TEST_LAB, show=True))
 

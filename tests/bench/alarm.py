@@ -6,7 +6,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from tests.bench import replay
 from tests.bench.figures import Bench, Figure
@@ -23,6 +22,7 @@ from tests.bench.process import resident_bytes
 from tests.integration.alarms import Alarms
 from tests.integration.services import find
 from tests.integration.stage import Stage
+from tests.meanwhile import meanwhile
 from tests.receiver import Receiver
 from tests.waiting import wait_until
 from webmon.alarm.conditions import Step
@@ -165,37 +165,26 @@ class Crowd:
     """Results of targets that are up, at a steady rate, beside those that are timed."""
 
     def __init__(self, alarms: Alarms, rate: int) -> None:
-        self._alarms = alarms
-        self._rate = rate
-        self._over = threading.Event()
         self.sent = 0
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._alarms = alarms
+        self._producer = alarms.stage.producer()
+        self._rate = rate
+        self._began = time.monotonic()
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        producer = self._alarms.stage.producer()
-        began = time.monotonic()
-        while not self._over.is_set():
-            owed = int((time.monotonic() - began) * self._rate) - self.sent
-            for _ in range(owed):
-                one = a_result(f"crowd{self.sent % 3000}", VANTAGES[self.sent % 3], datetime.now(UTC))
-                producer.send(self._alarms.stage.topic, key=one.target.encode(), value=encode(one), headers=headers())
-                self.sent += 1
-            self._over.wait(0.02)
+    def send(self) -> None:
+        """Send what is owed by now."""
+        for _ in range(int((time.monotonic() - self._began) * self._rate) - self.sent):
+            one = a_result(f"crowd{self.sent % 3000}", VANTAGES[self.sent % 3], datetime.now(UTC))
+            self._producer.send(self._alarms.stage.topic, key=one.target.encode(), value=encode(one), headers=headers())
+            self.sent += 1
 
 
 def way_figures(alarms: Alarms, size: _Size, rate: int, bars: tuple[float | None, float]) -> Iterator[Figure]:
     """Time alarms from the end of the confirming check to the request at the receiver."""
     ended: dict[str, float] = {}
     came: dict[str, float] = {}
-    with Crowd(alarms, rate) as crowd:
+    crowd = Crowd(alarms, rate)
+    with meanwhile(crowd.send, every=0.02):
         began = time.monotonic()
         for number in range(size.alarms):
             target = f"timed{rate}-{number}"

@@ -78,7 +78,7 @@ class Lab:
             check=False,
             cwd=ROOT,
             input=typed,
-            timeout=600,
+            timeout=1800,
             env=self.environment(),
         )
 

@@ -4,14 +4,14 @@ import contextlib
 import dataclasses
 import re
 import secrets
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import yaml
 
 from tests.e2e.lab import Lab
+from tests.meanwhile import meanwhile
 
 HOST: Final = "more1"
 ADDRESS: Final = ".42"
@@ -49,25 +49,15 @@ class Processes:
         self.found: set[str] = set()
         self.samples = 0
         self._words = words
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def _sample(self) -> None:
-        while not self._end.wait(_SAMPLE_SECS):
-            self.samples += 1
-            for process in Path("/proc").glob("[0-9]*"):
-                for what in ("cmdline", "environ"):
-                    with contextlib.suppress(OSError):  # it has ended, or is another user's
-                        text = (process / what).read_bytes()
-                        self.found |= {f"{name} in the {what} of {text[:60]!r}" for name in self._words.within(text)}
+    def look(self) -> None:
+        """Look at those that there are now."""
+        self.samples += 1
+        for process in Path("/proc").glob("[0-9]*"):
+            for what in ("cmdline", "environ"):
+                with contextlib.suppress(OSError):  # it has ended, or is another user's
+                    text = (process / what).read_bytes()
+                    self.found |= {f"{name} in the {what} of {text[:60]!r}" for name in self._words.within(text)}
 
 
 @dataclasses.dataclass
@@ -93,7 +83,8 @@ class More:
 
     def play(self, playbook: str, *arguments: str) -> tuple[int, str]:
         """Run a playbook, whatever comes of it; give exit status and output."""
-        with Processes(Words(self.secrets)) as processes:
+        processes = Processes(Words(self.secrets))
+        with meanwhile(processes.look, every=_SAMPLE_SECS):
             done = self.lab.try_play(playbook, "--inventory", str(self.inventory), *arguments)
         self.seen |= processes.found
         self.samples += processes.samples

@@ -25,7 +25,7 @@ ELSEWHERE = ("brokers_leave=",)
 """What only more brokers than the lab has can do: test_brokers.py."""
 
 BRINGS_BACK = ("playbooks/backup.yml", "playbooks/restore.yml", ".venv/bin/ansible-vault")
-"""What docs/recovery.md has for what is gone: test_what_is_lost.py destroys a host and runs the first two."""
+"""What docs/recovery.md has for what is gone: test_what_is_lost.py destroys hosts and runs all of them."""
 
 STAND_FOR = {"URL": "http://web1/", "CHANNEL": "receiver"}
 """What stands for a user's own here."""
