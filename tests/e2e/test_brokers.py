@@ -163,7 +163,7 @@ def watched(fleet: Fleet, copies: int) -> Iterator[None]:
 def fleet(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     lab.do("up", *(f"{name}={last}:trixie-jre" for name, last in ADDRESSES.items()))
     yield Fleet(lab, find(), tmp_path_factory.mktemp("fleet"))
-    # TEMPORARY lab.do("down", *ADDRESSES)
+    lab.do("down", *ADDRESSES)
 
 
 def unchanged(out: str) -> bool:
