@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.lab.steps import BIN, LAB_PROGRAM, TOP, Job, StepError, Steps, say, stop_on_sigterm, telling
+from tests.lab.steps import BIN, LAB_PROGRAM, TOP, Job, StepError, Steps, say, stop_on_sigterm
 
 TEST_LAB: Final = {"LAB_NAME": "test"}
 MOLECULE_LAB: Final = {"LAB_NAME": "molecule"}
@@ -83,13 +83,8 @@ def molecule(steps: Steps, roles: Sequence[str]) -> contextlib.AbstractContextMa
 
 
 def molecule_summary(output: str) -> str:
-    """Give the lines of tests/molecule.sh that say which role took how long, and why one failed at first."""
-    lines = output.splitlines()
-    again = [place for place, line in enumerate(lines) if line.endswith(" FAILED, and is tried again")]
-    why = [f"      | {line}" for place in again for line in telling("\n".join(lines[:place]))]
-    return "\n".join(
-        [*why, *(f"      {line}" for line in lines if re.fullmatch(r"[a-z]+ +\d+ s(, failed once)?", line))]
-    )
+    """Give the lines of tests/molecule.sh that say which role took how long."""
+    return "\n".join(f"      {line}" for line in output.splitlines() if re.fullmatch(r"[a-z]+ +\d+ s", line))
 
 
 def provision(steps: Steps) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.everything import molecule_summary, options_of
+from tests.everything import options_of
 from tests.lab.steps import BIN, TOP, Job, StepError, Steps
 
 
@@ -64,21 +64,4 @@ a line more
         'TASK [kafka : Start it] fatal: [kafka1]: FAILED! => {"msg": "it does not start"}\n'
         "E   AssertionError: assert 1 == 2\n"
         "FAILED tests/unit/test_it.py::test_it - assert 1 == 2"
-    ]
-
-
-def test_a_role_that_failed_at_first_is_told_with_the_reason() -> None:
-    output = """
-TASK [kafka : Start it] ****
-fatal: [kafka1]: FAILED! => {"msg": "it does not start"}
-kafka FAILED, and is tried again
-certificates    246 s
-kafka           302 s, failed once
-all             548 s
-"""
-    assert molecule_summary(output).splitlines() == [
-        '      | TASK [kafka : Start it] fatal: [kafka1]: FAILED! => {"msg": "it does not start"}',
-        "      certificates    246 s",
-        "      kafka           302 s, failed once",
-        "      all             548 s",
     ]
