@@ -24,6 +24,11 @@ from tests.lab.steps import BIN, LAB_PROGRAM, TOP, Job, StepError, Steps, say, s
 TEST_LAB: Final = {"LAB_NAME": "test"}
 MOLECULE_LAB: Final = {"LAB_NAME": "molecule"}
 SECOND_LAB: Final = {"LAB_NAME": "second", "LAB_NET": "10.82.0"}
+WARM: Final = {"ANSIBLE_PYTHON_INTERPRETER": "/usr/local/bin/warm-python3"}
+"""For playbooks that run where others have run before: hosts need a quarter of their time (tests/lab/warm_python).
+
+The first run on the test lab is without it, as everywhere else.
+"""
 ON_SECOND: Final = tuple(
     f"tests/e2e/test_{name}.py"
     for name in (
@@ -78,7 +83,7 @@ def molecule(steps: Steps, roles: Sequence[str]) -> contextlib.AbstractContextMa
     steps.run("Clear what an earlier Molecule run left", Job("molecule reset", [LAB_PROGRAM, "destroy"], MOLECULE_LAB))
     return steps.beside(
         f"Molecule: {', '.join(roles) or 'every role'}: check, converge, idempotence, verify",
-        Job("molecule", [TOP / "tests/molecule.sh", *roles], MOLECULE_LAB),
+        Job("molecule", [TOP / "tests/molecule.sh", *roles], MOLECULE_LAB | WARM),
     )
 
 
@@ -121,7 +126,7 @@ def fuzz_store(steps: Steps, arguments: Sequence[str]) -> None:
 def e2e(steps: Steps) -> None:
     """Run the tests of the whole on the test lab."""
     command = [*PYTEST, "-m", "not long", "tests/e2e"]
-    steps.run("End-to-end tests, on the test lab", Job("e2e", command, TEST_LAB, show=True))
+    steps.run("End-to-end tests, on the test lab", Job("e2e", command, TEST_LAB | WARM, show=True))
 
 
 def e2e_on_two_labs(steps: Steps) -> None:
@@ -132,15 +137,15 @@ def e2e_on_two_labs(steps: Steps) -> None:
     first = [*pytest, *(f"--ignore={file}" for file in ON_SECOND), "tests/e2e"]
     steps.run(
         "End-to-end tests, on the test lab and on a second one",
-        Job("e2e", first, TEST_LAB, show=True),
-        Job("e2e on the second lab", ["sh", "-c", commands], SECOND_LAB, show=True),
+        Job("e2e", first, TEST_LAB | WARM, show=True),
+        Job("e2e on the second lab", ["sh", "-c", commands], SECOND_LAB | WARM, show=True),
     )
 
 
 def recovery(steps: Steps) -> None:
     """Destroy hosts of the test lab, and bring back what they had."""
     command = [*PYTEST, "-m", "long", "tests/e2e"]
-    steps.run("Recovery, on the test lab", Job("recovery", command, TEST_LAB, show=True))
+    steps.run("Recovery, on the test lab", Job("recovery", command, TEST_LAB | WARM, show=True))
 
 
 def faults(steps: Steps) -> None:
@@ -181,7 +186,8 @@ def everything(steps: Steps) -> None:
             steps.run("Clear what an earlier test lab left", Job("clear", [LAB_PROGRAM, "destroy"], TEST_LAB))
             provision(steps)
             steps.run(
-                "The demo again: nothing may change", Job("demo again", [*DEMO, "--unchanged"], TEST_LAB, show=True)
+                "The demo again: nothing may change",
+                Job("demo again", [*DEMO, "--unchanged"], TEST_LAB | WARM, show=True),
             )
             integration(steps)
             browser(steps)
