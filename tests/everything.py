@@ -41,7 +41,7 @@ ON_SECOND: Final = tuple(
         "upgrade",
     )
 )
-"""End-to-end tests that `make test` runs on a lab of their own, beside the others: playbooks mostly wait."""
+"""End-to-end tests that `make test` runs on a lab of their own, beside what runs on the test lab."""
 PYTEST: Final = (str(BIN / "python"), "-m", "pytest", "--durations=20")
 DEMO: Final = (str(BIN / "python"), "-m", "tests.lab.demo")
 BASH: Final = b"#!/usr/bin/env bash"
@@ -77,14 +77,16 @@ def check(steps: Steps) -> None:
     )
 
 
-def molecule(steps: Steps, roles: Sequence[str]) -> contextlib.AbstractContextManager[list[str]]:
-    """Run the roles' own tests on the molecule lab, from nothing, beside the steps of a block; give their output."""
+def molecule(
+    steps: Steps, roles: Sequence[str], *behind: Job, title: str = "The roles' own tests"
+) -> contextlib.AbstractContextManager[list[str]]:
+    """Run the roles' own tests on the molecule lab, from nothing, and jobs behind them, beside the steps of a block.
+
+    Gives their outputs.
+    """
     # Molecule remembers "created" although hosts have died since: both are cleared, or it would go on without hosts.
     steps.run("Clear what an earlier Molecule run left", Job("molecule reset", [LAB_PROGRAM, "destroy"], MOLECULE_LAB))
-    return steps.beside(
-        f"Molecule: {', '.join(roles) or 'every role'}: check, converge, idempotence, verify",
-        Job("molecule", [TOP / "tests/molecule.sh", *roles], MOLECULE_LAB | WARM),
-    )
+    return steps.beside(title, Job("molecule", [TOP / "tests/molecule.sh", *roles], MOLECULE_LAB | WARM), *behind)
 
 
 def molecule_summary(output: str) -> str:
@@ -123,23 +125,17 @@ def fuzz_store(steps: Steps, arguments: Sequence[str]) -> None:
     steps.run("Fuzz of the store, on the test lab's database", Job("fuzz-store", command, TEST_LAB, show=True))
 
 
-def e2e(steps: Steps) -> None:
-    """Run the tests of the whole on the test lab."""
-    command = [*PYTEST, "-m", "not long", "tests/e2e"]
+def e2e(steps: Steps, without: Sequence[str] = ()) -> None:
+    """Run the tests of the whole on the test lab, all but those of some files."""
+    command = [*PYTEST, "-m", "not long", *(f"--ignore={file}" for file in without), "tests/e2e"]
     steps.run("End-to-end tests, on the test lab", Job("e2e", command, TEST_LAB | WARM, show=True))
 
 
-def e2e_on_two_labs(steps: Steps) -> None:
-    """Run them on the test lab and on a second one, side by side."""
-    pytest = [*PYTEST, "-m", "not long"]
-    beside = [LAB_PROGRAM, "destroy"], DEMO, [*pytest, *ON_SECOND]
-    commands = " && ".join(shlex.join(str(word) for word in command) for command in beside)
-    first = [*pytest, *(f"--ignore={file}" for file in ON_SECOND), "tests/e2e"]
-    steps.run(
-        "End-to-end tests, on the test lab and on a second one",
-        Job("e2e", first, TEST_LAB | WARM, show=True),
-        Job("e2e on the second lab", ["sh", "-c", commands], SECOND_LAB | WARM, show=True),
-    )
+def e2e_on_the_second_lab() -> Job:
+    """Give what runs those of ON_SECOND on a lab of their own, from nothing."""
+    in_turn = [LAB_PROGRAM, "destroy"], DEMO, [*PYTEST, "-m", "not long", *ON_SECOND]
+    commands = " && ".join(shlex.join(str(word) for word in command) for command in in_turn)
+    return Job("e2e on the second lab", ["sh", "-c", commands], SECOND_LAB | WARM, show=True)
 
 
 def recovery(steps: Steps) -> None:
@@ -182,7 +178,8 @@ def everything(steps: Steps) -> None:
     check(steps)
     try:
         # Both mostly wait: for hosts, and for what is frozen. The tests after them measure what an agent keeps.
-        with molecule(steps, []) as output:
+        title = "The roles' own tests, and end-to-end tests on a second lab"
+        with molecule(steps, [], e2e_on_the_second_lab(), title=title) as outputs:
             steps.run("Clear what an earlier test lab left", Job("clear", [LAB_PROGRAM, "destroy"], TEST_LAB))
             provision(steps)
             steps.run(
@@ -191,8 +188,8 @@ def everything(steps: Steps) -> None:
             )
             integration(steps)
             browser(steps)
-        say(molecule_summary(*output))
-        e2e_on_two_labs(steps)
+        say(molecule_summary(outputs[0]))
+        e2e(steps, ON_SECOND)
         faults(steps)
     finally:
         take_down(steps)
@@ -206,9 +203,9 @@ def one_part(steps: Steps, part: str, names: Sequence[str], *, full: bool) -> No
         case "browser":
             browser(steps)
         case "molecule":
-            with molecule(steps, names) as output:
+            with molecule(steps, names) as outputs:
                 pass
-            say(molecule_summary(*output))
+            say(molecule_summary(outputs[0]))
         case "bench":
             bench(steps, names, full=full)
         case "integration":

@@ -109,26 +109,29 @@ class Steps:
             return [outputs[job.name] for job in jobs]
 
     @contextlib.contextmanager
-    def beside(self, title: str, job: Job) -> Iterator[list[str]]:
-        """Run a job while the steps of the block run; the list that is given has its output after the block.
+    def beside(self, title: str, *jobs: Job) -> Iterator[list[str]]:
+        """Run jobs in turn while the steps of the block run; the list that is given has their outputs after the block.
 
-        Raises StepError when it fails, after the block.
+        Raises StepError when one fails, after the block; those behind it are not run.
         """
         output: list[str] = []
         failed: list[StepError] = []
         self.number += 1
-        number, start = self.number, time.monotonic()
+        number = self.number
         say(f"[{number}/{self.total}] {title} (beside what follows)")
 
         def work() -> None:
-            try:
-                output.append(self._finish(job, stream=False))
-            except StepError as error:
-                failed.append(error)
-            else:
+            for job in jobs:
+                start = time.monotonic()
+                try:
+                    output.append(self._finish(job, stream=False))
+                except StepError as error:
+                    failed.append(error)
+                    return
                 seconds = time.monotonic() - start
-                self.took.append((f"{number} {title}", seconds))
-                say(f"[{number}/{self.total}] {job.name}: {seconds:.1f} s")
+                self.took.append((f"{number} {job.name}", seconds))
+                shown = output[-1] if job.show else ""
+                say(f"{shown}[{number}/{self.total}] {job.name}: {seconds:.1f} s")
 
         # Whoever is interrupted does not wait for it.
         thread = threading.Thread(target=work, daemon=True)
