@@ -40,6 +40,7 @@ SLOT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TIMEOUT = 0.5
 """Of checks that are meant to reach their deadline."""
 ENOUGH = 10.0
+_UPGRADE = b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -109,7 +110,8 @@ def test_headers_of_the_target_go_with_the_upgrade(probe: Probe) -> None:
         "Sec-WebSocket-Key": "mine",
     }
     for _ in range(2):
-        result = check_server(probe, upgraded(requests=requests), headers=headers)
+        agrees = _UPGRADE + b"Sec-WebSocket-Protocol: mqtt\r\n"
+        result = check_server(probe, upgraded(requests=requests, headers=agrees), headers=headers)
         assert result.outcome is Outcome.UP, result.error
     for line in (b"Authorization: Bearer s3cret", b"Sec-WebSocket-Protocol: mqtt", b"Cookie: a=b"):
         assert requests[0].count(line) == 1
@@ -251,6 +253,72 @@ def test_an_upgrade_of_another_request_counts_for_nothing(probe: Probe, accept: 
     )
     assert bare.outcome is Outcome.HEADER_MISMATCH
     assert str(bare.error).startswith("header Sec-WebSocket-Accept is not there, expected ")
+
+
+@pytest.mark.parametrize(
+    ("headers", "error"),
+    [
+        (b"Connection: Upgrade\r\n", "header Upgrade is not there, expected 'websocket'"),
+        (b"Upgrade: h2c\r\nConnection: Upgrade\r\n", "header Upgrade is 'h2c', expected 'websocket'"),
+        (b"Upgrade: websocket\r\n" + _UPGRADE, "header Upgrade is 'websocket, websocket', expected 'websocket'"),
+        (b"Upgrade: websocket\r\n", "header Connection is not there, expected 'Upgrade'"),
+        (b"Upgrade: websocket\r\nConnection: close\r\n", "header Connection is 'close', expected 'Upgrade'"),
+        (
+            _UPGRADE + b"Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover\r\n",
+            "header Sec-WebSocket-Extensions is 'permessage-deflate; client_no_context_takeover', nobody asked for it",
+        ),
+        (
+            _UPGRADE + b"Sec-WebSocket-Protocol: \x1b[2J\r\n",
+            r"header Sec-WebSocket-Protocol is '\x1b[2J', nobody asked for it",
+        ),
+    ],
+)
+def test_an_upgrade_that_browsers_refuse_is_a_header_mismatch(probe: Probe, headers: bytes, error: str) -> None:
+    result = check_server(probe, upgraded(headers=headers))
+    assert (result.outcome, result.error, result.http_status) == (Outcome.HEADER_MISMATCH, error, 101)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"upgrade: WebSocket\r\nconnection: keep-alive, upgrade\r\n",
+        b"Upgrade: websocket\r\nConnection: keep-alive\r\nConnection: Upgrade\r\n",
+        _UPGRADE + b"Sec-WebSocket-Protocol:\r\nSec-WebSocket-Extensions:\r\n",
+        _UPGRADE + b"Server: nginx\r\nSet-Cookie: a=b\r\n",
+    ],
+)
+def test_an_upgrade_that_browsers_take_is_up(probe: Probe, headers: bytes) -> None:
+    result = check_server(probe, upgraded(headers=headers))
+    assert (result.outcome, result.error) == (Outcome.UP, None)
+
+
+@pytest.mark.parametrize(
+    ("answered", "error"),
+    [
+        (b"Sec-WebSocket-Protocol: prices.v1\r\n", None),
+        (b"Sec-WebSocket-Protocol: prices.v2\r\n", None),
+        (b"", "header Sec-WebSocket-Protocol is not there, expected one of those that were asked for"),
+        (
+            b"Sec-WebSocket-Protocol: Prices.v1\r\n",
+            "header Sec-WebSocket-Protocol is 'Prices.v1', expected one of those that were asked for",
+        ),
+        (
+            b"Sec-WebSocket-Protocol: prices.v2, prices.v1\r\n",
+            "header Sec-WebSocket-Protocol is 'prices.v2, prices.v1', expected one of those that were asked for",
+        ),
+    ],
+)
+def test_of_the_protocols_that_were_asked_for_one_is_the_answer(
+    probe: Probe, answered: bytes, error: str | None
+) -> None:
+    asked = {"sec-websocket-protocol": "prices.v2, prices.v1"}
+    result = check_server(probe, upgraded(headers=_UPGRADE + answered), headers=asked)
+    assert (result.outcome, result.error) == (Outcome.HEADER_MISMATCH if error else Outcome.UP, error)
+
+
+def test_an_extension_that_was_asked_for_may_be_agreed_on(probe: Probe) -> None:
+    agrees = upgraded(headers=_UPGRADE + b"Sec-WebSocket-Extensions: X-Mux; max=4\r\n")
+    assert check_server(probe, agrees, headers={"Sec-WebSocket-Extensions": "x-other, X-Mux"}).outcome is Outcome.UP
 
 
 @dataclass(frozen=True)
