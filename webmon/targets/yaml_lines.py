@@ -82,7 +82,9 @@ class _Walk:
             return [self.value(item, (*path, position)) for position, item in enumerate(node.value)]
         try:
             value = self._loader.construct_object(node)
-        except (ValueError, LookupError):  # 2026-99-99 looks like a date, and !!int without a number is one by force
+        except (ValueError, LookupError, AttributeError, ArithmeticError):
+            # 2026-99-99 looks like a date, !!int without a number and !!timestamp x are one by force, and 1:1:1... of
+            # 300 parts is too large a number.
             return node.value
         # Octal, sexagesimal, in hexadecimal or with underscores (YAML 1.1).
         if isinstance(value, int | float) and not isinstance(value, bool) and not _DECIMAL.fullmatch(node.value):

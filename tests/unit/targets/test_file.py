@@ -622,6 +622,8 @@ YAML_PIECES = st.sampled_from(
         ".nan",
         "9" * 400,
         "!!binary ",
+        "!!timestamp ",
+        "1:" * 300 + "1.5",
         "!!set ",
         "!!python/object:os.system ",
         "!x ",
@@ -651,6 +653,15 @@ def test_no_file_makes_a_traceback(tmp_path: Path, text: bytes, name: str) -> No
         assert all(line.startswith(str(path)) for line in error.lines)  # noqa: PT017
     else:
         assert targets
+
+
+@pytest.mark.parametrize("value", ["!!timestamp x", "!!timestamp ''", "1:" * 300 + "1.5"])
+def test_a_value_that_is_not_what_yaml_takes_it_for_is_a_text(value: str, tmp_path: Path) -> None:
+    path = write(tmp_path, f"targets:\n- url: http://a/\n  interval: {value}\n")
+    (fault,) = faults(path)
+    assert fault.startswith("3: target 'http://a/': interval is '")
+    (target,) = load(write(tmp_path, f"targets:\n- url: http://a/\n  labels: {{x: {value}}}\n"))
+    assert target.labels == {"x": value.removeprefix("!!timestamp ").strip("'")}
 
 
 KEYS = sorted(
