@@ -415,6 +415,67 @@ BAD_TARGETS = {
 }
 
 
+TCP = "{url: 'tcp://a:1', dialogue: [%s]}"
+_NO_TLS = "is for TLS, which never begins here; right would be a step `starttls: true`, or a URL of tls"
+_BACKSPACE = r"holds a backspace, which \b is in double quotes; right would be single quotes, or \\b"
+_NO_SECRET = "which no pattern can hold, so that it never matches; right would be the text itself"
+MISTAKEN = {
+    TCP % "{expect: }": "target 'tcp://a:1': dialogue.0.expect has no value; right would be an RE2 pattern, in quotes",
+    TCP % "{send: null}": "target 'tcp://a:1': dialogue.0.send has no value; right would be a text, in quotes; a line "
+    "ends with \\r\\n",
+    TCP % "{send: ''}": "target 'tcp://a:1': dialogue.0.send has no value; right would be a text, in quotes; a line "
+    "ends with \\r\\n",
+    TCP % "{starttls: ~}": "target 'tcp://a:1': dialogue.0.starttls has no value; right would be true",
+    "{url: 'tcp://a:1', expect: {certificate_days: 14}}": f"target 'tcp://a:1': expect.certificate_days {_NO_TLS}",
+    "{url: 'tcp://a:1', dialogue: [{expect: x}], tls: {verify: false}}": f"target 'tcp://a:1': tls {_NO_TLS}",
+    "{url: 'http://a/', expect: {body: \"\\bOK\\b\"}}": f"target 'http://a/': expect.body {_BACKSPACE}",
+    "{url: 'http://ä/', name: ä, expect: {body_not: \"ä\\\\\\\\\\bä\"}}": f"target 'ä': expect.body_not {_BACKSPACE}",
+    "{url: 'http://a/', expect: {headers: {Server: \"\\bx\"}}}": "target 'http://a/': expect.headers.Server "
+    + _BACKSPACE,
+    "{url: 'http://a/', expect: {headers_not: {A.B: \"x\\b\"}}}": "target 'http://a/': expect.headers_not.A.B "
+    + _BACKSPACE,
+    "{url: 'http://a/', expect: {json: [{path: $.a, matches: \"x\\b\"}]}}": "target 'http://a/': expect.json.0.matches "
+    + _BACKSPACE,
+    TCP % '{expect: "\\bx"}': f"target 'tcp://a:1': dialogue.0.expect {_BACKSPACE}",
+    TCP % "{expect: '^${WORD} ok'}": f"target 'tcp://a:1': dialogue.0.expect names ${{WORD}}, {_NO_SECRET}",
+    "{url: 'http://a/', expect: {body_not: '(?i)${WORD}'}}": "target 'http://a/': expect.body_not names ${WORD}, "
+    + _NO_SECRET,
+    "{url: 'http://a/', expect: {body: '\\\\${WORD}'}}": "target 'http://a/': expect.body names ${WORD}, " + _NO_SECRET,
+}
+
+
+@pytest.mark.parametrize("text", MISTAKEN)
+def test_what_would_be_judged_otherwise_than_it_is_written_or_not_at_all_is_told(text: str, tmp_path: Path) -> None:
+    path = write(tmp_path, f"targets:\n- http://fine/\n- {text}\n")
+    assert faults(path) == [f"3: {MISTAKEN[text]}"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{url: 'tcp://a:1', dialogue: [{starttls: true}], tls: {verify: true}, expect: {certificate_days: 9}}",
+        "{url: 'tcp://a:1', tls: , expect: {certificate_days: null}}",
+        "{url: 'tcp://a:1', tls: {}, expect: {max_response_time: 1}}",
+        "{url: 'http://a/', expect: {body: '\\bOK\\b', body_not: \"\\\\bBad\\\\b\"}}",
+        '{url: \'http://a/\', name: "a \\\\b", body: "\\b", expect: {body: "x\\\\\\\\b"}}',
+        TCP % '{expect: "^\\x00\\x08\\x00"}, {send: "\\b"}',
+        "{url: 'http://a/', expect: {body: '\\${WORD}', body_not: '[^${WORD}]'}}",
+        "{url: 'http://a/', expect: {body: 'ok|${WORD}', body_not: '\\Q${WORD}\\E'}}",
+        "{url: 'http://a/', expect: {body: '(a${WORD})?', body_not: '${word-1}'}}",
+        "{url: 'http://a/', expect: {body: , json: [{path: $.a, equals: \"\\b\"}]}}",
+    ],
+)
+def test_what_may_be_meant_is_taken_as_it_stands(text: str, tmp_path: Path) -> None:
+    assert load(write(tmp_path, f"targets:\n- {text}\n"))
+
+
+def test_defaults_for_tls_are_for_those_that_speak_it_and_a_mistaken_pattern_is_told_once(tmp_path: Path) -> None:
+    defaults = "defaults: {tls: {verify: true}, expect: {certificate_days: 9, body: %s}}\n"
+    targets = "targets: ['tcp://a:1', {url: 'tcp://b:1', dialogue: [{expect: x}]}, 'https://a/', 'https://b/']\n"
+    assert load(write(tmp_path, defaults % "x" + targets))
+    assert faults(write(tmp_path, defaults % '"\\bx"' + targets)) == [f"1: defaults: expect.body {_BACKSPACE}"]
+
+
 @pytest.mark.parametrize("text", BAD_TARGETS)
 def test_a_bad_target_is_told_with_its_line_and_what_would_be_right(text: str, tmp_path: Path) -> None:
     path = write(tmp_path, f"targets:\n- http://fine/\n- {text}\n")
