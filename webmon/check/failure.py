@@ -39,6 +39,8 @@ _ENDED_EARLY: Final = 18
 _BAD_ARGUMENT: Final = 43
 _BAD_HEADER: Final = "Invalid response header"
 """What libcurl says with it where the argument was of another's making: a header of a proxy's."""
+_OF_WEBSOCKET: Final = "[WS] "
+"""What libcurl puts before its word of a frame (RFC 6455, 5.2)."""
 _BROKE_THE_RULES, _NO_STARTTLS = 8, 64
 _TEXTS: Final = {
     0: "the connection was closed in the midst of the header",
@@ -241,6 +243,8 @@ def _of_connection(failure: Failure) -> str | None:
         return os.strerror(failure.errno)
     if "while we expected SETTINGS frame" in failure.text:
         return "what answers speaks no HTTP/2"
+    if failure.code == _RECEIVE and failure.text.startswith(_OF_WEBSOCKET):
+        return f"the server broke the rules of WebSocket: {failure.text.removeprefix(_OF_WEBSOCKET)}"
     if failure.code in (_CONNECT_FAILED_TLS, _SEND, _RECEIVE) or failure.text.startswith("Send failure"):
         reset = f" ({os.strerror(errno.ECONNRESET)})" if "reset" in failure.text.lower() else ""
         return f"the server closed the connection{reset}"

@@ -337,6 +337,7 @@ def reset_later(connection: socket.socket) -> None:
 
 
 _CLOSED = "the server closed the connection"
+_BROKE = "waiting for 'good': the server broke the rules of WebSocket: "
 HOSTILE = {
     "accepts and says nothing": Case(
         hang, Outcome.TIMEOUT, "not done within 0.5 s: waiting for the first byte", TIMEOUT
@@ -409,13 +410,21 @@ HOSTILE = {
         Outcome.BODY_MISMATCH,
         "waiting for 'good': nothing in the first 65536 bytes matches: ''",
     ),
-    "sends a frame of no kind": Case(upgraded(said=b"\x83\x02hi"), Outcome.READ_ERROR, "waiting for 'good': "),
-    "masks its frames": Case(upgraded(said=b"\x81\x82AAAAhi"), Outcome.READ_ERROR, "waiting for 'good': "),
+    "sends a frame of no kind": Case(upgraded(said=b"\x83\x02hi"), Outcome.READ_ERROR, f"{_BROKE}invalid opcode: 83"),
+    "masks its frames": Case(upgraded(said=b"\x81\x82AAAAhi"), Outcome.READ_ERROR, f"{_BROKE}masked input frame"),
+    "packs a message that nobody asked to be packed": Case(
+        upgraded(said=b"\xc1\x02hi"), Outcome.READ_ERROR, f"{_BROKE}invalid reserved bits: c1"
+    ),
+    "begins a message within another": Case(
+        upgraded(said=frame(b"go", ends=False) + frame(b"od")),
+        Outcome.BODY_MISMATCH,
+        f"{_BROKE}fragmented message interrupted by new TEXT msg, after 'go'",
+    ),
     "sends a ping of a kilobyte": Case(
-        upgraded(said=frame(b"x" * 1000, 9)), Outcome.READ_ERROR, "waiting for 'good': "
+        upgraded(said=frame(b"x" * 1000, 9)), Outcome.READ_ERROR, f"{_BROKE}received PING frame is too big"
     ),
     "claims a frame of all the bytes there are": Case(
-        upgraded(said=b"\x81\x7f" + b"\xff" * 8), Outcome.READ_ERROR, "waiting for 'good': "
+        upgraded(said=b"\x81\x7f" + b"\xff" * 8), Outcome.READ_ERROR, f"{_BROKE}frame length longer than 63 bits"
     ),
     "resets after the upgrade": Case(
         upgraded(reset_later),
