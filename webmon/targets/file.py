@@ -144,10 +144,17 @@ def _read(reader: "_Reader", path: Path, place: Path, *, named: bool) -> None:
         raise UserError(f"{path}: {error.strerror}; right would be a readable list of targets") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{place}: not UTF-8 at byte {error.start}; right would be UTF-8 text") from error
-    if place.suffix in (".yml", ".yaml"):
+    is_handed = named and place.parts[:2] in (("/", "dev"), ("/", "proc"))
+    if place.suffix in (".yml", ".yaml") or (is_handed and _begins_as_yaml(text)):
         reader.read_yaml(text)
     else:
         reader.read_list(text)
+
+
+def _begins_as_yaml(text: str) -> bool:
+    """Tell it by the first line, for /dev/stdin and /dev/fd/N, whose names tell nothing."""
+    first = next((line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")), "")
+    return re.match(r"---|%YAML|\{|(targets|defaults)\s*:", first) is not None
 
 
 def check_file(path: Path, *, stands_at: Path | None = None, commands: Path | None = None) -> int:

@@ -3,6 +3,7 @@
 import base64
 import codecs
 import json
+import os
 import re
 import textwrap
 import time
@@ -615,6 +616,33 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(name: str, tmp_path: Pat
     text = b"https://a/\r\nhttps://b/\r\n" if name == "t.txt" else b"targets:\r\n- https://a/\r\n- https://b/\r\n"
     (tmp_path / name).write_bytes(codecs.BOM_UTF8 + text)
     assert [target.url for target in load(tmp_path / name)] == ["https://a/", "https://b/"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "targets:\n- {url: 'http://a/', name: a}\n",
+        "# ours\n\ndefaults: {interval: 5m}\ntargets:\n- {url: 'http://a/', name: a}\n",
+        "---\ntargets: [{url: 'http://a/', name: a}]\n",
+        '{"targets": [{"url": "http://a/", "name": "a"}]}',
+        "# a list: targets: of ours\nhttp://a/#x\n",
+    ],
+)
+def test_what_a_shell_hands_over_is_read_as_it_begins_for_its_name_tells_nothing(text: str) -> None:
+    there, here = os.pipe()
+    with os.fdopen(there), os.fdopen(here, "w") as handed:
+        handed.write(text)
+        handed.flush()
+        handed.close()
+        (target,) = load(Path(f"/dev/fd/{there}"), named=True)
+    assert target.url.startswith("http://a/")
+    assert target.name == ("http://a/#x" if "list" in text else "a")
+
+
+def test_a_file_on_a_disk_is_what_its_name_says_as_for_the_agent(tmp_path: Path) -> None:
+    path = write(tmp_path, "targets:\n- http://a/\n", "targets")
+    with pytest.raises(UserError, match="this is YAML; right would be a file name"):
+        check_file(path)
 
 
 def test_an_authority_of_a_target_stands_beside_the_file(tmp_path: Path) -> None:
