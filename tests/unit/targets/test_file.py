@@ -407,7 +407,7 @@ BAD_TARGETS = {
     "{url: 'https://a/', tls: {certificate: no.pem}}": "target 'https://a/': tls.certificate is 'no.pem': No such file "
     "or directory",
     "7": "a target is 7; right would be a URL or a mapping with `url`",
-    "ftp://a/": "target 'ftp://a/': url is 'ftp://a/': right would be http://HOST/... or https://HOST/...",
+    "ftp://a/": "target 'ftp://a/': url is 'ftp://a/': right would be tcp://HOST:PORT",
     "'http://a b/'": "target 'http://a b/': url is 'http://a b/': has a space or a control character in it; right "
     "would be %20 for a space",
     "http://a:99999/": "target 'http://a:99999/': url is 'http://a:99999/': right would be a valid "
@@ -520,7 +520,7 @@ def test_all_faults_are_told_at_once_each_with_its_line(tmp_path: Path) -> None:
         "11: target 'b' is listed twice, first on line 9; right would be a name of its own",
         "14: target 2026-01-02: name is 2026-01-02 (YAML reads what looks like a date so); right would be text of 1 to "
         "200 characters, in quotes",
-        "15: target 'ftp://d/': url is 'ftp://d/': right would be http://HOST/... or https://HOST/...",
+        "15: target 'ftp://d/': url is 'ftp://d/': right would be tcp://HOST:PORT",
         "16: target 'ftp://d/': interval is 'soon'; right would be seconds from 1 to 86400, or 30s, 5m, 1h",
         f"19: max_redirects: 0x{'f' * 38} is read by YAML otherwise than people do; right would be a plain decimal "
         "number, or text in quotes",
