@@ -41,7 +41,9 @@ _BAD_HEADER: Final = "Invalid response header"
 """What libcurl says with it where the argument was of another's making: a header of a proxy's."""
 _OF_WEBSOCKET: Final = "[WS] "
 """What libcurl puts before its word of a frame (RFC 6455, 5.2)."""
-_BROKE_THE_RULES, _NO_STARTTLS = 8, 64
+_BROKE_THE_RULES, _DENIED, _NO_STARTTLS = 8, 9, 64
+_NUL: Final = "NUL byte in server response line"
+"""What libcurl says of a mail server's."""
 _TEXTS: Final = {
     0: "the connection was closed in the midst of the header",
     1: "not HTTP",
@@ -179,7 +181,7 @@ def _outcome(failure: Failure) -> Outcome:
         return Outcome.TLS_ERROR
     if failure.code == _NO_STARTTLS or _came_before_tls(failure):
         return Outcome.TLS_ERROR
-    if failure.code == _BROKE_THE_RULES and failure.said is not None:
+    if _refused_us(failure):
         return Outcome.BODY_MISMATCH
     return BY_PHASE[failure.phase]
 
@@ -219,7 +221,14 @@ def _came_before_tls(failure: Failure) -> bool:
     return failure.code == _BROKE_THE_RULES and failure.said is not None and not failure.text
 
 
+def _refused_us(failure: Failure) -> bool:
+    """Tell whether a mail server spoke, and wants nothing of us: its greeting says so, or its answer to our EHLO."""
+    return failure.said is not None and failure.code in (_BROKE_THE_RULES, _DENIED) and failure.text != _NUL
+
+
 def _of_mail(failure: Failure) -> str | None:
+    if failure.code == _BROKE_THE_RULES and failure.text == _NUL:
+        return "what the server says has a NUL in it"
     if failure.said is None:
         return None
     if failure.code == _NO_STARTTLS:
@@ -227,7 +236,7 @@ def _of_mail(failure: Failure) -> str | None:
         return f"the server refused STARTTLS: {_shown(failure.said)}" if refused else "the server offers no STARTTLS"
     if _came_before_tls(failure):
         return CAME_BEFORE_TLS
-    if failure.code == _BROKE_THE_RULES:
+    if _refused_us(failure):
         return f"the server refused us: {_shown(failure.said)}"
     return None
 
