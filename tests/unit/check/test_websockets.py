@@ -215,6 +215,37 @@ def test_a_ping_is_answered_while_a_message_is_awaited(probe: Probe) -> None:
     assert check_server(probe, upgraded(behave), expect("good")).outcome is Outcome.UP
 
 
+def byte_by_byte(connection: socket.socket, text: bytes) -> None:
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for byte in text:
+        connection.sendall(bytes([byte]))
+        time.sleep(0.01)
+
+
+def test_a_ping_that_comes_in_pieces_is_answered_once_and_whole(probe: Probe) -> None:
+    heard: list[tuple[int, bytes]] = []
+
+    def behave(connection: socket.socket) -> None:
+        byte_by_byte(connection, frame(b"hello", 9))
+        heard.append(read_frame(connection))
+        connection.sendall(frame(b"good"))
+        heard.append(read_frame(connection))
+
+    check = check_server(probe, upgraded(behave), expect("good"), server_ends=lambda: len(heard) == 2)
+    assert check.outcome is Outcome.UP
+    assert heard == [(10, b"hello"), (8, b"\x03\xe8")]
+
+
+def test_a_leave_that_comes_in_pieces_is_told_with_its_code(probe: Probe) -> None:
+    def behave(connection: socket.socket) -> None:
+        byte_by_byte(connection, frame(b"\x03\xf0go away", 8))
+        hang(connection)
+
+    result = check_server(probe, upgraded(behave), expect("good"))
+    assert result.outcome is Outcome.READ_ERROR
+    assert result.error == "waiting for 'good': the server closed the WebSocket with 1008"
+
+
 def test_a_long_message_is_sent_whole(probe: Probe) -> None:
     text = os.urandom(1 << 20).hex().encode()
     heard: list[bool] = []

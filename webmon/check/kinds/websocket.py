@@ -41,6 +41,8 @@ class WebSocket(Talk):
     """What the frames since the step before count for."""
     _message = b""
     """The one that has not ended yet."""
+    _control = b""
+    """What came of a ping, a pong or a close that has not ended yet."""
     _status: int | None = None
 
     def _prepare(self, handle: Handle, addresses: Addresses) -> None:
@@ -138,13 +140,18 @@ class WebSocket(Talk):
             except BlockingIOError:
                 return None
             self._heard += max(len(piece), _LEAST)
-            if frame.flags & pycurl.WS_CLOSE:
-                self._closed(piece)
-                return None
-            if frame.flags & pycurl.WS_PING:
-                with contextlib.suppress(BlockingIOError):
-                    curl.ws_send(piece, pycurl.WS_PONG)
-            if not frame.flags & _NO_TEXT:
+            if frame.flags & _NO_TEXT:
+                self._control += piece
+                if frame.bytesleft:
+                    continue
+                control, self._control = self._control, b""
+                if frame.flags & pycurl.WS_CLOSE:
+                    self._closed(control)
+                    return None
+                if frame.flags & pycurl.WS_PING:
+                    with contextlib.suppress(BlockingIOError):
+                        curl.ws_send(control, pycurl.WS_PONG)
+            else:
                 self._take_in(piece)
                 self._message += piece
                 if not frame.bytesleft and not frame.flags & pycurl.WS_CONT:
