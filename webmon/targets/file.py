@@ -487,11 +487,14 @@ class _Reader:
         if any(step.starttls for step in model.dialogue or ()):
             return
         for key, value in _dotted(given):
-            if key in ("tls", "expect.certificate_days") and value not in (None, {}):
+            line = self._document.line((*path, *key.split(".")))
+            # What an anchor above says, others may take too, as of the defaults.
+            is_own = line >= self._document.line(path)
+            if is_own and key in ("tls", "expect.certificate_days") and value not in (None, {}):
                 self._fault(
-                    self._document.line((*path, *key.split("."))),
-                    f"{who}: {key} is for TLS, which never begins here; right would be a step "
-                    "`starttls: true`, or a URL of tls",
+                    line,
+                    f"{who}: {key} is for TLS, which never begins here; right would be a step `starttls: true`, or a "
+                    "URL of tls",
                 )
 
     def _patterns(self, given: Mapping[str, Any], path: yaml_lines.Path, who: str) -> None:

@@ -470,6 +470,19 @@ def test_what_may_be_meant_is_taken_as_it_stands(text: str, tmp_path: Path) -> N
     assert load(write(tmp_path, f"targets:\n- {text}\n"))
 
 
+def test_what_an_anchor_says_of_tls_is_for_those_that_speak_it(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """\
+        targets:
+        - &a {url: 'tls://a:1', tls: {minimum: 1.3}, expect: &e {certificate_days: 9}}
+        - {<<: *a, url: 'tcp://a:1'}
+        - {url: 'tcp://b:1', expect: *e}
+        """,
+    )
+    assert len(load(path)) == 3
+
+
 def test_defaults_for_tls_are_for_those_that_speak_it_and_a_mistaken_pattern_is_told_once(tmp_path: Path) -> None:
     defaults = "defaults: {tls: {verify: true}, expect: {certificate_days: 9, body: %s}}\n"
     targets = "targets: ['tcp://a:1', {url: 'tcp://b:1', dialogue: [{expect: x}]}, 'https://a/', 'https://b/']\n"
