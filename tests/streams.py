@@ -120,6 +120,7 @@ def upgraded(
     said: bytes = b"",
     status: bytes = b"101 Switching Protocols",
     accept: bytes | None = None,
+    headers: bytes = b"Upgrade: websocket\r\nConnection: Upgrade\r\n",
     requests: list[bytes] | None = None,
 ) -> Behaviour:
     """Go over to WebSocket; `said` stands in the same packet."""
@@ -134,10 +135,7 @@ def upgraded(
             lines[b"Sec-WebSocket-Key"] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11", usedforsecurity=False
         )
         proof = base64.b64encode(digest.digest()) if accept is None else accept
-        connection.sendall(
-            b"HTTP/1.1 %b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n%b"
-            % (status, proof, said)
-        )
+        connection.sendall(b"HTTP/1.1 %b\r\n%bSec-WebSocket-Accept: %b\r\n\r\n%b" % (status, headers, proof, said))
         then(connection)
 
     return behave

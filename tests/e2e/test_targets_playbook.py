@@ -60,5 +60,5 @@ def test_a_list_with_a_fault_is_refused_before_any_host_is_touched(lab: Lab, tar
     line = len(targets.read_text().splitlines())
     done = lab.try_play(PLAYBOOK)
     assert done.returncode != 0
-    assert f"{targets}:{line}: target 'bad': url is 'ftp://web1/': right would be http://HOST/" in done.stdout
+    assert f"{targets}:{line}: target 'bad': url is 'ftp://web1/': right would be tcp://HOST:PORT" in done.stdout
     assert "Put the targets on the host" not in done.stdout

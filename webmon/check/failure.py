@@ -39,7 +39,11 @@ _ENDED_EARLY: Final = 18
 _BAD_ARGUMENT: Final = 43
 _BAD_HEADER: Final = "Invalid response header"
 """What libcurl says with it where the argument was of another's making: a header of a proxy's."""
-_BROKE_THE_RULES, _NO_STARTTLS = 8, 64
+_OF_WEBSOCKET: Final = "[WS] "
+"""What libcurl puts before its word of a frame (RFC 6455, 5.2)."""
+_BROKE_THE_RULES, _DENIED, _NO_STARTTLS = 8, 9, 64
+_NUL: Final = "NUL byte in server response line"
+"""What libcurl says of a mail server's."""
 _TEXTS: Final = {
     0: "the connection was closed in the midst of the header",
     1: "not HTTP",
@@ -177,7 +181,7 @@ def _outcome(failure: Failure) -> Outcome:
         return Outcome.TLS_ERROR
     if failure.code == _NO_STARTTLS or _came_before_tls(failure):
         return Outcome.TLS_ERROR
-    if failure.code == _BROKE_THE_RULES and failure.said is not None:
+    if _refused_us(failure):
         return Outcome.BODY_MISMATCH
     return BY_PHASE[failure.phase]
 
@@ -217,7 +221,14 @@ def _came_before_tls(failure: Failure) -> bool:
     return failure.code == _BROKE_THE_RULES and failure.said is not None and not failure.text
 
 
+def _refused_us(failure: Failure) -> bool:
+    """Tell whether a mail server spoke, and wants nothing of us: its greeting says so, or its answer to our EHLO."""
+    return failure.said is not None and failure.code in (_BROKE_THE_RULES, _DENIED) and failure.text != _NUL
+
+
 def _of_mail(failure: Failure) -> str | None:
+    if failure.code == _BROKE_THE_RULES and failure.text == _NUL:
+        return "what the server says has a NUL in it"
     if failure.said is None:
         return None
     if failure.code == _NO_STARTTLS:
@@ -225,7 +236,7 @@ def _of_mail(failure: Failure) -> str | None:
         return f"the server refused STARTTLS: {_shown(failure.said)}" if refused else "the server offers no STARTTLS"
     if _came_before_tls(failure):
         return CAME_BEFORE_TLS
-    if failure.code == _BROKE_THE_RULES:
+    if _refused_us(failure):
         return f"the server refused us: {_shown(failure.said)}"
     return None
 
@@ -241,6 +252,8 @@ def _of_connection(failure: Failure) -> str | None:
         return os.strerror(failure.errno)
     if "while we expected SETTINGS frame" in failure.text:
         return "what answers speaks no HTTP/2"
+    if failure.code == _RECEIVE and failure.text.startswith(_OF_WEBSOCKET):
+        return f"the server broke the rules of WebSocket: {failure.text.removeprefix(_OF_WEBSOCKET)}"
     if failure.code in (_CONNECT_FAILED_TLS, _SEND, _RECEIVE) or failure.text.startswith("Send failure"):
         reset = f" ({os.strerror(errno.ECONNRESET)})" if "reset" in failure.text.lower() else ""
         return f"the server closed the connection{reset}"

@@ -5,6 +5,7 @@ written. Hosts are mapped as UTS 46 has it and become punycode a label, so that 
 which IDNA 2008 refuses and browsers open; what ends in a number is an address (https://url.spec.whatwg.org/#host-parsing).
 """
 
+import difflib
 import ipaddress
 import re
 from typing import Final, NamedTuple
@@ -26,6 +27,16 @@ _JOINERS: Final = "\u200c\u200d"
 _FORBIDDEN_IN_HOST: Final = re.compile(r"[\x00-\x20#%/:<>?@\[\\\]^|\x7f]")
 _NUMBER: Final = re.compile(r"0x[0-9a-f]*|[0-9]+")
 _LONGEST_LABEL, _LONGEST_HOST = 63, 253
+_MEANT: Final = {
+    "smtps": "tls://HOST:465",
+    "imaps": "tls://HOST:993",
+    "pop3s": "tls://HOST:995",
+    "ldaps": "tls://HOST:636",
+    "ftps": "tls://HOST:990",
+    "ssl": "tls://HOST:PORT",
+    "ping": "icmp://HOST",
+}
+"""Schemes that are none here, and how what they say is checked."""
 
 
 class Origin(NamedTuple):
@@ -76,10 +87,10 @@ def parse(text: str) -> Url:
     match = _PARTS.fullmatch(text)
     kind = KINDS.get(scheme := match[1].lower()) if match else None
     if match is None or kind is None:
-        known = KINDS.get(text.partition(":")[0].lower())
-        raise ValueError(f"right would be {known.form if known else 'http://HOST/... or https://HOST/...'}")
+        raise ValueError(f"right would be {_nearest(text)}")
     if "@" in match[2]:
-        raise ValueError("holds a user or a password, and a URL is stored with every result; right would be `auth`")
+        right = "`auth`" if "auth" in kind.keys else kind.form
+        raise ValueError(f"holds a user or a password, and a URL is stored with every result; right would be {right}")
     has_path = bool(match[3].strip("/") or match[4])
     if not match[2] or scheme == "command" or (has_path and not kind.has_path):
         raise ValueError(f"right would be {kind.form}")
@@ -87,6 +98,19 @@ def parse(text: str) -> Url:
     if (url.port == 0) != (kind.port == 0):
         raise ValueError(f"right would be {kind.form}, {'with' if kind.port is None else 'without'} a port")
     return url
+
+
+def _nearest(text: str) -> str:
+    """Give the form of the kind that is meant, as far as a scheme tells."""
+    scheme = text.partition(":")[0].lower()
+    if scheme in KINDS:
+        return KINDS[scheme].form
+    if "://" not in text:
+        return "http://HOST/... or https://HOST/..."
+    if scheme in _MEANT:
+        return _MEANT[scheme]
+    near = difflib.get_close_matches(scheme, KINDS, n=1)
+    return KINDS[near[0]].form if near else "http://HOST/..., https://HOST/..., or tcp://HOST:PORT for most others"
 
 
 def join(base: Url, location: str) -> Url | None:

@@ -41,7 +41,8 @@ from webmon.targets.commands import Commands
 from webmon.targets.faults import Faults, circles
 from webmon.targets.faults import shown as _shown
 from webmon.targets.keys import fields_of
-from webmon.targets.model import PROXY_URL, Auth, Common, Expect, TargetModel, TargetsFile, TlsModel
+from webmon.targets.model import PROXY_URL, Auth, Common, Expect, StepModel, TargetModel, TargetsFile, TlsModel
+from webmon.targets.patterns import mistaken
 from webmon.targets.secrets import Filling
 
 _CLOSED: Final = ("headers", "body", "auth", "proxy", "dialogue")
@@ -143,10 +144,17 @@ def _read(reader: "_Reader", path: Path, place: Path, *, named: bool) -> None:
         raise UserError(f"{path}: {error.strerror}; right would be a readable list of targets") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{place}: not UTF-8 at byte {error.start}; right would be UTF-8 text") from error
-    if place.suffix in (".yml", ".yaml"):
+    is_handed = named and place.parts[:2] in (("/", "dev"), ("/", "proc"))
+    if place.suffix in (".yml", ".yaml") or (is_handed and _begins_as_yaml(text)):
         reader.read_yaml(text)
     else:
         reader.read_list(text)
+
+
+def _begins_as_yaml(text: str) -> bool:
+    """Tell it by the first line, for /dev/stdin and /dev/fd/N, whose names tell nothing."""
+    first = next((line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")), "")
+    return re.match(r"---|%YAML|\{|(targets|defaults)\s*:", first) is not None
 
 
 def check_file(path: Path, *, stands_at: Path | None = None, commands: Path | None = None) -> int:
@@ -241,6 +249,7 @@ class _Reader:
             defaults = {}
         wrong = {path[0] for path in self._faults.validate(Common, defaults, ("defaults",), "defaults")[1]}
         defaults = {key: value for key, value in defaults.items() if key not in wrong}
+        self._patterns(defaults, ("defaults",), "defaults")
         for position, given in enumerate(document.value["targets"]):
             self._target(("targets", position), {"url": given} if isinstance(given, str) else given, defaults)
         self._dependencies()
@@ -253,6 +262,7 @@ class _Reader:
         who = f"target {_shown(given.get('name') or given.get('url') or path[-1])}"
         kind = kind_of(str(given.get("url", "")))
         self._keys_of_kind(kind, given, path, who)
+        self._patterns(given, path, who)
         merged = _merged(_of_kind(kind, defaults), given)
         model, wrong = self._faults.validate(TargetModel, merged, path, who)
         if wrong:
@@ -272,6 +282,8 @@ class _Reader:
         filling = Filling(self._secrets if self._only in (None, name) else None)
         headers, body = self._request(model, filling, path, who)
         tls = self._tls(model.tls or TlsModel(), path, who)
+        if kind == "tcp" and (model.dialogue or not merged.get("dialogue")):
+            self._without_tls(model, given, path, who)
         self._add(
             line,
             who,
@@ -457,6 +469,12 @@ class _Reader:
                 self._fault(
                     self._document.line(where), f"{who}: {key}: right would be one of expect, send and starttls"
                 )
+            elif step == StepModel() or step.send == "":
+                (name,) = step.model_fields_set
+                right = StepModel.model_fields[name].description
+                self._fault(
+                    self._document.line((*where, name)), f"{who}: {key}.{name} has no value; right would be {right}"
+                )
             if step.starttls and (kind != "tcp" or any(before.starttls for before in steps)):
                 right = "once" if kind == "tcp" else "none, or a URL of tcp"
                 self._fault(self._document.line(where), f"{who}: {key}.starttls: right would be {right}")
@@ -464,11 +482,30 @@ class _Reader:
             steps.append(Step(step.expect, sent or None, starttls=bool(step.starttls)))
         return tuple(steps)
 
+    def _without_tls(self, model: Common, given: Mapping[str, Any], path: yaml_lines.Path, who: str) -> None:
+        """Tell what a target says of TLS that its dialogue never begins."""
+        if any(step.starttls for step in model.dialogue or ()):
+            return
+        for key, value in _dotted(given):
+            line = self._document.line((*path, *key.split(".")))
+            # What an anchor above says, others may take too, as of the defaults.
+            is_own = line >= self._document.line(path)
+            if is_own and key in ("tls", "expect.certificate_days") and value not in (None, {}):
+                self._fault(
+                    line,
+                    f"{who}: {key} is for TLS, which never begins here; right would be a step `starttls: true`, or a "
+                    "URL of tls",
+                )
+
+    def _patterns(self, given: Mapping[str, Any], path: yaml_lines.Path, who: str) -> None:
+        for keys, why in mistaken(given, path, self._document):
+            self._fault(self._document.line((*path, *keys)), f"{who}: {'.'.join(map(str, keys))} {why}")
+
     def _keys_of_kind(self, kind: str, given: Mapping[str, Any], path: yaml_lines.Path, who: str) -> None:
         """Tell which keys do not belong to the target's kind."""
         if kind not in KINDS:
             return
-        for key in _dotted(given):
+        for key, _ in _dotted(given):
             having = [name for name, other in KINDS.items() if key in other.keys]
             if having and kind not in having:
                 self._fault(
@@ -578,12 +615,12 @@ def _rest(merged: Mapping[str, Any], wrong: set[str]) -> TargetModel | None:
         return None
 
 
-def _dotted(given: Mapping[str, Any]) -> Iterator[str]:
-    """Give the keys of a target, those of `expect` as `expect.KEY`."""
+def _dotted(given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Give the keys of a target, those of `expect` as `expect.KEY`, with their values."""
     for key, value in given.items():
-        yield key
+        yield key, value
         if key == "expect" and isinstance(value, dict):
-            yield from (f"expect.{inner}" for inner in value)
+            yield from ((f"expect.{inner}", said) for inner, said in value.items())
 
 
 def _of_kind(kind: str, defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ _MOST_ALIASED: Final = 100_000
 _MOST_DEEP: Final = 32
 
 _DECIMAL: Final = re.compile(r"[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", re.IGNORECASE)
+_BACKSPACE: Final = re.compile(r"(?<!\\)(?:\\\\)*\\b")
 
 Path = tuple[str | int, ...]
 """Keys and positions from the top of the file to a value."""
@@ -30,6 +31,8 @@ class Document:
     """Line and message."""
     numbers: dict[Path, tuple[str, int | float]] = field(default_factory=dict)
     """Numbers that YAML reads otherwise than people: what stands there, and what it is read as (0200 is 128)."""
+    backspaces: set[Path] = field(default_factory=set)
+    r"""Texts in which \b stands for a backspace, as it does in double quotes."""
 
     def line(self, path: Path) -> int:
         """Give the line of a value, or of the nearest thing around it."""
@@ -45,7 +48,7 @@ def read(text: str) -> Document:
     try:
         node = loader.get_single_node()
         if node is not None:
-            document.value = _Walk(loader, document, most=len(text) + _MOST_ALIASED).value(node, ())
+            document.value = _Walk(loader, document, text).value(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         # What is missing at the end is missed on the line after the last.
@@ -66,10 +69,11 @@ def read(text: str) -> Document:
 class _Walk:
     """Turns nodes into values, and notes lines and faults in the document."""
 
-    def __init__(self, loader: yaml.CSafeLoader, document: Document, most: int) -> None:
+    def __init__(self, loader: yaml.CSafeLoader, document: Document, text: str) -> None:
         self._loader = loader
         self._document = document
-        self._left = most
+        self._text = text
+        self._left = len(text) + _MOST_ALIASED
 
     def value(self, node: yaml.Node, path: Path) -> Any:
         self._left -= 1
@@ -82,8 +86,12 @@ class _Walk:
             return [self.value(item, (*path, position)) for position, item in enumerate(node.value)]
         try:
             value = self._loader.construct_object(node)
-        except (ValueError, LookupError):  # 2026-99-99 looks like a date, and !!int without a number is one by force
+        except (ValueError, LookupError, AttributeError, ArithmeticError):
+            # 2026-99-99 looks like a date, !!int without a number and !!timestamp x are one by force, and 1:1:1... of
+            # 300 parts is too large a number.
             return node.value
+        if "\b" in node.value and _BACKSPACE.search(self._text[node.start_mark.index : node.end_mark.index]):
+            self._document.backspaces.add(path)
         # Octal, sexagesimal, in hexadecimal or with underscores (YAML 1.1).
         if isinstance(value, int | float) and not isinstance(value, bool) and not _DECIMAL.fullmatch(node.value):
             self._document.numbers[path] = node.value, value

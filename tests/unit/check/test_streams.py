@@ -573,6 +573,27 @@ def test_a_mail_server_that_refuses_us_is_told_with_its_words(probe: Probe, kind
     assert result.error == f"reading the response: the server refused us: {told!r}"
 
 
+@pytest.mark.parametrize("refusal", [b"550 go away\r\n", b"502-no\r\n502 such\r\n", b"421 later\r\n"])
+def test_a_mail_server_that_refuses_our_name_is_told_with_its_words(probe: Probe, refusal: bytes) -> None:
+    with HostileServer(mail("smtp", capabilities=refusal)) as server:
+        result = check(probe, at(server, "smtp"))
+    told = refusal.decode().splitlines()[-1]
+    assert (result.outcome, result.answer) == (Outcome.BODY_MISMATCH, "220 mail.example ESMTP")
+    assert result.error == f"reading the response: the server refused us: {told!r}"
+
+
+@pytest.mark.parametrize("kind", MAIL)
+def test_a_nul_in_what_a_mail_server_says_is_told(probe: Probe, kind: str) -> None:
+    greeting = GREETING[kind].replace(b"\r\n", b" \0\r\n")
+    with HostileServer(mail(kind, greeting=greeting)) as server:
+        result = check(probe, at(server, kind))
+    why = "what the server says has a NUL in it"
+    assert (result.outcome, result.error) == (Outcome.READ_ERROR, f"waiting for the first byte: {why}")
+    with HostileServer(mail(kind, capabilities=greeting)) as server:
+        result = check(probe, at(server, kind))
+    assert (result.outcome, result.error) == (Outcome.READ_ERROR, f"reading the response: {why}")
+
+
 @pytest.mark.parametrize("kind", MAIL)
 def test_what_stands_in_plain_behind_a_go_ahead_is_never_taken_for_tls(probe: Probe, kind: str) -> None:
     go_ahead = {"smtp": b"220 go\r\n", "imap": b"TAG OK\r\n", "pop3": b"+OK\r\n"}[kind]

@@ -40,6 +40,7 @@ SLOT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TIMEOUT = 0.5
 """Of checks that are meant to reach their deadline."""
 ENOUGH = 10.0
+_UPGRADE = b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -109,7 +110,8 @@ def test_headers_of_the_target_go_with_the_upgrade(probe: Probe) -> None:
         "Sec-WebSocket-Key": "mine",
     }
     for _ in range(2):
-        result = check_server(probe, upgraded(requests=requests), headers=headers)
+        agrees = _UPGRADE + b"Sec-WebSocket-Protocol: mqtt\r\n"
+        result = check_server(probe, upgraded(requests=requests, headers=agrees), headers=headers)
         assert result.outcome is Outcome.UP, result.error
     for line in (b"Authorization: Bearer s3cret", b"Sec-WebSocket-Protocol: mqtt", b"Cookie: a=b"):
         assert requests[0].count(line) == 1
@@ -213,6 +215,37 @@ def test_a_ping_is_answered_while_a_message_is_awaited(probe: Probe) -> None:
     assert check_server(probe, upgraded(behave), expect("good")).outcome is Outcome.UP
 
 
+def byte_by_byte(connection: socket.socket, text: bytes) -> None:
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for byte in text:
+        connection.sendall(bytes([byte]))
+        time.sleep(0.01)
+
+
+def test_a_ping_that_comes_in_pieces_is_answered_once_and_whole(probe: Probe) -> None:
+    heard: list[tuple[int, bytes]] = []
+
+    def behave(connection: socket.socket) -> None:
+        byte_by_byte(connection, frame(b"hello", 9))
+        heard.append(read_frame(connection))
+        connection.sendall(frame(b"good"))
+        heard.append(read_frame(connection))
+
+    check = check_server(probe, upgraded(behave), expect("good"), server_ends=lambda: len(heard) == 2)
+    assert check.outcome is Outcome.UP
+    assert heard == [(10, b"hello"), (8, b"\x03\xe8")]
+
+
+def test_a_leave_that_comes_in_pieces_is_told_with_its_code(probe: Probe) -> None:
+    def behave(connection: socket.socket) -> None:
+        byte_by_byte(connection, frame(b"\x03\xf0go away", 8))
+        hang(connection)
+
+    result = check_server(probe, upgraded(behave), expect("good"))
+    assert result.outcome is Outcome.READ_ERROR
+    assert result.error == "waiting for 'good': the server closed the WebSocket with 1008"
+
+
 def test_a_long_message_is_sent_whole(probe: Probe) -> None:
     text = os.urandom(1 << 20).hex().encode()
     heard: list[bool] = []
@@ -253,6 +286,72 @@ def test_an_upgrade_of_another_request_counts_for_nothing(probe: Probe, accept: 
     assert str(bare.error).startswith("header Sec-WebSocket-Accept is not there, expected ")
 
 
+@pytest.mark.parametrize(
+    ("headers", "error"),
+    [
+        (b"Connection: Upgrade\r\n", "header Upgrade is not there, expected 'websocket'"),
+        (b"Upgrade: h2c\r\nConnection: Upgrade\r\n", "header Upgrade is 'h2c', expected 'websocket'"),
+        (b"Upgrade: websocket\r\n" + _UPGRADE, "header Upgrade is 'websocket, websocket', expected 'websocket'"),
+        (b"Upgrade: websocket\r\n", "header Connection is not there, expected 'Upgrade'"),
+        (b"Upgrade: websocket\r\nConnection: close\r\n", "header Connection is 'close', expected 'Upgrade'"),
+        (
+            _UPGRADE + b"Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover\r\n",
+            "header Sec-WebSocket-Extensions is 'permessage-deflate; client_no_context_takeover', nobody asked for it",
+        ),
+        (
+            _UPGRADE + b"Sec-WebSocket-Protocol: \x1b[2J\r\n",
+            r"header Sec-WebSocket-Protocol is '\x1b[2J', nobody asked for it",
+        ),
+    ],
+)
+def test_an_upgrade_that_browsers_refuse_is_a_header_mismatch(probe: Probe, headers: bytes, error: str) -> None:
+    result = check_server(probe, upgraded(headers=headers))
+    assert (result.outcome, result.error, result.http_status) == (Outcome.HEADER_MISMATCH, error, 101)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"upgrade: WebSocket\r\nconnection: keep-alive, upgrade\r\n",
+        b"Upgrade: websocket\r\nConnection: keep-alive\r\nConnection: Upgrade\r\n",
+        _UPGRADE + b"Sec-WebSocket-Protocol:\r\nSec-WebSocket-Extensions:\r\n",
+        _UPGRADE + b"Server: nginx\r\nSet-Cookie: a=b\r\n",
+    ],
+)
+def test_an_upgrade_that_browsers_take_is_up(probe: Probe, headers: bytes) -> None:
+    result = check_server(probe, upgraded(headers=headers))
+    assert (result.outcome, result.error) == (Outcome.UP, None)
+
+
+@pytest.mark.parametrize(
+    ("answered", "error"),
+    [
+        (b"Sec-WebSocket-Protocol: prices.v1\r\n", None),
+        (b"Sec-WebSocket-Protocol: prices.v2\r\n", None),
+        (b"", "header Sec-WebSocket-Protocol is not there, expected one of those that were asked for"),
+        (
+            b"Sec-WebSocket-Protocol: Prices.v1\r\n",
+            "header Sec-WebSocket-Protocol is 'Prices.v1', expected one of those that were asked for",
+        ),
+        (
+            b"Sec-WebSocket-Protocol: prices.v2, prices.v1\r\n",
+            "header Sec-WebSocket-Protocol is 'prices.v2, prices.v1', expected one of those that were asked for",
+        ),
+    ],
+)
+def test_of_the_protocols_that_were_asked_for_one_is_the_answer(
+    probe: Probe, answered: bytes, error: str | None
+) -> None:
+    asked = {"sec-websocket-protocol": "prices.v2, prices.v1"}
+    result = check_server(probe, upgraded(headers=_UPGRADE + answered), headers=asked)
+    assert (result.outcome, result.error) == (Outcome.HEADER_MISMATCH if error else Outcome.UP, error)
+
+
+def test_an_extension_that_was_asked_for_may_be_agreed_on(probe: Probe) -> None:
+    agrees = upgraded(headers=_UPGRADE + b"Sec-WebSocket-Extensions: X-Mux; max=4\r\n")
+    assert check_server(probe, agrees, headers={"Sec-WebSocket-Extensions": "x-other, X-Mux"}).outcome is Outcome.UP
+
+
 @dataclass(frozen=True)
 class Case:
     """What a server does, and what a check that awaits 'good' must say of it."""
@@ -269,6 +368,7 @@ def reset_later(connection: socket.socket) -> None:
 
 
 _CLOSED = "the server closed the connection"
+_BROKE = "waiting for 'good': the server broke the rules of WebSocket: "
 HOSTILE = {
     "accepts and says nothing": Case(
         hang, Outcome.TIMEOUT, "not done within 0.5 s: waiting for the first byte", TIMEOUT
@@ -341,13 +441,21 @@ HOSTILE = {
         Outcome.BODY_MISMATCH,
         "waiting for 'good': nothing in the first 65536 bytes matches: ''",
     ),
-    "sends a frame of no kind": Case(upgraded(said=b"\x83\x02hi"), Outcome.READ_ERROR, "waiting for 'good': "),
-    "masks its frames": Case(upgraded(said=b"\x81\x82AAAAhi"), Outcome.READ_ERROR, "waiting for 'good': "),
+    "sends a frame of no kind": Case(upgraded(said=b"\x83\x02hi"), Outcome.READ_ERROR, f"{_BROKE}invalid opcode: 83"),
+    "masks its frames": Case(upgraded(said=b"\x81\x82AAAAhi"), Outcome.READ_ERROR, f"{_BROKE}masked input frame"),
+    "packs a message that nobody asked to be packed": Case(
+        upgraded(said=b"\xc1\x02hi"), Outcome.READ_ERROR, f"{_BROKE}invalid reserved bits: c1"
+    ),
+    "begins a message within another": Case(
+        upgraded(said=frame(b"go", ends=False) + frame(b"od")),
+        Outcome.BODY_MISMATCH,
+        f"{_BROKE}fragmented message interrupted by new TEXT msg, after 'go'",
+    ),
     "sends a ping of a kilobyte": Case(
-        upgraded(said=frame(b"x" * 1000, 9)), Outcome.READ_ERROR, "waiting for 'good': "
+        upgraded(said=frame(b"x" * 1000, 9)), Outcome.READ_ERROR, f"{_BROKE}received PING frame is too big"
     ),
     "claims a frame of all the bytes there are": Case(
-        upgraded(said=b"\x81\x7f" + b"\xff" * 8), Outcome.READ_ERROR, "waiting for 'good': "
+        upgraded(said=b"\x81\x7f" + b"\xff" * 8), Outcome.READ_ERROR, f"{_BROKE}frame length longer than 63 bits"
     ),
     "resets after the upgrade": Case(
         upgraded(reset_later),

@@ -231,7 +231,7 @@ def test_networks_that_an_agent_may_not_connect_to_are_not_connected_to_here(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["ftp://a/"], "webmon: 'ftp://a/': right would be http://HOST/... or https://HOST/..."),
+        (["ftp://a/"], "webmon: 'ftp://a/': right would be tcp://HOST:PORT"),
         (["--targets", "t.yml", "shp"], "webmon: t.yml: no target is named 'shp'; right would be 'shop'"),
         (["--targets", "t.yml", "zzz"], "webmon: t.yml: no target is named 'zzz'; right would be one of its 1 names"),
         (["--targets", "none.yml", "a"], "webmon: none.yml: No such file or directory"),

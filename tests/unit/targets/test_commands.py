@@ -115,6 +115,7 @@ command: {}
         ("- a\n", "1: right would be `commands`, a mapping of names to lists"),
         ("\ncommands: [a]\n", "2: right would be `commands`, a mapping of names to lists"),
         ("commands: {a: [\n", "1: not YAML: did not find expected node content"),
+        ("commands:\n  a: !!timestamp x\n", "2: a is 'x'; right would be " + commands._RIGHT),
     ],
 )
 def test_what_is_no_file_of_commands_is_told(file: Path, text: str, fault: str) -> None:

@@ -3,6 +3,7 @@
 import base64
 import codecs
 import json
+import os
 import re
 import textwrap
 import time
@@ -406,13 +407,87 @@ BAD_TARGETS = {
     "{url: 'https://a/', tls: {certificate: no.pem}}": "target 'https://a/': tls.certificate is 'no.pem': No such file "
     "or directory",
     "7": "a target is 7; right would be a URL or a mapping with `url`",
-    "ftp://a/": "target 'ftp://a/': url is 'ftp://a/': right would be http://HOST/... or https://HOST/...",
+    "ftp://a/": "target 'ftp://a/': url is 'ftp://a/': right would be tcp://HOST:PORT",
     "'http://a b/'": "target 'http://a b/': url is 'http://a b/': has a space or a control character in it; right "
     "would be %20 for a space",
     "http://a:99999/": "target 'http://a:99999/': url is 'http://a:99999/': right would be a valid "
     "host and a port from 1 to 65535",
     "{url: 'http://a/', url: 'http://b/'}": "url is here twice, first on line 3",
 }
+
+
+TCP = "{url: 'tcp://a:1', dialogue: [%s]}"
+_NO_TLS = "is for TLS, which never begins here; right would be a step `starttls: true`, or a URL of tls"
+_BACKSPACE = r"holds a backspace, which \b is in double quotes; right would be single quotes, or \\b"
+_NO_SECRET = "which no pattern can hold, so that it never matches; right would be the text itself"
+MISTAKEN = {
+    TCP % "{expect: }": "target 'tcp://a:1': dialogue.0.expect has no value; right would be an RE2 pattern, in quotes",
+    TCP % "{send: null}": "target 'tcp://a:1': dialogue.0.send has no value; right would be a text, in quotes; a line "
+    "ends with \\r\\n",
+    TCP % "{send: ''}": "target 'tcp://a:1': dialogue.0.send has no value; right would be a text, in quotes; a line "
+    "ends with \\r\\n",
+    TCP % "{starttls: ~}": "target 'tcp://a:1': dialogue.0.starttls has no value; right would be true",
+    "{url: 'tcp://a:1', expect: {certificate_days: 14}}": f"target 'tcp://a:1': expect.certificate_days {_NO_TLS}",
+    "{url: 'tcp://a:1', dialogue: [{expect: x}], tls: {verify: false}}": f"target 'tcp://a:1': tls {_NO_TLS}",
+    "{url: 'http://a/', expect: {body: \"\\bOK\\b\"}}": f"target 'http://a/': expect.body {_BACKSPACE}",
+    "{url: 'http://ä/', name: ä, expect: {body_not: \"ä\\\\\\\\\\bä\"}}": f"target 'ä': expect.body_not {_BACKSPACE}",
+    "{url: 'http://a/', expect: {headers: {Server: \"\\bx\"}}}": "target 'http://a/': expect.headers.Server "
+    + _BACKSPACE,
+    "{url: 'http://a/', expect: {headers_not: {A.B: \"x\\b\"}}}": "target 'http://a/': expect.headers_not.A.B "
+    + _BACKSPACE,
+    "{url: 'http://a/', expect: {json: [{path: $.a, matches: \"x\\b\"}]}}": "target 'http://a/': expect.json.0.matches "
+    + _BACKSPACE,
+    TCP % '{expect: "\\bx"}': f"target 'tcp://a:1': dialogue.0.expect {_BACKSPACE}",
+    TCP % "{expect: '^${WORD} ok'}": f"target 'tcp://a:1': dialogue.0.expect names ${{WORD}}, {_NO_SECRET}",
+    "{url: 'http://a/', expect: {body_not: '(?i)${WORD}'}}": "target 'http://a/': expect.body_not names ${WORD}, "
+    + _NO_SECRET,
+    "{url: 'http://a/', expect: {body: '\\\\${WORD}'}}": "target 'http://a/': expect.body names ${WORD}, " + _NO_SECRET,
+}
+
+
+@pytest.mark.parametrize("text", MISTAKEN)
+def test_what_would_be_judged_otherwise_than_it_is_written_or_not_at_all_is_told(text: str, tmp_path: Path) -> None:
+    path = write(tmp_path, f"targets:\n- http://fine/\n- {text}\n")
+    assert faults(path) == [f"3: {MISTAKEN[text]}"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{url: 'tcp://a:1', dialogue: [{starttls: true}], tls: {verify: true}, expect: {certificate_days: 9}}",
+        "{url: 'tcp://a:1', tls: , expect: {certificate_days: null}}",
+        "{url: 'tcp://a:1', tls: {}, expect: {max_response_time: 1}}",
+        "{url: 'http://a/', expect: {body: '\\bOK\\b', body_not: \"\\\\bBad\\\\b\"}}",
+        '{url: \'http://a/\', name: "a \\\\b", body: "\\b", expect: {body: "x\\\\\\\\b"}}',
+        TCP % '{expect: "^\\x00\\x08\\x00"}, {send: "\\b"}',
+        "{url: 'http://a/', expect: {body: '\\${WORD}', body_not: '[^${WORD}]'}}",
+        "{url: 'http://a/', expect: {body: 'ok|${WORD}', body_not: '\\Q${WORD}\\E'}}",
+        "{url: 'http://a/', expect: {body: '(a${WORD})?', body_not: '${word-1}'}}",
+        "{url: 'http://a/', expect: {body: , json: [{path: $.a, equals: \"\\b\"}]}}",
+    ],
+)
+def test_what_may_be_meant_is_taken_as_it_stands(text: str, tmp_path: Path) -> None:
+    assert load(write(tmp_path, f"targets:\n- {text}\n"))
+
+
+def test_what_an_anchor_says_of_tls_is_for_those_that_speak_it(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """\
+        targets:
+        - &a {url: 'tls://a:1', tls: {minimum: 1.3}, expect: &e {certificate_days: 9}}
+        - {<<: *a, url: 'tcp://a:1'}
+        - {url: 'tcp://b:1', expect: *e}
+        """,
+    )
+    assert len(load(path)) == 3
+
+
+def test_defaults_for_tls_are_for_those_that_speak_it_and_a_mistaken_pattern_is_told_once(tmp_path: Path) -> None:
+    defaults = "defaults: {tls: {verify: true}, expect: {certificate_days: 9, body: %s}}\n"
+    targets = "targets: ['tcp://a:1', {url: 'tcp://b:1', dialogue: [{expect: x}]}, 'https://a/', 'https://b/']\n"
+    assert load(write(tmp_path, defaults % "x" + targets))
+    assert faults(write(tmp_path, defaults % '"\\bx"' + targets)) == [f"1: defaults: expect.body {_BACKSPACE}"]
 
 
 @pytest.mark.parametrize("text", BAD_TARGETS)
@@ -458,7 +533,7 @@ def test_all_faults_are_told_at_once_each_with_its_line(tmp_path: Path) -> None:
         "11: target 'b' is listed twice, first on line 9; right would be a name of its own",
         "14: target 2026-01-02: name is 2026-01-02 (YAML reads what looks like a date so); right would be text of 1 to "
         "200 characters, in quotes",
-        "15: target 'ftp://d/': url is 'ftp://d/': right would be http://HOST/... or https://HOST/...",
+        "15: target 'ftp://d/': url is 'ftp://d/': right would be tcp://HOST:PORT",
         "16: target 'ftp://d/': interval is 'soon'; right would be seconds from 1 to 86400, or 30s, 5m, 1h",
         f"19: max_redirects: 0x{'f' * 38} is read by YAML otherwise than people do; right would be a plain decimal "
         "number, or text in quotes",
@@ -556,6 +631,33 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(name: str, tmp_path: Pat
     assert [target.url for target in load(tmp_path / name)] == ["https://a/", "https://b/"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "targets:\n- {url: 'http://a/', name: a}\n",
+        "# ours\n\ndefaults: {interval: 5m}\ntargets:\n- {url: 'http://a/', name: a}\n",
+        "---\ntargets: [{url: 'http://a/', name: a}]\n",
+        '{"targets": [{"url": "http://a/", "name": "a"}]}',
+        "# a list: targets: of ours\nhttp://a/#x\n",
+    ],
+)
+def test_what_a_shell_hands_over_is_read_as_it_begins_for_its_name_tells_nothing(text: str) -> None:
+    there, here = os.pipe()
+    with os.fdopen(there), os.fdopen(here, "w") as handed:
+        handed.write(text)
+        handed.flush()
+        handed.close()
+        (target,) = load(Path(f"/dev/fd/{there}"), named=True)
+    assert target.url.startswith("http://a/")
+    assert target.name == ("http://a/#x" if "list" in text else "a")
+
+
+def test_a_file_on_a_disk_is_what_its_name_says_as_for_the_agent(tmp_path: Path) -> None:
+    path = write(tmp_path, "targets:\n- http://a/\n", "targets")
+    with pytest.raises(UserError, match="this is YAML; right would be a file name"):
+        check_file(path)
+
+
 def test_an_authority_of_a_target_stands_beside_the_file(tmp_path: Path) -> None:
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     path = write(tmp_path, "targets:\n- {url: 'https://a/', tls: {ca: ca.pem}}\n")
@@ -622,6 +724,8 @@ YAML_PIECES = st.sampled_from(
         ".nan",
         "9" * 400,
         "!!binary ",
+        "!!timestamp ",
+        "1:" * 300 + "1.5",
         "!!set ",
         "!!python/object:os.system ",
         "!x ",
@@ -651,6 +755,15 @@ def test_no_file_makes_a_traceback(tmp_path: Path, text: bytes, name: str) -> No
         assert all(line.startswith(str(path)) for line in error.lines)  # noqa: PT017
     else:
         assert targets
+
+
+@pytest.mark.parametrize("value", ["!!timestamp x", "!!timestamp ''", "1:" * 300 + "1.5"])
+def test_a_value_that_is_not_what_yaml_takes_it_for_is_a_text(value: str, tmp_path: Path) -> None:
+    path = write(tmp_path, f"targets:\n- url: http://a/\n  interval: {value}\n")
+    (fault,) = faults(path)
+    assert fault.startswith("3: target 'http://a/': interval is '")
+    (target,) = load(write(tmp_path, f"targets:\n- url: http://a/\n  labels: {{x: {value}}}\n"))
+    assert target.labels == {"x": value.removeprefix("!!timestamp ").strip("'")}
 
 
 KEYS = sorted(

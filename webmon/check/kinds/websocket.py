@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import os
 import select
+from collections.abc import Mapping
 from typing import Any, Final
 
 import pycurl
@@ -40,6 +41,8 @@ class WebSocket(Talk):
     """What the frames since the step before count for."""
     _message = b""
     """The one that has not ended yet."""
+    _control = b""
+    """What came of a ping, a pong or a close that has not ended yet."""
     _status: int | None = None
 
     def _prepare(self, handle: Handle, addresses: Addresses) -> None:
@@ -65,16 +68,45 @@ class WebSocket(Talk):
             self._response_time = max(0.0, self._answered_at - self._phase_began - facts.sent_after)
 
     def _made(self, elapsed: float) -> Verdict | None:  # noqa: ARG002
-        """Ask for the server's word that it read this very request: libcurl does not."""
+        """Ask for what a browser asks for, and libcurl does not: what else would be up that nobody can open."""
         assert self._handle is not None
         head = self._handle.head
         assert head is not None
+        wrong = self._wrong_in(head.joined())
+        return None if wrong is None else Verdict(Outcome.HEADER_MISMATCH, one_line(f"header {wrong}"))
+
+    def _wrong_in(self, said: Mapping[str, str]) -> str | None:
+        """Give what is wrong with the headers of the answer (RFC 6455, 4.1)."""
+        upgrade, connection = said.get("upgrade"), said.get("connection")
+        if (upgrade or "").lower() != "websocket":
+            return f"Upgrade {_there(upgrade)}, expected 'websocket'"
+        if "upgrade" not in _words((connection or "").lower()):
+            return f"Connection {_there(connection)}, expected 'Upgrade'"
+        # The server's word that it read this very request.
         proof = base64.b64encode(hashlib.sha1(self._key + _GUID, usedforsecurity=False).digest()).decode()
-        said = head.joined().get("sec-websocket-accept")
-        if said == proof:
+        if (accept := said.get("sec-websocket-accept")) != proof:
+            there = _there(accept) + ("" if accept is None else ", the answer to another request")
+            return f"Sec-WebSocket-Accept {there}, expected {proof!r}"
+        return self._wrong_extension(said) or self._wrong_protocol(said)
+
+    def _wrong_extension(self, said: Mapping[str, str]) -> str | None:
+        agreed = said.get("sec-websocket-extensions", "")
+        if _extensions(agreed) <= _extensions(self._asked_for("sec-websocket-extensions")):
             return None
-        there = "is not there" if said is None else f"is {said!r}, the answer to another request"
-        return Verdict(Outcome.HEADER_MISMATCH, one_line(f"header Sec-WebSocket-Accept {there}, expected {proof!r}"))
+        return f"Sec-WebSocket-Extensions {_there(agreed)}, nobody asked for it"
+
+    def _wrong_protocol(self, said: Mapping[str, str]) -> str | None:
+        """Ask for one of the protocols where some were asked for (https://websockets.spec.whatwg.org, 2)."""
+        agreed = said.get("sec-websocket-protocol")
+        asked = _words(self._asked_for("sec-websocket-protocol"))
+        if agreed in asked or (not agreed and not asked):
+            return None
+        # What was asked for may be what lets us in, and is not shown.
+        right = "expected one of those that were asked for" if asked else "nobody asked for it"
+        return f"Sec-WebSocket-Protocol {_there(agreed)}, {right}"
+
+    def _asked_for(self, name: str) -> str:
+        return next((value for given, value in self._target.headers.items() if given.lower() == name), "")
 
     def _failed(self, told: Failure) -> Verdict:
         if told.code == _REFUSED and self._status is not None:
@@ -108,13 +140,18 @@ class WebSocket(Talk):
             except BlockingIOError:
                 return None
             self._heard += max(len(piece), _LEAST)
-            if frame.flags & pycurl.WS_CLOSE:
-                self._closed(piece)
-                return None
-            if frame.flags & pycurl.WS_PING:
-                with contextlib.suppress(BlockingIOError):
-                    curl.ws_send(piece, pycurl.WS_PONG)
-            if not frame.flags & _NO_TEXT:
+            if frame.flags & _NO_TEXT:
+                self._control += piece
+                if frame.bytesleft:
+                    continue
+                control, self._control = self._control, b""
+                if frame.flags & pycurl.WS_CLOSE:
+                    self._closed(control)
+                    return None
+                if frame.flags & pycurl.WS_PING:
+                    with contextlib.suppress(BlockingIOError):
+                        curl.ws_send(control, pycurl.WS_PONG)
+            else:
                 self._take_in(piece)
                 self._message += piece
                 if not frame.bytesleft and not frame.flags & pycurl.WS_CONT:
@@ -144,3 +181,17 @@ class WebSocket(Talk):
     def _found(self) -> dict[str, Any]:
         http_version = self._facts.http_version if self._facts and self._status else None
         return super()._found() | {"http_status": self._status, "http_version": http_version}
+
+
+def _there(value: str | None) -> str:
+    return "is not there" if value is None else f"is {value!r}"
+
+
+def _words(value: str) -> set[str]:
+    """Give the words of a list with commas."""
+    return {word.strip() for word in value.split(",")} - {""}
+
+
+def _extensions(value: str) -> set[str]:
+    """Give the names of extensions, without their parameters."""
+    return {word.partition(";")[0].strip().lower() for word in _words(value)}
