@@ -30,6 +30,8 @@ _INSTEAD: Final = (
     (r"repetition size", "a repetition goes to 1000 at most, nested ones multiplied: write * instead"),
 )
 """Reasons of RE2, and what to write instead."""
+_NO_TEXT: Final = re.compile("[\udc80-\udcff]")
+"""How Python decodes a byte that is no UTF-8 (surrogateescape)."""
 
 
 class PatternError(ValueError):
@@ -46,10 +48,13 @@ class Pattern:
 
     def found_in(self, page: bytes) -> bool:
         """Tell whether it matches anywhere in the page, which need not be valid UTF-8."""
-        return self.find(page) is not None
+        if self._search(page) is not None:
+            return True
+        text = as_text(page)
+        return text != page and self._search(text) is not None
 
     def find(self, page: bytes) -> bytes | None:
-        """Give the first part of the page that it matches, or None."""
+        """Give the first part of the page that it matches, or None. What is no UTF-8 it does not go past."""
         match = self._search(page)
         if match is None:
             return None
@@ -57,12 +62,27 @@ class Pattern:
         return part
 
     def end_in(self, page: bytes) -> int | None:
-        """Give where the first part of the page that it matches ends, or None."""
-        match = self._search(page)
-        return None if match is None else int(match.end())
+        """Give where the first part of the page that it matches ends, or None; the page need not be valid UTF-8."""
+        text = as_text(page)
+        if (match := self._search(text)) is None and text != page:
+            match, text = self._search(page), page
+        if match is None:
+            return None
+        end = int(match.end())
+        if text == page:
+            return end
+        characters = len(text[:end].decode(errors="ignore"))
+        return len(page.decode(errors="surrogateescape")[:characters].encode(errors="surrogateescape"))
 
     def _search(self, page: bytes) -> Any:
         return next((match for form in self._forms if (match := form.search(page)) is not None), None)
+
+
+def as_text(page: bytes) -> bytes:
+    """Put U+FFFD for each byte of a page that is no UTF-8, as Go reads it: for RE2 such a byte is not even a `.`."""
+    if page.isascii():
+        return page
+    return _NO_TEXT.sub("\ufffd", page.decode(errors="surrogateescape")).encode()
 
 
 def compile_pattern(text: str) -> Pattern:

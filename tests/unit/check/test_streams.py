@@ -305,6 +305,12 @@ def test_it_counts_for_nothing_how_what_comes_is_cut(probe: Probe, cut: int) -> 
     assert result.outcome is Outcome.UP, result.error
 
 
+def test_a_byte_that_is_no_utf_8_hides_nothing_from_a_dialogue(probe: Probe) -> None:
+    behaviour = say(b"220 M\xfcller ESMTP Postfix\r\n221 bye\r\n")
+    dialogue = expect("^220 .*ESMTP"), expect("Postfix"), expect("^221")
+    assert check_server(probe, behaviour, *dialogue).outcome is Outcome.UP
+
+
 def test_a_long_text_is_sent_whole(probe: Probe) -> None:
     text = b"x" * (8 << 20)
     heard: list[int] = []
