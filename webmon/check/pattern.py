@@ -61,21 +61,25 @@ class Pattern:
         part: bytes = match.group()
         return part
 
-    def end_in(self, page: bytes) -> int | None:
-        """Give where the first part of the page that it matches ends, or None; the page need not be valid UTF-8."""
+    def end_in(self, page: bytes, *, before: bytes = b"", after: bytes = b"") -> int | None:
+        """Give where the first part of the page that it matches ends, or None; the page need not be valid UTF-8.
+
+        What stands before and after the page says whether a line, or a word, begins and ends with it.
+        """
         text = as_text(page)
-        if (match := self._search(text)) is None and text != page:
-            match, text = self._search(page), page
-        if match is None:
-            return None
-        end = int(match.end())
-        if text == page:
-            return end
+        if (end := self._end(before, text, after)) is None or text == page:
+            return end if text == page else self._end(before, page, after)
         characters = len(text[:end].decode(errors="ignore"))
         return len(page.decode(errors="surrogateescape")[:characters].encode(errors="surrogateescape"))
 
-    def _search(self, page: bytes) -> Any:
-        return next((match for form in self._forms if (match := form.search(page)) is not None), None)
+    def _end(self, before: bytes, page: bytes, after: bytes) -> int | None:
+        stop = len(before) + len(page)
+        match = self._search(before + page + after, len(before), stop)
+        return None if match is None else int(match.end()) - len(before)
+
+    def _search(self, page: bytes, start: int = 0, stop: int | None = None) -> Any:
+        found = (form.search(page, start, stop) for form in self._forms)
+        return next((match for match in found if match is not None), None)
 
 
 def as_text(page: bytes) -> bytes:
