@@ -25,6 +25,8 @@ _DECLARATION: Final = re.compile(
 _ATTRIBUTE: Final = re.compile(rb"""([^\s=/"']+)\s*=\s*("[^"]*"|'[^']*'|[^\s/?]+)""")
 _XML_IN_16: Final = {b"<\0?\0x\0": "utf-16-le", b"\0<\0?\0x": "utf-16-be"}
 
+_NO_LETTER: Final = "\ufffd"
+"""What browsers show for bytes that are none of the charset; patterns do not go past the bytes themselves."""
 _NONE_SAID: Final = "cp1252"
 _AS_IT_IS: Final = "utf-8"
 _NOT_LIKE_ASCII: Final = frozenset({"utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "iso2022_jp"})
@@ -74,7 +76,12 @@ def texts(body: bytes, content_type: str | None) -> Iterator[bytes]:
         body = body.removeprefix(codecs.BOM_UTF8)
     yield body
     if not body.isascii():
-        yield from _composed(body.decode(errors="replace"))
+        text = body.decode(errors="replace")
+        if (
+            text.find(_NO_LETTER, 0, -1) >= 0 and (shown := text.encode()) != body
+        ):  # the last may be one that was cut off
+            yield shown
+        yield from _composed(text)
 
 
 def _composed(text: str) -> Iterator[bytes]:

@@ -30,6 +30,8 @@ _INSTEAD: Final = (
     (r"repetition size", "a repetition goes to 1000 at most, nested ones multiplied: write * instead"),
 )
 """Reasons of RE2, and what to write instead."""
+_NO_TEXT: Final = re.compile("[\udc80-\udcff]")
+"""How Python decodes a byte that is no UTF-8 (surrogateescape)."""
 
 
 class PatternError(ValueError):
@@ -46,23 +48,45 @@ class Pattern:
 
     def found_in(self, page: bytes) -> bool:
         """Tell whether it matches anywhere in the page, which need not be valid UTF-8."""
-        return self.find(page) is not None
+        if self._search(page) is not None:
+            return True
+        text = as_text(page)
+        return text != page and self._search(text) is not None
 
     def find(self, page: bytes) -> bytes | None:
-        """Give the first part of the page that it matches, or None."""
+        """Give the first part of the page that it matches, or None. What is no UTF-8 it does not go past."""
         match = self._search(page)
         if match is None:
             return None
         part: bytes = match.group()
         return part
 
-    def end_in(self, page: bytes) -> int | None:
-        """Give where the first part of the page that it matches ends, or None."""
-        match = self._search(page)
-        return None if match is None else int(match.end())
+    def end_in(self, page: bytes, *, before: bytes = b"", after: bytes = b"") -> int | None:
+        """Give where the first part of the page that it matches ends, or None; the page need not be valid UTF-8.
 
-    def _search(self, page: bytes) -> Any:
-        return next((match for form in self._forms if (match := form.search(page)) is not None), None)
+        What stands before and after the page says whether a line, or a word, begins and ends with it.
+        """
+        text = as_text(page)
+        if (end := self._end(before, text, after)) is None or text == page:
+            return end if text == page else self._end(before, page, after)
+        characters = len(text[:end].decode(errors="ignore"))
+        return len(page.decode(errors="surrogateescape")[:characters].encode(errors="surrogateescape"))
+
+    def _end(self, before: bytes, page: bytes, after: bytes) -> int | None:
+        stop = len(before) + len(page)
+        match = self._search(before + page + after, len(before), stop)
+        return None if match is None else int(match.end()) - len(before)
+
+    def _search(self, page: bytes, start: int = 0, stop: int | None = None) -> Any:
+        found = (form.search(page, start, stop) for form in self._forms)
+        return next((match for match in found if match is not None), None)
+
+
+def as_text(page: bytes) -> bytes:
+    """Put U+FFFD for each byte of a page that is no UTF-8, as Go reads it: for RE2 such a byte is not even a `.`."""
+    if page.isascii():
+        return page
+    return _NO_TEXT.sub("\ufffd", page.decode(errors="surrogateescape")).encode()
 
 
 def compile_pattern(text: str) -> Pattern:

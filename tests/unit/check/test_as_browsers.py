@@ -389,6 +389,16 @@ def test_a_pattern_is_looked_for_in_the_text_that_a_browser_shows(
         assert check_server(probe, behaviour, expect=Expectations(body_not=pattern)).outcome is Outcome.BODY_MISMATCH
 
 
+def test_a_byte_that_is_none_of_the_charset_hides_nothing_from_a_pattern(probe: Probe) -> None:
+    behaviour = page(b"M\xfcller is here", b"Content-Type: text/html; charset=utf-8\r\nX-Who: M\xfcller is here")
+    pattern = compile_pattern("^M.*here$")
+    up, down = Expectations(body=pattern, headers=(("X-Who", pattern),)), Expectations(body_not=pattern)
+    assert check_server(probe, behaviour, expect=up).outcome is UP
+    assert check_server(probe, behaviour, expect=down).outcome is Outcome.BODY_MISMATCH
+    unwanted = Expectations(headers_not=(("X-Who", pattern),))
+    assert check_server(probe, behaviour, expect=unwanted).outcome is Outcome.HEADER_MISMATCH
+
+
 @pytest.mark.parametrize(
     "start",
     [

@@ -326,6 +326,13 @@ def test_a_pattern_of_a_whole_line_fits_a_program_that_ends_its_line(probe: Prob
     assert check(probe, file, expect=Expectations(body=compile_pattern("^5 all well$"))).outcome is Outcome.UP
 
 
+def test_a_byte_that_is_no_utf_8_hides_nothing_from_a_pattern(probe: Probe, script: Script) -> None:
+    file = script(r"printf 'OK - 20\260C fine'")
+    assert check(probe, file, expect=Expectations(body=compile_pattern("^OK.*fine$"))).outcome is Outcome.UP
+    unwanted = check(probe, file, expect=Expectations(body_not=compile_pattern("OK.*fine")))
+    assert unwanted.outcome is Outcome.BODY_MISMATCH
+
+
 def test_a_large_output_is_searched_elsewhere_and_found_in(probe: Probe, script: Script) -> None:
     file = script("echo first; head -c 40000 /dev/zero | tr '\\0' x; echo LAST")
     result = check(probe, file, expect=Expectations(body=compile_pattern("x+LAST")))

@@ -353,6 +353,31 @@ def test_a_resolver_that_is_too_old_for_edns_is_asked_without(probe: Probe, rcod
     assert refused.error == f"{rcode}, expected NOERROR"
 
 
+def test_a_resolver_that_refuses_edns_and_says_so_with_edns_is_asked_without(probe: Probe) -> None:
+    def strange(query: bytes) -> list[bytes]:
+        has_edns = dns.message.from_wire(query).edns >= 0
+        return [reply(query, rcode="FORMERR") if has_edns else reply(query, "example.org. A 192.0.2.1")]
+
+    result = check_resolver(probe, strange)
+    assert (result.outcome, result.answer) == (Outcome.UP, "192.0.2.1")
+
+
+def test_a_resolver_that_refuses_edns_late_is_judged_by_its_answer_without(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kind, "_AGAIN_SECS", (0.1,))
+    held: list[bytes] = []
+
+    def late(query: bytes) -> list[bytes]:
+        if dns.message.from_wire(query).edns < 0:
+            return [reply(query, "example.org. A 192.0.2.1")]
+        held.append(query)
+        return [reply(query, rcode="FORMERR") for query in held] if len(held) == 2 else []
+
+    result = check_resolver(probe, late)
+    assert (result.outcome, result.error, result.answer) == (Outcome.UP, None, "192.0.2.1")
+
+
 def test_an_answer_without_a_record_of_the_type_is_a_mismatch(probe: Probe) -> None:
     result = check_resolver(probe, answering(), asked="example.org?type=AAAA")
     assert (result.outcome, result.error) == (Outcome.BODY_MISMATCH, "no record of type AAAA")
@@ -367,6 +392,20 @@ def test_an_answer_without_a_record_is_up_where_only_what_must_not_be_there_is_a
         Outcome.BODY_MISMATCH,
         "something in the answer matches '.', and nothing may",
     )
+
+
+def test_an_alias_without_a_record_of_the_type_is_as_good_as_no_record(probe: Probe) -> None:
+    alias, asked = "www.example.org. CNAME cdn.example.", "www.example.org?type=AAAA"
+    rule = expecting(body_not=compile_pattern("."))
+    result = check_resolver(probe, answering(alias), asked=asked, **rule)
+    assert (result.outcome, result.error, result.answer) == (Outcome.UP, None, "cdn.example.")
+    there = check_resolver(probe, answering(alias, "cdn.example. AAAA 2001:db8::1"), asked=asked, **rule)
+    assert there.outcome is Outcome.BODY_MISMATCH
+    named = expecting(body_not=compile_pattern("^cdn"))
+    there = check_resolver(probe, answering(alias, "cdn.example. AAAA 2001:db8::1"), asked=asked, **named)
+    assert there.outcome is Outcome.BODY_MISMATCH
+    wanted = expecting(body=compile_pattern("."))
+    assert check_resolver(probe, answering(alias), asked=asked, **wanted).error == "no record of type AAAA"
 
 
 def test_records_are_held_against_the_pattern_a_line_each(probe: Probe) -> None:

@@ -108,6 +108,25 @@ def test_numbers_of_a_filter_are_no_truths() -> None:
     assert fault(rule("$[?@ < 2]", equals=True), b"[true, 1]") == "$[?@ < 2] is 1, expected true"
 
 
+def test_what_stands_in_a_text_is_no_value() -> None:
+    text = json.dumps({"status": "ok", "csv": '1,{["\\' * 50_000})
+    assert fault(rule("$.status", equals="ok"), text.encode()) is None
+
+
+def test_values_between_texts_are_counted() -> None:
+    body = b'["a,b", "\\", "' + b', "x"' * 100_001 + b"]"
+    assert fault(rule("$.status", equals="ok"), body) == (
+        "the body has more values than are looked through: 100000 of JSON"
+    )
+
+
+def test_texts_without_end_are_passed_over_in_a_bounded_time() -> None:
+    for body in (b'"\\' * 500_000, b',"' * 500_000, b',"\\"' * 300_000, b"," * 200_000 + b'"' + b"\\x" * 500_000):
+        begun = time.thread_time()
+        assert fault(rule("$.status", equals="ok"), body) is not None
+        assert time.thread_time() - begun < 1
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [

@@ -305,6 +305,84 @@ def test_it_counts_for_nothing_how_what_comes_is_cut(probe: Probe, cut: int) -> 
     assert result.outcome is Outcome.UP, result.error
 
 
+def in_parts(*parts: bytes, seconds: float = 0.1) -> Behaviour:
+    """Say something part by part, each in a packet of its own."""
+
+    def behave(connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(seconds)
+        hang(connection)
+
+    return behave
+
+
+WHOLE_LINES = {
+    "a line": (r"^\+PONG$",),
+    "a line with its end": (r"^\+PONG\r\n",),
+    "a line and its CR": (r"^\+PONG\r$",),
+    "two lines": (r"^\+PONG$\n^\+OK$",),
+    "two lines with their ends": (r"PONG\r\n\+OK\r\n",),
+    "two lines, one by one": (r"^\+PONG$", r"^\+OK$"),
+    "all lines": (r"(?s)PONG.*OK",),
+    "an empty line": (r"^\+PONG$", r"^\+OK$", r"^$\n^end$"),
+    "parts of a line": ("PO", "N", "G\r", r"^\+OK"),
+    "the end of a line": ("PON", "^G$|G", r"\r\n", r"^\+OK$"),
+    "what begins all": (r"\A\+PONG\r\n", r"\A\+OK"),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE_LINES)
+@pytest.mark.parametrize("kind", ["tcp", "tls"])
+def test_a_line_ends_where_its_cr_lf_is(probe: Probe, name: str, kind: str) -> None:
+    said = b"+PONG\r\n+OK\r\n\r\nend\r\n"
+    dialogue = [expect(pattern) for pattern in WHOLE_LINES[name]]
+    server_tls = server_context() if kind == "tls" else None
+    for behaviour in (say(said), in_parts(*(said[at : at + 1] for at in range(len(said))), seconds=0.001)):
+        result = check_server(probe, behaviour, *dialogue, kind=kind, server_tls=server_tls)
+        assert result.outcome is Outcome.UP, result.error
+
+
+@pytest.mark.parametrize("pattern", ["^22$", r"^22\b", r"\A22\z"])
+def test_a_line_does_not_end_where_a_packet_does(probe: Probe, pattern: str) -> None:
+    result = check_server(probe, in_parts(b"22", b"0 hi\n"), expect(pattern), timeout=1)
+    assert result.outcome is Outcome.BODY_MISMATCH, result.error
+
+
+def test_a_prompt_is_there_though_its_line_does_not_end(probe: Probe) -> None:
+    behaviour = turns((b"", b"Debian\r\nlogin: "), (b"bob\r\n", b"Password: "), (b"pw\r\n", b"\r\n$ "))
+    rest = send(b"bob\r\n"), expect("^Password: "), send(b"pw\r\n"), expect(r"^\$ ")
+    assert check_server(probe, behaviour, expect("^login: "), *rest).outcome is Outcome.UP
+    whole = expect("^login: $"), send(b"bob\r\n"), expect("^Password: $"), send(b"pw\r\n"), expect(r"^\$ $")
+    result = check_server(probe, behaviour, *whole, expect=Expectations(max_response_time=0.3))
+    assert result.outcome is Outcome.UP, result.error
+
+
+@pytest.mark.parametrize("pattern", [r"^\+PONG\r\n$", r"^\+PONG\s+$", r"PONG\r\n\z"])
+def test_a_pattern_may_go_up_to_the_end_of_what_comes(probe: Probe, pattern: str) -> None:
+    result = check_server(probe, say(b"+PONG\r\n"), expect(pattern))
+    assert result.outcome is Outcome.UP, result.error
+
+
+def test_what_closes_ends_its_last_line(probe: Probe) -> None:
+    for kind, tls in (("tcp", None), ("tls", server_context())):
+        result = check_server(probe, say(b"all is well", then=None), expect("^all.*well$"), kind=kind, server_tls=tls)
+        assert result.outcome is Outcome.UP, result.error
+
+
+def test_answers_without_lines_each_begin_anew(probe: Probe) -> None:
+    behaviour = turns((b"", b"READY"), (b"x", b"DONE"))
+    result = check_server(probe, behaviour, expect("^READY"), send(b"x"), expect("^DONE"))
+    assert result.outcome is Outcome.UP, result.error
+
+
+def test_a_byte_that_is_no_utf_8_hides_nothing_from_a_dialogue(probe: Probe) -> None:
+    behaviour = say(b"220 M\xfcller ESMTP Postfix\r\n221 bye\r\n")
+    dialogue = expect("^220 .*ESMTP"), expect("Postfix"), expect("^221")
+    assert check_server(probe, behaviour, *dialogue).outcome is Outcome.UP
+
+
 def test_a_long_text_is_sent_whole(probe: Probe) -> None:
     text = b"x" * (8 << 20)
     heard: list[int] = []
@@ -365,9 +443,39 @@ HOSTILE = {
     ),
     "closes at our word": Case(
         say(b"220 hi\r\n", then=lambda connection: connection.recv(100)),
-        Outcome.BODY_MISMATCH,
-        rf"waiting for '^221': {_CLOSED}, after ' hi\r\n'",
+        Outcome.READ_ERROR,
+        f"waiting for '^221': {_CLOSED} without an answer",
         "220 hi",
+    ),
+    "has nothing to say to us": Case(
+        say(b"220 hi\r\n"),
+        Outcome.TIMEOUT,
+        "not done within 0.5 s: waiting for '^221'",
+        "220 hi",
+        timeout=TIMEOUT,
+    ),
+    "says half of what is awaited and closes": Case(
+        say(b"+PON", then=None),
+        Outcome.BODY_MISMATCH,
+        rf"waiting for '^\\+PONG$': {_CLOSED}, after '+PON'",
+        "+PON",
+        dialogue=(expect(r"^\+PONG$"),),
+    ),
+    "refuses us where anything but a refusal is right": Case(
+        turns((b"", b"220 mail.example\r\n"), (b"QUIT", b"554 go away\r\n")),
+        Outcome.BODY_MISMATCH,
+        r"waiting for '^[^45]': what came does not match: '554 go away\r\n'",
+        "220 mail.example",
+        dialogue=(expect("^220 "), send(b"QUIT\r\n"), expect("^[^45]")),
+        timeout=TIMEOUT,
+    ),
+    "has what should begin a line amid one": Case(
+        say(b"220 hi 221 x\r\n"),
+        Outcome.BODY_MISMATCH,
+        r"waiting for '^221': what came does not match: '221 x\r\n'",
+        "220 hi 221 x",
+        dialogue=(expect("^220 hi "), expect("^221")),
+        timeout=TIMEOUT,
     ),
     "drips": Case(
         drop_by_drop(b"x"),

@@ -187,6 +187,11 @@ def test_what_comes_with_the_upgrade_is_not_waited_for(probe: Probe) -> None:
     assert check_server(probe, both).answer in ("one", None)
 
 
+def test_a_byte_that_is_no_utf_8_hides_nothing_from_a_dialogue(probe: Probe) -> None:
+    behaviour = upgraded(said=frame(b"price \xff 42", 2))
+    assert check_server(probe, behaviour, expect(r"^price.*\d+$")).outcome is Outcome.UP
+
+
 def test_a_message_in_parts_is_one(probe: Probe) -> None:
     def behave(connection: socket.socket) -> None:
         for part in (

@@ -74,6 +74,8 @@ class DnsCheck(Course):
     """One check of a URL of dns."""
 
     _query: dns.message.QueryMessage
+    _with_edns: dns.message.QueryMessage | None = None
+    """The one before, where the resolver knows no EDNS; what was sent again it refuses again."""
     _asked: question.Question
     _tcp: socket.socket | None = None
     _answer: Answer | None = None
@@ -90,7 +92,6 @@ class DnsCheck(Course):
         self._own_fault: str | None = None
         self._strange = 0
         self._sent_again = 0
-        self._has_edns = True
         self._asked = question.read(self._target.asked.target)
         self._query = dns.message.make_query(self._asked.name, self._asked.type, use_edns=0, payload=_PAYLOAD)
         self._wire = self._query.to_wire()
@@ -153,8 +154,8 @@ class DnsCheck(Course):
 
     def _ask_without_edns(self, address: Address) -> None:
         """Ask a resolver that is too old for EDNS as those before it did (RFC 6891, 7)."""
-        self._has_edns = False
-        self._query.use_edns(False)
+        self._with_edns = self._query
+        self._query = dns.message.make_query(self._asked.name, self._asked.type, use_edns=False)
         self._wire = self._query.to_wire()
         for sock, where in self._udp.values():
             if where == address:
@@ -274,12 +275,15 @@ class DnsCheck(Course):
         """Take a message, which may be anybody's."""
         try:
             if not is_answer_to(self._query, wire):
-                self._strange += 1
-                return
+                if self._with_edns is None or not is_answer_to(self._with_edns, wire):
+                    self._strange += 1
+                    return
+                if _knows_no_edns(wire):
+                    return
         except dns.exception.DNSException as error:
             self._unreadable(error)
             return
-        if self._tcp is None and _knows_no_edns(wire) and self._has_edns:
+        if self._tcp is None and self._query.edns >= 0 and _knows_no_edns(wire):
             self._ask_without_edns(address)
             return
         now = self._probe.monotonic()
@@ -305,7 +309,8 @@ class DnsCheck(Course):
             answer = read(wire, self._asked)
         except dns.exception.DNSException as error:
             return error
-        text = "\n".join(answer.lines).encode()
+        # Where `body_not` alone is given, an alias without a record of the type is as good as none.
+        text = "\n".join(answer.lines if answer.records or expect.body is not None else ()).encode()
         if expect.body is not None and answer.rcode == expect.rcode:
             found = expect.body.found_in(text)
         return answer, verdict.of_answer(expect, response_time=self._answered_after, text=text), found
@@ -410,8 +415,7 @@ def read(wire: bytes, asked: question.Question) -> Answer:
 
 def _knows_no_edns(wire: bytes) -> bool:
     """Tell whether a resolver refuses a question for what it does not know of it."""
-    has_more = wire[10:12] != b"\0\0"
-    return _flags(wire) & 0xF in (dns.rcode.FORMERR, dns.rcode.NOTIMP) and not has_more
+    return _flags(wire) & 0xF in (dns.rcode.FORMERR, dns.rcode.NOTIMP)
 
 
 def _flags(wire: bytes) -> int:

@@ -6,6 +6,7 @@ a tcp dialogue is Python's, as only the dialogue knows when it begins.
 
 import contextlib
 import functools
+import re
 import select
 from typing import Final
 
@@ -15,6 +16,7 @@ from webmon.check import chain, failure
 from webmon.check.kind import MAIL
 from webmon.check.kinds.starttls import LaterTls
 from webmon.check.kinds.talk import LIMIT, Talk
+from webmon.check.loop import Timer
 from webmon.check.pattern import Pattern, compile_pattern
 from webmon.check.result import Outcome
 from webmon.check.transfer import Facts
@@ -23,8 +25,12 @@ from webmon.check.verdict import Verdict
 _AT_ONCE: Final = 16 << 10
 """Bytes that are read at once."""
 _GOODBYE: Final = {"smtp": b"QUIT\r\n", "imap": b"Z LOGOUT\r\n", "pop3": b"QUIT\r\n"}
+_QUIET_SECS: Final = 0.5
+"""After which a line that has no end so far, such as a prompt, is taken for a whole one."""
 _READ_IN_A_ROW: Final = 16
 """Times that TLS may read before others have their turn."""
+_MORE: Final = b"x"
+"""What may still come: with it before it, no line and no word has ended."""
 _OF_TLS: Final = (0x15, 0x16)
 """What the first byte of a server that speaks TLS may be: an alert, a handshake (RFC 8446, 5.1)."""
 
@@ -36,6 +42,14 @@ class Stream(Talk):
     """Once the dialogue says so."""
     _line_is_open = False
     """Whether the line of the last match has not ended with it: the rest of it belongs to nobody."""
+    _before = b""
+    """The last byte of that match, where it ended amid a line."""
+    _came_at = 0.0
+    """When something came last."""
+    _is_at_end = False
+    """Whether what is awaited is there if nothing else comes: `$` at the end of what came."""
+    _quiet: Timer | None = None
+    """Looks whether nothing else came for a while."""
     _passed_over = 0
     """Bytes of that rest."""
     _unsent = b""
@@ -65,22 +79,72 @@ class Stream(Talk):
 
     def _expect(self, pattern: Pattern) -> bool:
         searched = _by_lines(pattern.text)
-        while True:
-            if self._came and (end := searched.end_in(bytes(self._came))) is not None:
-                self._line_is_open = self._came[end - 1 : end] != b"\n"
-                del self._came[:end]
-                return True
+        while not self._is_there(searched):
             if len(self._came) >= LIMIT:
                 self._finish(self._mismatch(is_full=True))
                 return False
-            piece = self._receive() if self._tls is None else self._unsealed(self._tls)
-            if piece is None:
+            try:
+                piece = self._receive() if self._tls is None else self._unsealed(self._tls)
+            except pycurl.error:
+                if self._is_there(searched, is_all=True):
+                    return True
+                raise
+            if piece:
+                self._take_in(piece)
+                self._came_at = self._probe.monotonic()
+            elif (piece is not None or self._is_quiet()) and self._is_there(searched, is_all=True):
+                return True
+            elif piece is None:
                 self._wait(select.EPOLLIN)
                 return False
-            if not piece:
+            else:
                 self._broken()
                 return False
-            self._take_in(piece)
+        return True
+
+    def _is_there(self, searched: Pattern, *, is_all: bool = False) -> bool:
+        """Look for a pattern in what came, and take it off.
+
+        Args:
+            searched: the pattern.
+            is_all: whether nothing comes any more that would go on with the last line.
+        """
+        came = bytes(self._came)
+        end = _end(searched, came, self._before) if came else None
+        self._is_at_end = end is not None
+        if end is not None and not is_all:
+            end = _end(searched, came, self._before, _MORE)
+        if end is None:
+            return False
+        self._line_is_open = came[end - 1 : end] != b"\n"
+        if end:
+            self._before = came[end - 1 : end] if self._line_is_open else b""
+        del self._came[:end]
+        self._idle = self._probe.monotonic() - max(self._came_at, self._said_at) if is_all else 0.0
+        return True
+
+    def _is_quiet(self) -> bool:
+        """Tell whether what is awaited is there and nothing came for a while; where it is too early, look again."""
+        if not self._is_at_end:
+            return False
+        moment = self._came_at + _QUIET_SECS
+        is_quiet = self._probe.monotonic() >= moment
+        if not is_quiet and self._quiet is None:
+            self._quiet = self._probe.loop.at(moment, self._look_again)
+        return is_quiet
+
+    def _look_again(self) -> None:
+        self._quiet = None
+        if not self._ended:
+            self._guarded(self._go_on)
+
+    def _send(self, data: bytes) -> bool:
+        """Send, and forget the rest of the line that was awaited: it is no answer to this."""
+        if self._line_is_open:
+            _, newline, rest = bytes(self._came).partition(b"\n")
+            if newline or not self._came:  # else it has not ended so far
+                self._line_is_open, self._before, self._came = False, b"", bytearray(rest)
+        return super()._send(data)
 
     def _receive(self) -> bytes | None:
         """Give what came; None: nothing is there; nothing: it has ended."""
@@ -122,6 +186,7 @@ class Stream(Talk):
             self._finish(Verdict(Outcome.TLS_ERROR, fault))
             return False
         self._came.clear()
+        self._before = b""
         self._enter("tls")
         self._trust = self._probe.trust(self._target.tls)
         self._tls = LaterTls(self._trust, self._target.asked.host)
@@ -179,3 +244,15 @@ class Stream(Talk):
 def _by_lines(text: str) -> Pattern:
     """Compile a pattern in which ^ and $ are those of a line: what came is a stream, and begins and ends nowhere."""
     return compile_pattern(f"(?m){text}")
+
+
+def _end(searched: Pattern, came: bytes, before: bytes, after: bytes = b"") -> int | None:
+    """Give where what is searched ends in what came, or None; a line ends before its CR LF, too."""
+    if (end := searched.end_in(came, before=before, after=after)) is not None or b"\r\n" not in came:
+        return end
+    end = searched.end_in(came.replace(b"\r\n", b"\n"), before=before, after=after)
+    for match in re.finditer(b"\r\n", came):
+        if end is None or end <= match.start():
+            break
+        end += 1
+    return end

@@ -64,6 +64,8 @@ class Talk(Course):
         """Whether that is all of it."""
         self._said_at = 0.0
         """When our last word was out."""
+        self._idle = 0.0
+        """Seconds for which what was awaited was there, and was not yet known to be all."""
         self._response_time: float | None = None
         self._facts: Facts | None = None
         self._chain: Chain | None = None
@@ -179,7 +181,7 @@ class Talk(Course):
             if step.expect is not None:
                 if not self._expect(step.expect):
                     return False
-                self._response_time = self._probe.monotonic() - self._said_at
+                self._response_time = self._probe.monotonic() - self._said_at - self._idle
                 self._has_answered = True
                 return True
             return self._secure() if step.starttls else self._send(step.send or b"")
