@@ -31,6 +31,24 @@ def test_the_first_is_told_at_once_and_what_fails_soon_after_as_one_message() ->
     assert world.messages[1:] == [("mail", tuple(f"opened site{n} down" for n in (1, 2, 3)))]
 
 
+def test_a_target_waits_for_no_longer_than_its_own_group_secs_whatever_others_have() -> None:
+    def gathered_for(seconds: float) -> Conditions:
+        return Conditions(confirm=1, group_secs=seconds, many=100, no_data_after=10**9)
+
+    world = World(PlainRules(gathered_for(1800), named={"gold": gathered_for(0), "silver": gathered_for(30)}))
+    for number in range(3):
+        world.fail(f"bronze{number}", interval=86400)
+    world.fail("silver", interval=86400)
+    world.fail("gold", interval=86400)
+    assert world.said() == ["opened bronze0 down", "opened silver down", "opened gold down"]
+    world.restart()
+    world.fail("bronze3", interval=86400)
+    world.wait(30 * MINUTE - SECOND)
+    assert len(world.said()) == 3
+    world.wait(SECOND)
+    assert world.messages[3:] == [("mail", tuple(f"opened bronze{number} down" for number in (1, 2, 3)))]
+
+
 def test_an_ending_within_the_group_is_one_message_with_both_times() -> None:
     world = World(PlainRules(Conditions(confirm=1, recover=1, group_secs=30)))
     world.fail("first")
