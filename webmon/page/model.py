@@ -43,7 +43,7 @@ PUBLIC_CONDITIONS: Final = ("down", "partial", "slow")
 """Conditions that are incidents for visitors."""
 _OUR_FAULT: Final = "vantage"
 """Why an episode is held where a vantage of ours is at fault, so that it is no incident of the target."""
-_COMING: Final = timedelta(days=14)
+COMING: Final = timedelta(days=14)
 """How far ahead maintenance is told."""
 _SOON: Final = timedelta(microseconds=1)
 
@@ -625,7 +625,7 @@ class _Public:
         moments = [self._old_from]
         moments += [unknown_from(vantage) for one in self._ids.values() for vantage in one.target.vantages]
         moments += [moment for one in self._history.maintenance for moment in (one.begins, one.until)]
-        moments += [one.begins - _COMING for one in self._history.maintenance]
+        moments += [one.begins - COMING for one in self._history.maintenance]
         moments += [moment for one in self._history.announcements for moment in (one.begins, one.until) if moment]
         # A page that nothing changes is made anew once a day.
         return min((moment for moment in moments if moment > self._now), default=self._now + timedelta(days=1))
@@ -734,7 +734,7 @@ class _Public:
     def _maintenance(self) -> list[PlannedWork]:
         planned = []
         for work in self._history.maintenance:
-            if not work.public or work.begins > self._now + _COMING:
+            if not work.public or work.begins > self._now + COMING:
                 continue
             meant = [one for one in self._ids.values() if matches(work.match, one.target.name, one.target.labels)]
             if meant:
