@@ -71,7 +71,7 @@ class Desk:
         for notice in self._book.notices.values():
             episode = self._book.episodes.get(notice.episode)
             if episode is not None:
-                self._windows.restore(notice, _kind(episode, notice.event))
+                self._windows.restore(notice, _kind(episode, notice.event), self._length(episode))
                 if episode.is_open:
                     self._told[episode.id] = episode
         for episode in self._book.episodes.values():
@@ -253,8 +253,8 @@ class Desk:
         if episode.condition is Condition.MANY_DOWN and event == "opened":
             place = place or Place(now, number, 0)
         if place is None:
-            length = round(self._conditions(episode).group_secs * 1000)
-            place = self._windows.place(channel, _kind(episode, event), number, now=now, length=length)
+            kind, length = _kind(episode, event), self._length(episode)
+            place = self._windows.place(channel, kind, number, now=now, length=length)
         notice = Notice(
             id=number,
             episode=episode.id,
@@ -276,6 +276,10 @@ class Desk:
         if not episode.steps:
             episode.steps = self._routes(episode)
         episode.next_step = max(episode.next_step, 1)
+
+    def _length(self, episode: Episode) -> int:
+        """Give how long what is told of an episode may be gathered."""
+        return round(self._conditions(episode).group_secs * 1000)
 
     def _why(self, episode: Episode, now: int) -> tuple[Held, str]:
         """Tell why it is not told now, and what it hangs under; it may become one of a group by that."""

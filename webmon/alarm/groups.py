@@ -145,18 +145,36 @@ class Groups:
         if not _are_few(group, members):
             self._few.pop(group.id, None)
         desk.plan(episode)
-        if not episode.steps:
+        if episode.steps and (not group.steps or group.steps[0][0]):
+            group.steps.insert(0, (0, []))
+        waited = 0 if group.first_taken is None else now - group.first_taken
+        for after, channels in episode.steps:
+            if after:
+                self._tell_later(group, after + waited, channels)
+            else:
+                self._tell(group, channels, now, desk)
+
+    def _tell(self, group: Episode, channels: list[str], now: int, desk: Desk) -> None:
+        """Let a group's episode be told to channels as soon as it is told at all."""
+        told = group.steps[0][1]
+        new = [channel for channel in channels if channel not in told]
+        if not new:
             return
-        if not group.steps:
-            group.steps = [(0, [])]
-        channels = group.steps[0][1]
-        new = [channel for channel in episode.steps[0][1] if channel not in channels]
+        told += new
+        self._book.note(group)
+        if not group.held and self._book.of(group):
+            for channel in new:
+                desk.tell(group, channel, "opened", now)
+
+    def _tell_later(self, group: Episode, after: int, channels: list[str]) -> None:
+        """Let a group's episode be told to channels so long after the first message of it was taken."""
+        before = {channel for at, told in group.steps if at <= after for channel in told}
+        new = [channel for channel in channels if channel not in before]
         if new:
-            channels += new
+            # What was told already stays in front.
+            later = (place for place, (at, _) in enumerate(group.steps) if place >= group.next_step and at > after)
+            group.steps.insert(next(later, len(group.steps)), (after, new))
             self._book.note(group)
-            if not group.held and self._book.of(group):
-                for channel in new:
-                    desk.tell(group, channel, "opened", now)
 
     def _close(self, group: Episode, ended: int, moment: int, desk: Desk) -> None:
         members = self._members.pop(group.id)

@@ -20,7 +20,7 @@ from webmon.alarm.records import Announcement, Change, Episode, Held, Maintenanc
 from webmon.alarm.targets import WEEK, Look, Targets, forget, take
 from webmon.alarm.vantages import AHEAD, LEAST, Vantages
 from webmon.alarm.votes import FAIL, NEVER, NOTHING, STALE_INTERVALS, UP, Site, Slot, Vantage, oldest
-from webmon.check.result import CheckResult, Outcome
+from webmon.check.result import INTERVAL_LIMIT, CheckResult, Outcome
 
 BEHIND: Final = 30_000
 """Milliseconds of delay from which on silence does not count, and what was over meanwhile is told as one."""
@@ -30,6 +30,8 @@ _HELD_BEHIND: Final = 60_000
 """An opening waits no longer than this for a judge to catch up."""
 _FORGET_EVERY: Final = 60_000
 _LONGEST_WINDOW: Final = 6 * 3_600_000
+_LONGEST_FRESH: Final = round(INTERVAL_LIMIT * STALE_INTERVALS * 1000)
+"""Milliseconds that a result of any target is fresh at most."""
 _NONE: Final[tuple[Change, ...]] = ()
 _UP: Final = Outcome.UP
 _PARENTS_INTERVALS: Final = 2
@@ -97,7 +99,7 @@ class Judge:
                 vantage.back = max(vantage.back, episode.closed or 0)
         for episode in list(self._book.open.values()):
             if episode.condition.is_of_a_target and episode.subject not in self._sites:
-                self._enter(episode.subject, episode.url, episode.labels, known=episode.opened)
+                self._restore_site(episode)
             elif episode.condition is Condition.VANTAGE_SILENT:
                 self._vantage(episode.subject).silent = True
             elif episode.condition is Condition.VANTAGE_AT_FAULT:
@@ -258,9 +260,12 @@ class Judge:
         listed = list(targets)
         self._listed = frozenset(target.name for target in listed)
         for target in listed:
-            if target.name not in self._sites:
-                known = at + round(target.interval * STALE_INTERVALS * 1000)
-                self._plan(self._enter(target.name, target.url, target.labels, known=known), at)
+            known = at + round(target.interval * STALE_INTERVALS * 1000)
+            site = self._sites.get(target.name)
+            if site is None:
+                site = self._enter(target.name, target.url, target.labels, known=known)
+            site.known = min(site.known, known)
+            self._plan(site, at)
         for site in self._sites.values():
             if site.name not in self._listed:
                 self._queue_up(site, at)
@@ -372,6 +377,7 @@ class Judge:
             vantage.failing_errors -= 1
         vantage.errors_since = 0
         slot.voted = arrived
+        site.known = min(site.known, arrived)
         slot.expiring = result.outcome is Outcome.CERTIFICATE_EXPIRING
         vote = UP if result.outcome.is_up or slot.expiring else FAIL
         take(site, slot, vote=vote, is_slow=result.outcome is Outcome.SLOW, begun=slot.begun)
@@ -394,6 +400,13 @@ class Judge:
                 self._partitions.hear(site, episode.partition)
         site.downs.sort()
         return site
+
+    def _restore_site(self, episode: Episode) -> None:
+        """Enter the target of an open episode, of which no result may come any more, nor be among those read again."""
+        site = self._enter(episode.subject, episode.url, episode.labels, known=episode.opened)
+        if Condition.NO_DATA not in site.open:
+            site.known = self._ticked + _LONGEST_FRESH  # the log does not say how often it is checked
+        self._plan(site, self._ticked)
 
     def _describe(self, site: Site, result: CheckResult) -> None:
         """Take another URL or other labels."""
@@ -423,16 +436,16 @@ class Judge:
             self._plan(site, seen)
 
     def _is_gone(self, site: Site, seen: int) -> bool:
-        """Tell whether a target that is silent was taken away: from the list, or for a week."""
-        if any(slot.live for slot in site.slots.values()) or seen <= site.known:
+        """Tell whether a target that is silent was taken away: from the list; without one, after a week."""
+        if any(slot.live for slot in site.slots.values()):
             return False
+        if self._listed is not None:
+            return site.name not in self._listed
         silent = site.open.get(Condition.NO_DATA)
-        was_taken = self._listed is not None and site.name not in self._listed
-        return was_taken or (silent is not None and seen - silent.opened > WEEK)
+        return silent is not None and seen - silent.opened > WEEK
 
     def _leave(self, site: Site, seen: int) -> None:
-        was_taken = self._listed is not None and site.name not in self._listed
-        self._targets.close_all(site, seen, "removed" if was_taken else "gone")
+        self._targets.close_all(site, seen, "gone" if self._listed is None else "removed")
         self._partitions.leave(site)
         for name in list(site.slots):
             forget(site, name)
@@ -443,7 +456,7 @@ class Judge:
     def _forget_vantage(self, name: str) -> None:
         for site in list(self._vantages[name].slots):
             forget(site, name)
-            if not site.slots:
+            if not site.slots and (self._listed is None or site.name not in self._listed):
                 self._leave(site, self._seen)
         del self._vantages[name]
 

@@ -3,13 +3,14 @@
 They change nothing in the judge, which asks the rules.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import msgspec
+
 from webmon.alarm import maintenance, records
-from webmon.alarm.match import Match
-from webmon.alarm.moments import as_milliseconds
+from webmon.alarm.moments import as_milliseconds, as_moment
 from webmon.alarm.quiet import PLANNED
 from webmon.alarm.records import make_id
 
@@ -28,21 +29,39 @@ def windows(planned: Iterable[maintenance.Maintenance], now: datetime) -> Iterat
                     continue
                 seen.add(begin)
                 begins, until = as_milliseconds(begin), as_milliseconds(end)
-                yield records.Maintenance(
-                    id=PLANNED + make_id("window", window.name, begins),
-                    match=_match(window.match),
-                    begins=begins,
-                    until=until,
-                    public=window.public,
-                    name=window.name,
-                )
+                for number, match in enumerate(window.match.texts()):
+                    parts = (window.name, begins, number) if number else (window.name, begins)
+                    yield records.Maintenance(
+                        id=PLANNED + make_id("window", *parts),
+                        match=match,
+                        begins=begins,
+                        until=until,
+                        public=window.public,
+                        name=window.name,
+                    )
+
+
+def orders(
+    planned: Iterable[maintenance.Maintenance], known: Mapping[str, records.Record], now: int
+) -> Iterator[records.Maintenance]:
+    """Give what is to be ordered so that the log has the planned windows, and those no more that are planned no longer.
+
+    What was maintenance already stays so.
+
+    Args:
+        planned: windows of the rules.
+        known: orders of the log, by their keys.
+        now: milliseconds.
+    """
+    wanted = {window.key: window for window in windows(planned, as_moment(now))}
+    for window in wanted.values():
+        if known.get(window.key) != window:
+            yield window
+    for key, order in known.items():
+        if isinstance(order, records.Maintenance) and is_planned(order) and key not in wanted and order.until > now:
+            yield msgspec.structs.replace(order, until=max(order.begins, now))
 
 
 def is_planned(record: records.Maintenance) -> bool:
     """Tell whether a record is one of these."""
     return record.id.startswith(PLANNED)
-
-
-def _match(match: Match) -> str:
-    said = [*match.names, *(f"{key}={value}" for key, value in match.labels.items())]
-    return ", ".join(said) or "*"

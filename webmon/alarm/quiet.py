@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from webmon.alarm.book import Book
 from webmon.alarm.conditions import Window
+from webmon.alarm.match import read
 from webmon.alarm.moments import as_moment
 from webmon.alarm.records import Maintenance, Silence
 
@@ -14,12 +15,14 @@ PLANNED: Final = "planned/"
 
 
 def matches(match: str, name: str, labels: Mapping[str, str]) -> bool:
-    """Tell whether a match names a subject: a shell pattern of the whole name, or `label=value`.
+    """Tell whether a match names a subject: a shell pattern of the whole name, or `label=value`, or Match.texts.
 
     A name may have `=` in it, as URLs do: it is looked at first.
     """
     if fnmatchcase(name, match):
         return True
+    if (said := read(match)) is not None:
+        return said.fits(name, labels)
     key, separator, value = match.partition("=")
     return bool(separator) and labels.get(key) == value
 

@@ -166,6 +166,7 @@ class Maintenance(msgspec.Struct, omit_defaults=True, kw_only=True):
 
     id: str
     match: str
+    """As of a silence, or as webmon.alarm.match.Match.texts has it."""
     begins: Milliseconds
     until: Milliseconds
     by: str = ""

@@ -351,20 +351,9 @@ class Session:
 
     def _plan(self, changes: list[Change]) -> None:
         """Let the log have the planned windows of the rules, and those no more that are not planned any longer."""
-        now = self._now()
-        wanted = {window.key: window for window in planned.windows(self._parts.rules.maintenance, as_moment(now))}
-        known = self._judge.book.orders
-        for window in wanted.values():
-            if known.get(window.key) != window:
-                changes += self._judge.order(window)
-        for key, order in list(known.items()):
-            if (
-                isinstance(order, records.Maintenance)
-                and planned.is_planned(order)
-                and key not in wanted
-                and order.until > now
-            ):
-                changes += self._judge.order(msgspec.structs.replace(order, until=max(order.begins, 0)))
+        book = self._judge.book
+        for order in list(planned.orders(self._parts.rules.maintenance, book.orders, self._now())):
+            changes += self._judge.order(order)
 
     def _write(self, changes: list[Change], now: int, *, position: bool = False) -> None:
         if not changes and not position and self._monotonic() - self._positioned < _POSITION_SECS:

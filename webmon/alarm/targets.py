@@ -84,7 +84,8 @@ class Targets:
         if newest >= moment:
             times.append(newest + 1)
         elif (silent := site.open.get(Condition.NO_DATA)) is not None:
-            times.append(silent.opened + WEEK)
+            if moment <= silent.opened + WEEK:
+                times.append(silent.opened + WEEK + 1)
         else:
             times.append(max(newest, self.seeing_since) + _ms(conditions.no_data_after))
         partial = site.part_at + _ms(conditions.partial_after)

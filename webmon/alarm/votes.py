@@ -217,7 +217,7 @@ class Site:
         self.due = NEVER
         """When time alone may change something."""
         self.known = 0
-        """Since when it was to be watched, or was first seen."""
+        """Since when it is known; until a vantage voted, when the first result of it is missed."""
         self.count = 0
         """Failures of the row that may open `down`; 0: fewer than agree fail."""
         self.row_since = 0

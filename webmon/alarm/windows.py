@@ -14,11 +14,11 @@ class Place(NamedTuple):
 
 
 class Windows:
-    """The windows of each channel and kind of message; pure."""
+    """The windows of each channel and kind of message, and of each length that targets ask for; pure."""
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._windows: dict[tuple[str, str], tuple[int, int]] = {}
+        self._windows: dict[tuple[str, str, int], tuple[int, int]] = {}
         """When it began, and when what came within it is due; 0: nothing did yet."""
 
     def place(self, channel: str, kind: str, number: str, *, now: int, length: int) -> Place:
@@ -31,24 +31,24 @@ class Windows:
             now: milliseconds.
             length: how long what follows it may wait.
         """
-        begun, due = self._windows.get((channel, kind), (0, 0))
+        begun, due = self._windows.get((channel, kind, length), (0, 0))
         if due and now >= due:  # a message of several is a beginning, too: so many are told of so often at most
             begun, due = due, 0
         if begun and now < (due or begun + length):
             due = due or begun + length
-            self._windows[channel, kind] = (begun, due)
-            return Place(due, make_id("group", channel, kind, begun), begun)
-        self._windows[channel, kind] = (now, 0)
+            self._windows[channel, kind, length] = (begun, due)
+            return Place(due, make_id("group", channel, kind, length, begun), begun)
+        self._windows[channel, kind, length] = (now, 0)
         return Place(now, number, now)
 
-    def restore(self, notice: Notice, kind: str) -> None:
+    def restore(self, notice: Notice, kind: str, length: int) -> None:
         """Take a notice from the log."""
         if not notice.window:
             return
-        begun, due = self._windows.get((notice.channel, kind), (0, 0))
+        begun, due = self._windows.get((notice.channel, kind, length), (0, 0))
         grouped = notice.due if notice.due > notice.window else 0
         if notice.window > begun:
             begun, due = notice.window, grouped
         elif notice.window == begun:
             due = max(due, grouped)
-        self._windows[notice.channel, kind] = (begun, due)
+        self._windows[notice.channel, kind, length] = (begun, due)

@@ -1,5 +1,6 @@
 """Atom (RFC 4287) and RSS 2.0 of incidents, announcements and maintenance."""
 
+import html
 import uuid
 from collections.abc import Iterator
 from datetime import datetime
@@ -9,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from webmon.page.answers import Made
 from webmon.page.markup import iso
-from webmon.page.model import Incident, Moment, PublicPage
+from webmon.page.model import COMING, Incident, Moment, PublicPage
 from webmon.page.texts import Texts
 
 _ATOM: Final = "http://www.w3.org/2005/Atom"
@@ -27,12 +28,13 @@ class Entry(NamedTuple):
     """Of its page, from the page's root."""
     begun: datetime
     changed: datetime
+    is_coming: bool = False
 
 
 def entries(page: PublicPage, t: Texts) -> list[Entry]:
-    """Give what happened, the newest first."""
+    """Give what is to come, and what happened, the newest first."""
     found = [*_incidents(page, t), *_announcements(page), *_maintenance(page, t)]
-    return sorted(found, key=lambda one: one.changed, reverse=True)[:_MOST]
+    return sorted(found, key=lambda one: (one.is_coming, one.changed), reverse=True)[:_MOST]
 
 
 def atom(page: PublicPage, t: Texts, url: str | None) -> Made:
@@ -72,7 +74,7 @@ def rss(page: PublicPage, t: Texts, url: str | None) -> Made:
         _add(item, "link", _link(url, one.path))
         _add(item, "guid", f"urn:uuid:{one.id}", isPermaLink="false")
         _add(item, "pubDate", format_datetime(one.begun))
-        _add(item, "description", one.text)
+        _add(item, "description", html.escape(one.text, quote=False))  # which readers take as HTML
     return _made(root, "application/rss+xml")
 
 
@@ -111,12 +113,15 @@ def _maintenance(page: PublicPage, t: Texts) -> Iterator[Entry]:
         number = str(uuid.uuid5(_SPACE, f"maintenance/{one.id}"))
         when = t("from_until", begin=t.minute(one.begins), end=t.minute(one.until))
         text = f"{when}\n{', '.join(one.names)}"
-        # When it was planned is not told; so it is as new as it is near.
-        yield Entry(number, one.name or t("work"), text, "maintenance", one.begins, min(one.begins, page.as_of))
+        # When it was planned is not told; while it is to come it is as old as it may be, and so always the same.
+        is_coming = one.when == "coming"
+        at = one.begins - COMING if is_coming else one.begins
+        yield Entry(number, one.name or t("work"), text, "maintenance", at, at, is_coming)
 
 
 def _changed(page: PublicPage, found: list[Entry]) -> datetime:
-    return found[0].changed if found else page.as_of.replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = page.as_of.replace(hour=0, minute=0, second=0, microsecond=0)
+    return max((one.changed for one in found), default=midnight)
 
 
 def _link(url: str | None, path: str) -> str:

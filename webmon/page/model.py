@@ -43,7 +43,7 @@ PUBLIC_CONDITIONS: Final = ("down", "partial", "slow")
 """Conditions that are incidents for visitors."""
 _OUR_FAULT: Final = "vantage"
 """Why an episode is held where a vantage of ours is at fault, so that it is no incident of the target."""
-_COMING: Final = timedelta(days=14)
+COMING: Final = timedelta(days=14)
 """How far ahead maintenance is told."""
 _SOON: Final = timedelta(microseconds=1)
 
@@ -528,11 +528,11 @@ def _newest(vantages: Iterable[Vantage]) -> datetime | None:
     return max((vantage.time for vantage in vantages), default=None)
 
 
-def _until(windows: Iterable[Silence | Maintenance], target: Target, now: datetime) -> datetime | None:
+def _until(
+    windows: Iterable[Silence | Maintenance], name: str, labels: Mapping[str, str], now: datetime
+) -> datetime | None:
     """Give when the last of the times that are on for a target ends."""
-    ends = [
-        one.until for one in windows if one.begins <= now < one.until and matches(one.match, target.name, target.labels)
-    ]
+    ends = [one.until for one in windows if one.begins <= now < one.until and matches(one.match, name, labels)]
     return max(ends, default=None)
 
 
@@ -561,8 +561,8 @@ def _operator_target(
         disagree=state is State.PARTIAL,
         uptimes=bars_of.uptimes(target.uptime),
         episodes=episodes,
-        silenced_until=_until(history.silences, target, now),
-        maintenance_until=_until(history.maintenance, target, now),
+        silenced_until=_until(history.silences, target.name, target.labels, now),
+        maintenance_until=_until(history.maintenance, target.name, target.labels, now),
         certificate_ends=min((v.certificate_ends for v in target.vantages if v.certificate_ends), default=None),
         public=public_id,
     )
@@ -625,7 +625,7 @@ class _Public:
         moments = [self._old_from]
         moments += [unknown_from(vantage) for one in self._ids.values() for vantage in one.target.vantages]
         moments += [moment for one in self._history.maintenance for moment in (one.begins, one.until)]
-        moments += [one.begins - _COMING for one in self._history.maintenance]
+        moments += [one.begins - COMING for one in self._history.maintenance]
         moments += [moment for one in self._history.announcements for moment in (one.begins, one.until) if moment]
         # A page that nothing changes is made anew once a day.
         return min((moment for moment in moments if moment > self._now), default=self._now + timedelta(days=1))
@@ -641,7 +641,7 @@ class _Public:
 
     def _target(self, one: Chosen, group: Group, incidents: list[str]) -> PublicTarget:
         target, show = one.target, group.show
-        until = _until(self._history.maintenance, target, self._now)
+        until = _until(self._history.maintenance, target.name, target.labels, self._now)
         speaking = _speaking(target.vantages, self._snapshot.as_of, self._now)
         errors = [vantage for vantage in speaking if vantage.error]
         ends = [vantage.certificate_ends for vantage in target.vantages if vantage.certificate_ends]
@@ -690,8 +690,18 @@ class _Public:
             if episode.condition in PUBLIC_CONDITIONS
             and episode.subject in self._ids
             and episode.held not in (_OUR_FAULT, "maintenance")
+            and not self._was_of_maintenance(episode)
         ]
         return sorted(found, key=lambda one: (not one.is_open, -one.began.timestamp()))
+
+    def _was_of_maintenance(self, episode: Episode) -> bool:
+        """Tell whether it was over before the maintenance that it opened in, so that nobody was told."""
+        if episode.closed is None:
+            return False
+        at: datetime | None = episode.opened
+        while at is not None and at <= episode.closed:
+            at = _until(self._history.maintenance, episode.subject, episode.labels, at)
+        return at is not None
 
     def _incident(self, episode: Episode, one: Chosen, written: Sequence[Announcement]) -> Incident:
         show = self._show[episode.subject]
@@ -724,7 +734,7 @@ class _Public:
     def _maintenance(self) -> list[PlannedWork]:
         planned = []
         for work in self._history.maintenance:
-            if not work.public or work.begins > self._now + _COMING:
+            if not work.public or work.begins > self._now + COMING:
                 continue
             meant = [one for one in self._ids.values() if matches(work.match, one.target.name, one.target.labels)]
             if meant:

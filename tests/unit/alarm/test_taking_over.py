@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.alarm.world import HOUR, MINUTE, SECOND, PlainRules, World, result
+from tests.unit.alarm.world import DAY, HOUR, MINUTE, SECOND, PlainRules, World, result
 from webmon.alarm.conditions import Condition, Conditions, Step
-from webmon.alarm.judge import Judge
+from webmon.alarm.judge import Judge, Listed
 from webmon.alarm.records import Maintenance, Silence, read
 from webmon.check.result import Outcome
 
@@ -147,6 +147,53 @@ def test_a_judge_that_dies_between_the_records_of_a_change_loses_no_message(rece
             assert world.said("mail") == world.said("chat") == expected[: 1 if event == "opened" else 2]
         else:
             assert world.said("mail") == world.said("chat") == ["over shop down"]
+
+
+def day_by_day(world: World, days: int) -> None:
+    """Let another target be checked each hour meanwhile."""
+    for _ in range(days * 24):
+        world.up("other", interval=3600)
+        world.hours(1)
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_target_whose_last_result_the_next_judge_did_not_read_is_missed_from_then_on(is_listed: bool) -> None:
+    world = World(PlainRules(Conditions(remind=0, certificate_days=(21,))))
+    world.up(interval=86400, ends=world.now + 20 * DAY)
+    world.restart(seen=False)
+    if is_listed:
+        listed = [Listed(name, f"https://{name}.example.org/", {}, 86400) for name in ("shop", "other")]
+        world.judge.list_targets(listed, at=world.now)
+    day_by_day(world, 2)
+    assert world.said() == ["opened shop certificate"], "it is checked once a day"
+    day_by_day(world, 1)
+    assert world.said() == ["opened shop certificate", "opened shop no_data"]
+
+
+def test_a_target_whose_last_result_the_next_judge_did_not_read_is_missed_as_any_once_it_gave_one() -> None:
+    world = World(confirm=1)
+    world.fail()
+    world.restart(seen=False)
+    for _ in range(3):
+        world.up("other")
+        world.fail()
+        world.wait(MINUTE)
+    for _ in range(8):
+        world.up("other")
+        world.wait(MINUTE)
+    assert "opened shop no_data" in world.said()
+
+
+def test_a_target_that_is_gone_ends_after_a_week_also_where_another_judge_took_over() -> None:
+    world = World(PlainRules(Conditions(remind=2 * 86400)))
+    world.up()
+    for _ in range(10):
+        world.up("other")
+        world.wait(MINUTE)
+    assert world.said() == ["opened shop no_data"]
+    world.restart(seen=False)
+    day_by_day(world, 8)
+    assert world.said() == ["opened shop no_data", *["reminder shop no_data"] * 3, "ended shop no_data"]
 
 
 # While nobody judged

@@ -373,6 +373,23 @@ def test_a_target_that_was_taken_from_the_list_is_missed_by_nobody_and_what_was_
     assert [e.reason for e in world.judge.episodes() if e.subject == "shop"] == ["removed"]
 
 
+def test_a_target_of_the_list_that_nobody_checks_is_missed_for_longer_than_a_week_and_its_vantage_too() -> None:
+    world = World(no_data_after=300, remind=2 * 86400)
+    listed = [Listed(name, f"https://{name}.example.org/", {}, 3600) for name in ("shop", "other", "never")]
+    world.judge.list_targets(listed, at=world.now)
+    world.up("shop", "b", interval=3600)
+    for _ in range(9 * 24):
+        world.up("other", interval=3600)
+        world.hours(1)
+    assert not [text for text in world.said() if "never" in text and ("ended" in text or "over" in text)]
+    assert world.open(Condition.NO_DATA, "never") is not None
+    assert world.open(Condition.NO_DATA) is not None
+    assert world.said().count("opened shop no_data") == 1, "its vantage, which it hung under, is missed no more"
+    world.judge.list_targets(listed[1:2], at=world.now)
+    world.wait(MINUTE)
+    assert [world.said().count(f"ended {name} no_data") for name in ("shop", "never")] == [1, 1]
+
+
 # flapping
 
 

@@ -31,6 +31,24 @@ def test_the_first_is_told_at_once_and_what_fails_soon_after_as_one_message() ->
     assert world.messages[1:] == [("mail", tuple(f"opened site{n} down" for n in (1, 2, 3)))]
 
 
+def test_a_target_waits_for_no_longer_than_its_own_group_secs_whatever_others_have() -> None:
+    def gathered_for(seconds: float) -> Conditions:
+        return Conditions(confirm=1, group_secs=seconds, many=100, no_data_after=10**9)
+
+    world = World(PlainRules(gathered_for(1800), named={"gold": gathered_for(0), "silver": gathered_for(30)}))
+    for number in range(3):
+        world.fail(f"bronze{number}", interval=86400)
+    world.fail("silver", interval=86400)
+    world.fail("gold", interval=86400)
+    assert world.said() == ["opened bronze0 down", "opened silver down", "opened gold down"]
+    world.restart()
+    world.fail("bronze3", interval=86400)
+    world.wait(30 * MINUTE - SECOND)
+    assert len(world.said()) == 3
+    world.wait(SECOND)
+    assert world.messages[3:] == [("mail", tuple(f"opened bronze{number} down" for number in (1, 2, 3)))]
+
+
 def test_an_ending_within_the_group_is_one_message_with_both_times() -> None:
     world = World(PlainRules(Conditions(confirm=1, recover=1, group_secs=30)))
     world.fail("first")
@@ -449,6 +467,49 @@ def test_everybody_whom_a_single_one_would_be_told_to_is_told_of_many() -> None:
         world.wait(SECOND)
     for channel in ("mail", "shop", "bank"):
         assert "opened * many_down" in world.said(channel)
+
+
+def with_pagers(labels: Mapping[str, str], severity: str, condition: str) -> tuple[Step, ...]:
+    """Route what has a team to it and later to its pager, and the rest to the mail."""
+    if condition != "down" or "team" not in labels:
+        return (Step(0, ("mail",)),)
+    return Step(0, ("mail",)), Step(600, (f"{labels['team']}-pager",))
+
+
+def test_many_are_told_to_whom_a_single_one_would_be_told_later_until_somebody_has_them_in_hand() -> None:
+    for is_acknowledged in (False, True):
+        world = World(PlainRules(ONE, routes=with_pagers))
+        for number in range(6):
+            world.fail(f"site{number}", labels={"team": "shop" if number % 2 else "bank"}, interval=86400)
+        world.wait(SECOND)
+        world.up("site0", labels={"team": "bank"}, interval=86400)  # which was told by itself
+        [group] = [e for e in world.judge.episodes() if e.condition is Condition.MANY_DOWN]
+        if is_acknowledged:
+            world.take(world.judge.acknowledge(group.id, by="ann", at=world.now))
+        world.wait(10 * MINUTE - 2 * SECOND)
+        assert world.said("shop-pager") == world.said("bank-pager") == []
+        world.restart()
+        world.wait(2 * SECOND)
+        expected = [] if is_acknowledged else ["opened * many_down"]
+        assert world.said("shop-pager") == world.said("bank-pager") == expected
+        for number in range(1, 6):
+            labels = {"team": "shop" if number % 2 else "bank"}
+            world.up(f"site{number}", labels=labels, interval=86400)
+        world.wait(MINUTE)
+        assert world.said("shop-pager")[1:] == (["ended * many_down"] if expected else [])
+
+
+def test_whom_one_that_joins_many_later_would_be_told_to_later_is_told_so_long_after_that() -> None:
+    world = World(PlainRules(ONE, routes=with_pagers))
+    for number in range(6):
+        world.fail(f"site{number}", labels={"team": "shop"}, interval=86400)
+    world.wait(30 * MINUTE)
+    world.fail("late", labels={"team": "bank"}, interval=86400)
+    world.wait(10 * MINUTE - 2 * SECOND)
+    assert world.said("bank-pager") == []
+    world.wait(2 * SECOND)
+    assert world.said("bank-pager") == ["opened * many_down"]
+    assert world.said("shop-pager").count("opened * many_down") == 1
 
 
 def test_planned_maintenance_of_many_is_no_alarm() -> None:

@@ -148,6 +148,12 @@ class World:
             self.now = min(self.now + SECOND, until)
             self.tick()
 
+    def hours(self, count: int) -> None:
+        """Let time pass in the longest steps that are no pause of the judge's."""
+        for _ in range(count * 400):
+            self.now += 9 * SECOND
+            self.tick()
+
     def deliver(self) -> None:
         for message in self.judge.due(self.now):
             if message.channel in self.away:

@@ -1,9 +1,11 @@
 """The public page over HTTP."""
 
 import gzip
+import html
 import json
 import re
 from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -16,6 +18,7 @@ from webmon.alarm.match import Match
 from webmon.page import statuspage
 from webmon.page.file import Entry, Group
 from webmon.page.file_model import Show
+from webmon.page.snapshot import History, Seen
 from webmon.page.texts import LANGUAGES
 
 SECURED = {
@@ -302,6 +305,35 @@ def test_feeds_tell_incidents_announcements_and_maintenance() -> None:
     rss = read_xml(shown.public().get("/feed.rss").text)
     assert "service-001 is down" in [item.findtext("title") for item in rss.iterfind(".//item")]
     assert not any("://" in (item.findtext("link") or "") for item in rss.iterfind(".//item"))
+
+
+@pytest.mark.parametrize("path", ["/feed.atom", "/feed.rss"])
+def test_a_feed_is_another_only_where_something_happened_and_nothing_in_it_is_of_the_future(path: str) -> None:
+    snapshot = fakes.many(3, "one down")
+    assert snapshot.history
+    snapshot.history.maintenance.append(fakes.maintenance("service-002", begins=3 * 86_400))
+    shown = Shown(snapshot)
+    first = shown.public().get(path)
+    shown.look = fakes.look(msgspec.structs.replace(snapshot, as_of=fakes.NOW + timedelta(seconds=10)), number=2)
+    shown.now += timedelta(seconds=10)
+    second = shown.public().get(path)
+    assert (second.text, second.headers["etag"]) == (first.text, first.headers["etag"])
+    times = [one.text or "" for one in read_xml(first.text).iter() if "updated" in one.tag or "published" in one.tag]
+    assert all(time <= "2026-11-28T14:02:10Z" for time in times)
+    dates = [one.text or "" for one in read_xml(first.text).iter() if one.tag in ("pubDate", "lastBuildDate")]
+    assert all(parsedate_to_datetime(date) <= fakes.NOW for date in dates)
+    assert times or dates
+
+
+def test_what_a_site_said_is_text_also_for_who_takes_a_description_of_rss_as_html() -> None:
+    said = 'got <img src="https://evil.example/x.png"> & more'
+    history = History(as_of=fakes.NOW, episodes=[fakes.episode(seen=[Seen("oslo", "body_mismatch", said)])])
+    file = fakes.page_file(Group("All", "all", match=Match(("*",)), show=frozenset({"error"})))
+    visitor = Shown(fakes.snapshot([fakes.target()], history), file).public()
+    [description] = [one.text or "" for one in read_xml(visitor.get("/feed.rss").text).iterfind(".//item/description")]
+    assert "<" not in description
+    assert said in html.unescape(description)
+    assert said in visitor.get("/feed.atom").text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
 STATUSES = [
