@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psycopg2
 import pytest
@@ -53,10 +53,13 @@ def principals(unit: str) -> list[str]:
     return [whole, f"{whole}-{COMMON_NAME}"] if unit == "agent" else [whole]
 
 
+_HOUR: Final = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
+"""One for all of a run, which may come over a full hour."""
+
+
 def recent(number: int = 0, /, **changes: object) -> CheckResult:
     """Make a result of the last hours, as the sink takes none older than a year; each number is a check of its own."""
-    start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
-    moment = start + timedelta(seconds=number)
+    moment = _HOUR + timedelta(seconds=number)
     values: dict[str, Any] = {
         "target": f"site{number % 7}",
         "url": f"https://site{number % 7}.example/",
