@@ -198,7 +198,24 @@ class Announcement(msgspec.Struct, omit_defaults=True, kw_only=True):
         return f"announcement/{self.id}"
 
 
+class Certificates(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """How long a target's certificates live, where that leaves out a step: no result says it, so only who saw one come
+    knows it. For the judges alone; a judge of a release without it leaves it where it is.
+    """
+
+    target: str
+    lifetimes: dict[Milliseconds, Milliseconds] = {}
+    """By when they end."""
+
+    @property
+    def key(self) -> str:
+        """Its key in the log."""
+        return f"certificates/{make_id('certificates', self.target)}"
+
+
 Record = Episode | Notice | Silence | Maintenance | Announcement
+"""What history has, too."""
+AnyRecord = Record | Certificates
 
 
 class Change(NamedTuple):
@@ -208,23 +225,24 @@ class Change(NamedTuple):
     value: bytes | None
 
 
-_KINDS: Final[Mapping[str, type[Record]]] = {
+_KINDS: Final[Mapping[str, type[AnyRecord]]] = {
     "episode": Episode,
     "notice": Notice,
     "silence": Silence,
     "maintenance": Maintenance,
     "announcement": Announcement,
+    "certificates": Certificates,
 }
 _encoder: Final = msgspec.json.Encoder()
 _decoders: Final = {kind: msgspec.json.Decoder(type_) for kind, type_ in _KINDS.items()}
 
 
-def encode(record: Record) -> bytes:
+def encode(record: AnyRecord) -> bytes:
     """Give a record's value."""
     return _encoder.encode(record)
 
 
-def decode(key: str, value: bytes) -> Record:
+def decode(key: str, value: bytes) -> AnyRecord:
     """Read the record under a key.
 
     Raises:
@@ -237,7 +255,7 @@ def decode(key: str, value: bytes) -> Record:
     return _decoders[kind].decode(value)
 
 
-def read(pairs: Iterable[tuple[str, bytes | None]]) -> list[Record]:
+def read(pairs: Iterable[tuple[str, bytes | None]]) -> list[AnyRecord]:
     """Give the records of a log, the newest under each key, in the order of their first appearance.
 
     Keys of another kind (`position`, `epoch`) are left to who writes them.

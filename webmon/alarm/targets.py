@@ -189,7 +189,7 @@ class Targets:
 
     def _step(self, site: Site, slot: Slot, ends: int, moment: int) -> tuple[int, Severity]:
         """Give the last step that a certificate passed, 0 for none, and how urgent that is."""
-        allowed = _allowed(site, slot)
+        allowed = self._allowed(site, slot)
         passed = [days for days in allowed if ends - moment <= days * DAY]
         if not passed:
             return 0, Severity.WARNING
@@ -197,7 +197,12 @@ class Targets:
         return last, Severity.CRITICAL if last == min(allowed) else Severity.WARNING
 
     def _steps(self, site: Site, slot: Slot) -> list[int]:
-        return [] if slot.not_after is None else [slot.not_after - days * DAY for days in _allowed(site, slot)]
+        return [] if slot.not_after is None else [slot.not_after - days * DAY for days in self._allowed(site, slot)]
+
+    def _allowed(self, site: Site, slot: Slot) -> list[int]:
+        """Give the steps that are not long beside the certificate's lifetime."""
+        lifetime = self._book.lifetime(site.name, slot.not_after)
+        return [days for days in site.conditions.certificate_days if lifetime is None or lifetime >= lives_for(days)]
 
     def _no_data(self, site: Site, look: Look) -> None:
         episode = site.open.get(Condition.NO_DATA)
@@ -250,6 +255,11 @@ class Targets:
         self._ended(episode, look.moment)
 
 
+def lives_for(days: int) -> int:
+    """Give how long a certificate must live for a step to count."""
+    return days * DAY * _LIFETIME_SHARE
+
+
 def take(site: Site, slot: Slot, *, vote: int, is_slow: bool, begun: int) -> None:
     """Let a slot take a vote: UP or FAIL."""
     checks = site.conditions.slow_checks
@@ -268,16 +278,6 @@ def take(site: Site, slot: Slot, *, vote: int, is_slow: bool, begun: int) -> Non
         slot.fast = min(slot.fast + 1, checks)
     slot.state = vote
     slot.calm = vote == UP and not slot.expiring and slot.slow == 0 and slot.fast >= checks
-
-
-def _allowed(site: Site, slot: Slot) -> list[int]:
-    """Give the steps that are not long beside the certificate's lifetime."""
-    lifetime = slot.lifetime
-    return [
-        days
-        for days in site.conditions.certificate_days
-        if lifetime is None or days * DAY * _LIFETIME_SHARE <= lifetime
-    ]
 
 
 def _calm_since(site: Site) -> int:

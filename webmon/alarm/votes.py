@@ -109,7 +109,6 @@ class Slot:
         "fresh_for",
         "http_status",
         "interval",
-        "lifetime",
         "live",
         "not_after",
         "outcome",
@@ -163,8 +162,6 @@ class Slot:
         """When the certificate ends."""
         self.shown: datetime | None = None
         """The same as the result says it."""
-        self.lifetime: int | None = None
-        """Of the certificate; None where it is not known."""
         self.expiring = False
         """Whether the newest vote was certificate_expiring."""
 
