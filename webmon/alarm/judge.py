@@ -358,11 +358,15 @@ class Judge:
             self._of_vantages.came(vantage, arrived)
 
     def _note_certificate(self, site: Site, slot: Slot, result: CheckResult) -> None:
-        if result.tls_not_after is None or result.tls_not_after == slot.shown:
+        if result.tls_not_after is None:
+            if result.outcome.is_up and result.tls_version is None:
+                slot.shown, slot.not_after = None, 0
+            return
+        if result.tls_not_after == slot.shown:
             return
         ends = round(result.tls_not_after.timestamp() * 1000)
         # Its lifetime is known where it was seen to come: it is not in the result.
-        was_renewed = slot.not_after is not None and ends > slot.not_after
+        was_renewed = slot.not_after is not None and 0 < slot.not_after < ends
         lifetime = ends - slot.begun
         if was_renewed and lifetime < max(map(lives_for, site.conditions.certificate_days), default=0):
             self._book.lives(site.name, ends=ends, lifetime=lifetime, now=slot.begun)

@@ -76,7 +76,8 @@ class Episode(msgspec.Struct, omit_defaults=True, kw_only=True):
     """Begin of the first up."""
     closed: Milliseconds | None = None
     reason: str = ""
-    """Why it ended, where nothing got well: `down` opened, the target was `removed`, `gone` for a week."""
+    """Why it ended, where nothing got well: `down` opened, the target was `removed`, `gone` for a week, or is up
+    with `no certificate`."""
     days: int | None = None
     """The step that a certificate passed last."""
     not_after: Milliseconds | None = None

@@ -163,10 +163,12 @@ class Targets:
                 self._end(site, episode, look, look.begun)
 
     def _certificate(self, site: Site, votes: Votes, look: Look) -> None:
-        shown = [(slot.not_after, slot) for slot in votes.voters if slot.not_after is not None]
-        if not shown:
-            return
+        shown = [(slot.not_after, slot) for slot in votes.voters if slot.not_after]
         episode = site.open.get(Condition.CERTIFICATE)
+        if not shown:
+            if episode is not None and all(slot.not_after == 0 for slot in votes.voters):
+                self._end(site, episode, look, look.begun, "no certificate")
+            return
         ends, slot = min(shown, key=lambda pair: pair[0])
         if episode is not None and episode.not_after is not None and ends > episode.not_after:
             self._end(site, episode, look, look.begun)
@@ -197,7 +199,7 @@ class Targets:
         return last, Severity.CRITICAL if last == min(allowed) else Severity.WARNING
 
     def _steps(self, site: Site, slot: Slot) -> list[int]:
-        return [] if slot.not_after is None else [slot.not_after - days * DAY for days in self._allowed(site, slot)]
+        return [] if not slot.not_after else [slot.not_after - days * DAY for days in self._allowed(site, slot)]
 
     def _allowed(self, site: Site, slot: Slot) -> list[int]:
         """Give the steps that are not long beside the certificate's lifetime."""

@@ -159,7 +159,7 @@ class Slot:
         self.error: str | None = None
         self.http_status: int | None = None
         self.not_after: int | None = None
-        """When the certificate ends."""
+        """When the certificate ends; 0: there is none, None: it is not known."""
         self.shown: datetime | None = None
         """The same as the result says it."""
         self.expiring = False
