@@ -99,8 +99,10 @@ class Desk:
         if episode.held:
             return
         now = max(self.now, moment)
-        episode.steps = []
+        episode.steps, episode.next_step = [], 0
         self.plan(episode)
+        episode.first_taken = now
+        self._book.note(episode)
         first = episode.steps[0][1] if episode.steps else []
         channels = dict.fromkeys([*first, *(notice.channel for notice in self._book.of(episode))])
         for channel in channels:
@@ -299,6 +301,8 @@ class Desk:
         self.plan(episode)
         episode.late = episode.judged - episode.opened > LATE
         self._told[episode.id] = episode
+        if episode.steps and not episode.steps[0][1] and episode.first_taken is None:
+            episode.first_taken = now
         self._book.note(episode)
         for channel in episode.steps[0][1] if episode.steps else ():
             if self._waiting(episode, channel) is None and self._last_told(episode, channel) is None:

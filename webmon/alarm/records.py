@@ -98,7 +98,9 @@ class Episode(msgspec.Struct, omit_defaults=True, kw_only=True):
     """Who is told after how long; as the rules said when it was first told."""
     next_step: int = 0
     first_taken: Milliseconds | None = None
-    """When the first receiver took a message of it."""
+    """When the first receiver took a message of it, from which on steps are counted; where the first step tells nobody,
+    when it would have; where it changed, when it did.
+    """
     told_at: Milliseconds | None = None
     """When a message was last taken, or a reminder last due."""
     reminders: int = 0

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tests.unit.alarm.world import HOUR, MINUTE, SECOND, OneWindow, PlainRules, World
+from tests.unit.alarm.world import DAY, HOUR, MINUTE, SECOND, OneWindow, PlainRules, World
 from webmon.alarm.conditions import Condition, Conditions, Step
 from webmon.alarm.records import Maintenance, Silence
 from webmon.check.result import Outcome
@@ -79,6 +79,70 @@ def test_steps_wait_no_longer_than_5_minutes_for_receivers_that_take_nothing() -
     assert world.said("pager") == []
     world.wait(SECOND)
     assert world.said("pager") == ["opened shop down"]
+
+
+def test_a_first_step_that_tells_nobody_is_waited_for_all_the_same() -> None:
+    world = World(PlainRules(ONE, steps=(Step(0, ()), Step(600, ("pager",)))))
+    maintenance(world, "shop", HOUR)
+    world.fail(interval=86400)
+    world.wait(HOUR + 5 * MINUTE)
+    world.restart()
+    world.wait(5 * MINUTE - SECOND)
+    assert world.told == [], "after is counted from when it might have been told"
+    world.wait(SECOND)
+    assert world.said("pager") == ["opened shop down"]
+    world.up(interval=86400)
+    assert world.said("pager") == ["opened shop down", "ended shop down"]
+
+
+def test_of_what_was_over_or_acknowledged_before_the_only_step_nobody_is_told() -> None:
+    world = World(PlainRules(ONE, steps=(Step(0, ()), Step(600, ("pager",)))))
+    for name in ("over", "acknowledged"):
+        world.fail(name, interval=86400)
+    episode = world.open(subject="acknowledged")
+    assert episode is not None
+    world.take(world.judge.acknowledge(episode.id, by="ann", at=world.now))
+    world.wait(5 * MINUTE)
+    world.up("over", interval=86400)
+    world.wait(HOUR)
+    assert world.told == []
+
+
+def by_severity(warning: tuple[Step, ...], critical: tuple[Step, ...]) -> World:
+    """Give a world with a certificate that passed a step six days ago, and just now the last one."""
+
+    def routes(labels: Mapping[str, str], severity: str, condition: str) -> tuple[Step, ...]:
+        return critical if severity == "critical" else warning
+
+    world = World(PlainRules(Conditions(certificate_days=(7, 1), no_data_after=10**9), routes=routes))
+    world.up(ends=world.now + 7 * DAY, interval=86400 * 30)
+    world.wait(2 * HOUR)
+    world.now += 6 * DAY - 2 * HOUR - SECOND
+    world.tick()
+    world.told.clear()
+    world.wait(SECOND)
+    return world
+
+
+def test_who_is_told_after_a_while_of_what_became_critical_is_so_from_when_it_became_that() -> None:
+    ops, pager, lead = ("ops",), ("pager",), ("lead",)
+    world = by_severity((Step(0, ops), Step(3600, lead)), (Step(0, ops), Step(300, pager), Step(3600, lead)))
+    assert sorted(channel for _, channel, _, _, _ in world.told) == ["lead", "ops"]
+    world.wait(2 * MINUTE)
+    world.restart()
+    world.wait(3 * MINUTE - SECOND)
+    assert world.said("pager") == []
+    world.wait(HOUR)
+    assert world.said("pager") == ["opened shop certificate"]
+    assert world.said("lead") == ["opened shop certificate", "changed shop certificate"]
+
+
+def test_a_step_that_only_what_is_critical_has_is_not_due_at_once_as_it_lasts_for_long() -> None:
+    world = by_severity((Step(0, ("ops",)),), (Step(0, ("ops",)), Step(3600, ("pager",))))
+    world.wait(HOUR - SECOND)
+    assert world.said("pager") == []
+    world.wait(SECOND)
+    assert world.said("pager") == ["opened shop certificate"]
 
 
 def test_who_was_not_told_of_the_opening_is_not_told_of_the_ending() -> None:
