@@ -95,10 +95,14 @@ class Desk:
             self._release(episode, now)
 
     def changed(self, episode: Episode, moment: int) -> None:
-        """Tell again of an open episode that got worse, and those who are told of it only now."""
+        """Tell again of an open episode that got worse, and those who are told of it only now; or hold it back."""
         if episode.held:
             return
         now = max(self.now, moment)
+        episode.changed = self._hold_back(episode, now)
+        if episode.changed:
+            self._book.note(episode)
+            return
         episode.steps, episode.next_step = [], 0
         self.plan(episode)
         episode.first_taken = now
@@ -220,6 +224,8 @@ class Desk:
             if episode.id in self._held and not self._hangs(episode):
                 self._look_again(episode, now)
         for episode in list(self._told.values()):
+            if episode.changed and not self._hold_back(episode, now):
+                self.changed(episode, now)
             if episode.ack is None:
                 self._escalate(episode, now)
                 if episode.first_taken is not None:

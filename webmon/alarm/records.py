@@ -104,6 +104,8 @@ class Episode(msgspec.Struct, omit_defaults=True, kw_only=True):
     told_at: Milliseconds | None = None
     """When a message was last taken, or a reminder last due."""
     reminders: int = 0
+    changed: bool = False
+    """Whether it is still to be told that it changed, as nothing is told of it for now."""
     partition: int = -1
     offset: int = -1
     """The result that changed it last; -1: the clock did, and the partition is where a target was last heard of."""

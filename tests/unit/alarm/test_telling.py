@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import pytest
+
 from tests.unit.alarm.world import DAY, HOUR, MINUTE, SECOND, OneWindow, PlainRules, World
 from webmon.alarm.conditions import Condition, Conditions, Step
 from webmon.alarm.records import Maintenance, Silence
@@ -317,6 +319,46 @@ def test_a_told_opening_gets_its_ending_told_at_once_in_maintenance_and_in_silen
         world.fail()
         world.wait(MINUTE)
         assert len(world.said()) == 2
+
+
+@pytest.mark.parametrize("is_over_early", [False, True])
+def test_a_further_step_of_a_certificate_waits_for_the_end_of_maintenance_and_silence(is_over_early: bool) -> None:
+    for order in (maintenance, silence):
+        world = World(PlainRules(Conditions(certificate_days=(7, 3, 1), no_data_after=10**9)))
+        ends = world.now + 3 * DAY + HOUR
+        world.up(ends=ends, interval=86400 * 30)
+        world.wait(MINUTE)
+        order(world, "shop", 2 * DAY + 2 * HOUR)
+        world.wait(2 * HOUR)
+        episode = world.open(Condition.CERTIFICATE)
+        assert episode is not None
+        assert episode.days == 3
+        world.restart()
+        world.wait(MINUTE)
+        assert world.said() == ["opened shop certificate"]
+        if is_over_early:
+            order(world, "shop", 0)
+        else:
+            world.now += 2 * DAY - HOUR
+            world.wait(2 * HOUR)
+        world.wait(SECOND)
+        expected = ["opened shop certificate", "changed shop certificate"]
+        assert world.said() == expected, "two that were passed meanwhile are one"
+        world.restart()
+        world.wait(MINUTE)
+        assert world.said() == expected
+
+
+def test_a_certificate_that_is_renewed_in_maintenance_is_told_to_be_so_and_of_no_step() -> None:
+    world = World(PlainRules(Conditions(certificate_days=(7, 3, 1), no_data_after=10**9)))
+    world.up(ends=world.now + 3 * DAY + HOUR, interval=86400 * 30)
+    maintenance(world, "shop", DAY)
+    world.wait(2 * HOUR)
+    world.up(ends=world.now + 90 * DAY, interval=86400 * 30)
+    assert world.said() == ["opened shop certificate", "ended shop certificate"]
+    world.now += DAY
+    world.wait(SECOND)
+    assert len(world.said()) == 2
 
 
 def test_a_silence_by_label_holds_back_and_its_end_tells_what_is_open_and_untold() -> None:
