@@ -19,6 +19,8 @@ WEEK: Final = 7 * DAY
 _GONE_INTERVALS: Final = 10
 _GONE: Final = 3_600_000
 """Behind both of these a vantage watches a target no more, if others do; as `webmon status` has it."""
+_TOLD: Final = frozenset({"", "many"})
+"""Of what is held: it is told, or a group's message tells of it."""
 _LIFETIME_SHARE: Final = 3
 """A step is no longer than this part of the certificate's lifetime."""
 
@@ -133,12 +135,15 @@ class Targets:
         if not votes.voters:
             site.part_at = 0
             return
-        is_down = Condition.DOWN in site.open
+        down = site.open.get(Condition.DOWN)
         episode = site.open.get(Condition.PARTIAL)
-        if is_down or not votes.failing:
+        if down is not None or not votes.failing:
             site.part_at = 0
             if episode is not None and not quiet:
-                self._end(site, episode, look, look.begun, "down" if is_down else "")
+                # Who was told of it hears that it is down only where that is told, too; else it goes on.
+                becomes_down = down is not None and (down.held in _TOLD or episode.held != "")
+                if becomes_down or not votes.failing:
+                    self._end(site, episode, look, look.begun, "down" if becomes_down else "")
             return
         if site.part_at == 0:
             site.part_at, site.part_since = look.moment, look.begun

@@ -1,6 +1,6 @@
 """Who is told what, and when: groups, parents, maintenance, silences, people, receivers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -359,6 +359,58 @@ def test_a_certificate_that_is_renewed_in_maintenance_is_told_to_be_so_and_of_no
     world.now += DAY
     world.wait(SECOND)
     assert len(world.said()) == 2
+
+
+def told_as_partial(order: Callable[[World, str, int], None], length: int) -> World:
+    """Give a world where some see it fail, which was told; then nothing is told for a while, and all see it fail."""
+    world = World(PlainRules(Conditions(partial_after=60, remind=0)))
+    world.rounds(4, "fuu")
+    order(world, "shop", length)
+    world.rounds(3, "fff")
+    assert world.open() is not None
+    return world
+
+
+@pytest.mark.parametrize("order", [maintenance, silence])
+def test_what_was_told_as_partial_and_is_down_in_maintenance_only_is_told_to_be_well(
+    order: Callable[[World, str, int], None],
+) -> None:
+    world = told_as_partial(order, HOUR)
+    world.restart()
+    assert world.said() == ["opened shop partial"], "it is not told as down"
+    world.rounds(2, "fuu")
+    assert world.said() == ["opened shop partial"], "which is what was told last"
+    world.rounds(2, "fff")
+    assert world.open() is not None
+    world.rounds(1, "uuu")
+    assert world.said() == ["opened shop partial", "ended shop partial"]
+    [partial] = [e for e in world.judge.episodes() if e.condition is Condition.PARTIAL]
+    assert partial.reason == ""
+    world.rounds(60, "uuu")
+    assert len(world.said()) == 2
+
+
+@pytest.mark.parametrize("order", [maintenance, silence])
+def test_what_was_told_as_partial_and_is_still_down_after_maintenance_is_told_as_down(
+    order: Callable[[World, str, int], None],
+) -> None:
+    world = told_as_partial(order, 10 * MINUTE)
+    world.rounds(10, "fff")
+    assert world.said() == ["opened shop partial", "opened shop down", "ended shop partial"]
+    [partial] = [e for e in world.judge.episodes() if e.condition is Condition.PARTIAL]
+    assert partial.reason == "down"
+    world.rounds(3, "uuu")
+    assert world.said()[3:] == ["ended shop down"]
+
+
+def test_what_is_partial_and_then_down_in_maintenance_is_told_as_down_alone_after_it() -> None:
+    world = World(PlainRules(Conditions(partial_after=60, remind=0)))
+    world.rounds(1, "uuu")
+    maintenance(world, "shop", 20 * MINUTE)
+    world.rounds(4, "fuu")
+    assert world.open(Condition.PARTIAL) is not None
+    world.rounds(20, "fff")
+    assert world.said() == ["opened shop down"]
 
 
 def test_a_silence_by_label_holds_back_and_its_end_tells_what_is_open_and_untold() -> None:
