@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.alarm.world import DAY, HOUR, MINUTE, SECOND, OneWindow, PlainRules, World
 from webmon.alarm.conditions import Condition, Conditions, Step
+from webmon.alarm.match import Match
 from webmon.alarm.records import Maintenance, Silence
 from webmon.check.result import Outcome
 
@@ -423,6 +424,19 @@ def test_a_silence_by_label_holds_back_and_its_end_tells_what_is_open_and_untold
     silence(world, "team=shop", 0)  # the same id again: it ends now
     world.wait(SECOND)
     assert world.said() == ["opened bank down", "opened shop down"]
+
+
+@pytest.mark.parametrize("name", ["http://[2001:db8::1]/", "shop [eu]", "shop?id=[1-3]*"])
+def test_a_whole_name_is_meant_also_where_it_looks_like_a_pattern(name: str) -> None:
+    for order in (maintenance, silence):
+        world = World(PlainRules(ONE))
+        order(world, name, HOUR)
+        world.fail(name)
+        world.fail("bank")
+        world.wait(MINUTE)
+        assert world.said() == ["opened bank down"]
+        assert Match((name,)).fits(name, {})
+        assert not Match((name,)).fits("bank", {})
 
 
 # depends_on
