@@ -151,7 +151,7 @@ class Book:
                 del self.orders[key]
                 self._changed[key] = None
         for target, record in list(self.certificates.items()):
-            if now - max(record.lifetimes) > keep:
+            if now - max(record.lifetimes, default=0) > keep:
                 del self.certificates[target]
                 self._changed[record.key] = None
 
