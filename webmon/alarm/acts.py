@@ -154,7 +154,7 @@ def end(settings: AlarmSettings, number: str, *, by: str) -> None:
     print(f"ended: {kind.__name__.lower()} {record.id}")
 
 
-def _log(kafka: Kafka) -> list[records.Record]:
+def _log(kafka: Kafka) -> list[records.AnyRecord]:
     """Read the alarm log.
 
     Raises:

@@ -6,11 +6,12 @@ from typing import Final
 from webmon.alarm.conditions import Condition, Severity
 from webmon.alarm.records import (
     Announcement,
+    AnyRecord,
+    Certificates,
     Change,
     Episode,
     Maintenance,
     Notice,
-    Record,
     Silence,
     encode,
     make_id,
@@ -18,6 +19,8 @@ from webmon.alarm.records import (
 
 KEEP: Final = 86_400_000
 """Milliseconds that what is over stays in the log; history has it for good."""
+_CERTIFICATES: Final = 16
+"""Of a target, whose lifetimes are kept: those that end last."""
 
 
 class Book:
@@ -33,9 +36,11 @@ class Book:
         self.waiting: dict[str, Notice] = {}
         self.orders: dict[str, Silence | Maintenance | Announcement] = {}
         """By key."""
-        self._changed: dict[str, Record | None] = {}
+        self.certificates: dict[str, Certificates] = {}
+        """By target."""
+        self._changed: dict[str, AnyRecord | None] = {}
 
-    def restore(self, records: Iterable[Record]) -> None:
+    def restore(self, records: Iterable[AnyRecord]) -> None:
         """Take what a log holds."""
         for record in records:
             if isinstance(record, Episode):
@@ -44,6 +49,8 @@ class Book:
                     self.open[record.condition, record.subject] = record
             elif isinstance(record, Notice):
                 self._add(record)
+            elif isinstance(record, Certificates):
+                self.certificates[record.target] = record
             else:
                 self.orders[record.key] = record
         for notice in list(self.notices.values()):
@@ -62,7 +69,7 @@ class Book:
         self._changed.clear()
         return changes
 
-    def note(self, record: Record) -> None:
+    def note(self, record: AnyRecord) -> None:
         """Say that a record is new or has changed."""
         self._changed[record.key] = record
 
@@ -109,6 +116,21 @@ class Book:
         self.waiting.pop(notice.id, None)
         self.note(notice)
 
+    def lives(self, target: str, *, ends: int, lifetime: int, now: int) -> None:
+        """Take how long a certificate lives; who saw it come first knows it best."""
+        record = self.certificates.get(target) or Certificates(target=target)
+        if lifetime <= record.lifetimes.get(ends, 0):
+            return
+        self.certificates[target] = record
+        known = {end: life for end, life in record.lifetimes.items() if end > now} | {ends: lifetime}
+        record.lifetimes = dict(sorted(known.items())[-_CERTIFICATES:])
+        self.note(record)
+
+    def lifetime(self, target: str, ends: int | None) -> int | None:
+        """Give how long a target's certificate lives; None where it is not known, or leaves out no step."""
+        record = self.certificates.get(target)
+        return None if record is None or ends is None else record.lifetimes.get(ends)
+
     def of(self, episode: Episode) -> list[Notice]:
         """Give an episode's notices, the oldest first."""
         return list(self.of_episode.get(episode.id, {}).values())
@@ -128,6 +150,10 @@ class Book:
             if order.until is not None and now - order.until > keep:
                 del self.orders[key]
                 self._changed[key] = None
+        for target, record in list(self.certificates.items()):
+            if now - max(record.lifetimes, default=0) > keep:
+                del self.certificates[target]
+                self._changed[record.key] = None
 
     def _remove(self, notice: Notice) -> None:
         self.notices.pop(notice.id, None)
@@ -141,7 +167,7 @@ class Book:
             self.waiting[notice.id] = notice
 
 
-def _rank(record: Record | None) -> int:
+def _rank(record: AnyRecord | None) -> int:
     if not isinstance(record, Notice):
         return 1
     return 0 if record.state == "waiting" else 2

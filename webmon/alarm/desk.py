@@ -95,12 +95,18 @@ class Desk:
             self._release(episode, now)
 
     def changed(self, episode: Episode, moment: int) -> None:
-        """Tell again of an open episode that got worse, and those who are told of it only now."""
+        """Tell again of an open episode that got worse, and those who are told of it only now; or hold it back."""
         if episode.held:
             return
         now = max(self.now, moment)
-        episode.steps = []
+        episode.changed = self._hold_back(episode, now)
+        if episode.changed:
+            self._book.note(episode)
+            return
+        episode.steps, episode.next_step = [], 0
         self.plan(episode)
+        episode.first_taken = now
+        self._book.note(episode)
         first = episode.steps[0][1] if episode.steps else []
         channels = dict.fromkeys([*first, *(notice.channel for notice in self._book.of(episode))])
         for channel in channels:
@@ -218,6 +224,8 @@ class Desk:
             if episode.id in self._held and not self._hangs(episode):
                 self._look_again(episode, now)
         for episode in list(self._told.values()):
+            if episode.changed and not self._hold_back(episode, now):
+                self.changed(episode, now)
             if episode.ack is None:
                 self._escalate(episode, now)
                 if episode.first_taken is not None:
@@ -303,6 +311,8 @@ class Desk:
         self.plan(episode)
         episode.late = episode.judged - episode.opened > LATE
         self._told[episode.id] = episode
+        if episode.steps and not episode.steps[0][1] and episode.first_taken is None:
+            episode.first_taken = now
         self._book.note(episode)
         for channel in episode.steps[0][1] if episode.steps else ():
             if self._waiting(episode, channel) is None and self._last_told(episode, channel) is None:

@@ -325,6 +325,9 @@ class _Batch:
             if kind == "episode":
                 self.forgotten[str(uuid.UUID(number))] = moment(timestamp)
         else:
-            row = row_of(records.decode(key, value))
+            record = records.decode(key, value)
+            if isinstance(record, records.Certificates):
+                return
+            row = row_of(record)
             self.rows.setdefault(row.table, {})[row.key] = row
             self.forgotten.pop(row.key, None)

@@ -17,7 +17,7 @@ from webmon.alarm.desk import Desk, Message, Steps
 from webmon.alarm.groups import Groups
 from webmon.alarm.partitions import Partitions, SilentPartition
 from webmon.alarm.records import Announcement, Change, Episode, Held, Maintenance, Notice, Silence, read
-from webmon.alarm.targets import WEEK, Look, Targets, forget, take
+from webmon.alarm.targets import WEEK, Look, Targets, forget, lives_for, take
 from webmon.alarm.vantages import AHEAD, LEAST, Vantages
 from webmon.alarm.votes import FAIL, NEVER, NOTHING, STALE_INTERVALS, UP, Site, Slot, Vantage, oldest
 from webmon.check.result import INTERVAL_LIMIT, CheckResult, Outcome
@@ -347,6 +347,7 @@ class Judge:
         self._note_vantage(vantage, raw, arrived, again=again)
         slot.begun, slot.raw, slot.arrived = begun, raw, arrived
         _note_slot(slot, result)
+        self._note_certificate(site, slot, result)
         vote = self._vote(site, slot, result, arrived, again=again)
         look = Look(arrived, begun, slot, vote, partition, offset)
         self._targets.look(site, look, quiet=again)
@@ -360,6 +361,21 @@ class Judge:
             vantage.ahead, vantage.ahead_at = raw - arrived, arrived
         if vantage.silent and not again:
             self._of_vantages.came(vantage, arrived)
+
+    def _note_certificate(self, site: Site, slot: Slot, result: CheckResult) -> None:
+        if result.tls_not_after is None:
+            if result.outcome.is_up and result.tls_version is None:
+                slot.shown, slot.not_after = None, 0
+            return
+        if result.tls_not_after == slot.shown:
+            return
+        ends = round(result.tls_not_after.timestamp() * 1000)
+        # Its lifetime is known where it was seen to come: it is not in the result.
+        was_renewed = slot.not_after is not None and 0 < slot.not_after < ends
+        lifetime = ends - slot.begun
+        if was_renewed and lifetime < max(map(lives_for, site.conditions.certificate_days), default=0):
+            self._book.lives(site.name, ends=ends, lifetime=lifetime, now=slot.begun)
+        slot.shown, slot.not_after = result.tls_not_after, ends
 
     def _vote(self, site: Site, slot: Slot, result: CheckResult, arrived: int, *, again: bool) -> int:
         """Let slot and vantage take a result's outcome; give what it votes."""
@@ -580,12 +596,6 @@ def _note_slot(slot: Slot, result: CheckResult) -> None:
     slot.outcome = result.outcome.value
     slot.error = result.error
     slot.http_status = result.http_status
-    if result.tls_not_after is not None and result.tls_not_after != slot.shown:
-        ends = round(result.tls_not_after.timestamp() * 1000)
-        # Its lifetime is known where it was seen to come: it is not in the result.
-        was_renewed = slot.not_after is not None and ends > slot.not_after
-        slot.lifetime = ends - slot.begun if was_renewed else None
-        slot.shown, slot.not_after = result.tls_not_after, ends
 
 
 def _remember(site: Site, episode: Episode) -> None:

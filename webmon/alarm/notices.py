@@ -19,6 +19,7 @@ _REASONS: Final = {
     "down": "enough see it fail now, and it is told as down",
     "removed": "it was taken from the list",
     "gone": "nothing was heard of it for a week",
+    "no certificate": "it is up without one",
 }
 _OF_AN_ENDING: Final = frozenset({"ended", "over"})
 

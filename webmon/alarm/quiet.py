@@ -15,11 +15,11 @@ PLANNED: Final = "planned/"
 
 
 def matches(match: str, name: str, labels: Mapping[str, str]) -> bool:
-    """Tell whether a match names a subject: a shell pattern of the whole name, or `label=value`, or Match.texts.
+    """Tell whether a match names a subject: its whole name, a shell pattern of one, `label=value`, or Match.texts.
 
-    A name may have `=` in it, as URLs do: it is looked at first.
+    A name may have `=` in it, as URLs do: it is looked at first; or what is a pattern's, as `[` of an address of IPv6.
     """
-    if fnmatchcase(name, match):
+    if name == match or fnmatchcase(name, match):
         return True
     if (said := read(match)) is not None:
         return said.fits(name, labels)

@@ -76,7 +76,8 @@ class Episode(msgspec.Struct, omit_defaults=True, kw_only=True):
     """Begin of the first up."""
     closed: Milliseconds | None = None
     reason: str = ""
-    """Why it ended, where nothing got well: `down` opened, the target was `removed`, `gone` for a week."""
+    """Why it ended, where nothing got well: `down` opened, the target was `removed`, `gone` for a week, or is up
+    with `no certificate`."""
     days: int | None = None
     """The step that a certificate passed last."""
     not_after: Milliseconds | None = None
@@ -97,10 +98,14 @@ class Episode(msgspec.Struct, omit_defaults=True, kw_only=True):
     """Who is told after how long; as the rules said when it was first told."""
     next_step: int = 0
     first_taken: Milliseconds | None = None
-    """When the first receiver took a message of it."""
+    """When the first receiver took a message of it, from which on steps are counted; where the first step tells nobody,
+    when it would have; where it changed, when it did.
+    """
     told_at: Milliseconds | None = None
     """When a message was last taken, or a reminder last due."""
     reminders: int = 0
+    changed: bool = False
+    """Whether it is still to be told that it changed, as nothing is told of it for now."""
     partition: int = -1
     offset: int = -1
     """The result that changed it last; -1: the clock did, and the partition is where a target was last heard of."""
@@ -199,7 +204,24 @@ class Announcement(msgspec.Struct, omit_defaults=True, kw_only=True):
         return f"announcement/{self.id}"
 
 
+class Certificates(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """How long a target's certificates live, where that leaves out a step: no result says it, so only who saw one come
+    knows it. For the judges alone; a judge of a release without it leaves it where it is.
+    """
+
+    target: str
+    lifetimes: dict[Milliseconds, Milliseconds] = {}
+    """By when they end."""
+
+    @property
+    def key(self) -> str:
+        """Its key in the log."""
+        return f"certificates/{make_id('certificates', self.target)}"
+
+
 Record = Episode | Notice | Silence | Maintenance | Announcement
+"""What history has, too."""
+AnyRecord = Record | Certificates
 
 
 class Change(NamedTuple):
@@ -209,23 +231,24 @@ class Change(NamedTuple):
     value: bytes | None
 
 
-_KINDS: Final[Mapping[str, type[Record]]] = {
+_KINDS: Final[Mapping[str, type[AnyRecord]]] = {
     "episode": Episode,
     "notice": Notice,
     "silence": Silence,
     "maintenance": Maintenance,
     "announcement": Announcement,
+    "certificates": Certificates,
 }
 _encoder: Final = msgspec.json.Encoder()
 _decoders: Final = {kind: msgspec.json.Decoder(type_) for kind, type_ in _KINDS.items()}
 
 
-def encode(record: Record) -> bytes:
+def encode(record: AnyRecord) -> bytes:
     """Give a record's value."""
     return _encoder.encode(record)
 
 
-def decode(key: str, value: bytes) -> Record:
+def decode(key: str, value: bytes) -> AnyRecord:
     """Read the record under a key.
 
     Raises:
@@ -238,7 +261,7 @@ def decode(key: str, value: bytes) -> Record:
     return _decoders[kind].decode(value)
 
 
-def read(pairs: Iterable[tuple[str, bytes | None]]) -> list[Record]:
+def read(pairs: Iterable[tuple[str, bytes | None]]) -> list[AnyRecord]:
     """Give the records of a log, the newest under each key, in the order of their first appearance.
 
     Keys of another kind (`position`, `epoch`) are left to who writes them.

@@ -64,7 +64,10 @@ class Ruleset:
         return replace(self.defaults, **changes) if changes else self.defaults
 
     def routes_for(self, labels: Mapping[str, str], severity: str, condition: str) -> tuple[Step, ...]:
-        """Give whom something goes to, the earliest first; each channel once, at its earliest."""
+        """Give whom something goes to, the earliest first; each channel once, at its earliest.
+
+        The first step is at 0, also where it tells nobody.
+        """
         due: dict[str, float] = {}
         for route in self.routes:
             if not route.fits(labels, severity, condition):
@@ -74,7 +77,5 @@ class Ruleset:
                     due[channel] = min(step.after_secs, due.get(channel, step.after_secs))
             if not route.goes_on:
                 break
-        return tuple(
-            Step(after, tuple(channel for channel, theirs in due.items() if theirs == after))
-            for after in sorted(set(due.values()))
-        )
+        times = sorted({0.0, *due.values()}) if due else []
+        return tuple(Step(at, tuple(channel for channel, theirs in due.items() if theirs == at)) for at in times)

@@ -19,6 +19,8 @@ WEEK: Final = 7 * DAY
 _GONE_INTERVALS: Final = 10
 _GONE: Final = 3_600_000
 """Behind both of these a vantage watches a target no more, if others do; as `webmon status` has it."""
+_TOLD: Final = frozenset({"", "many"})
+"""Of what is held: it is told, or a group's message tells of it."""
 _LIFETIME_SHARE: Final = 3
 """A step is no longer than this part of the certificate's lifetime."""
 
@@ -134,12 +136,15 @@ class Targets:
         if not votes.voters:
             site.part_at = 0
             return
-        is_down = Condition.DOWN in site.open
+        down = site.open.get(Condition.DOWN)
         episode = site.open.get(Condition.PARTIAL)
-        if is_down or not votes.failing:
+        if down is not None or not votes.failing:
             site.part_at = 0
             if episode is not None and not quiet:
-                self._end(site, episode, look, look.begun, "down" if is_down else "")
+                # Who was told of it hears that it is down only where that is told, too; else it goes on.
+                becomes_down = down is not None and (down.held in _TOLD or episode.held != "")
+                if becomes_down or not votes.failing:
+                    self._end(site, episode, look, look.begun, "down" if becomes_down else "")
             return
         if site.part_at == 0:
             site.part_at, site.part_since = look.moment, look.begun
@@ -164,10 +169,12 @@ class Targets:
                 self._end(site, episode, look, look.begun)
 
     def _certificate(self, site: Site, votes: Votes, look: Look) -> None:
-        shown = [(slot.not_after, slot) for slot in votes.voters if slot.not_after is not None]
-        if not shown:
-            return
+        shown = [(slot.not_after, slot) for slot in votes.voters if slot.not_after]
         episode = site.open.get(Condition.CERTIFICATE)
+        if not shown:
+            if episode is not None and all(slot.not_after == 0 for slot in votes.voters):
+                self._end(site, episode, look, look.begun, "no certificate")
+            return
         ends, slot = min(shown, key=lambda pair: pair[0])
         if episode is not None and episode.not_after is not None and ends > episode.not_after:
             self._end(site, episode, look, look.begun)
@@ -190,7 +197,7 @@ class Targets:
 
     def _step(self, site: Site, slot: Slot, ends: int, moment: int) -> tuple[int, Severity]:
         """Give the last step that a certificate passed, 0 for none, and how urgent that is."""
-        allowed = _allowed(site, slot)
+        allowed = self._allowed(site, slot)
         passed = [days for days in allowed if ends - moment <= days * DAY]
         if not passed:
             return 0, Severity.WARNING
@@ -198,7 +205,12 @@ class Targets:
         return last, Severity.CRITICAL if last == min(allowed) else Severity.WARNING
 
     def _steps(self, site: Site, slot: Slot) -> list[int]:
-        return [] if slot.not_after is None else [slot.not_after - days * DAY for days in _allowed(site, slot)]
+        return [] if not slot.not_after else [slot.not_after - days * DAY for days in self._allowed(site, slot)]
+
+    def _allowed(self, site: Site, slot: Slot) -> list[int]:
+        """Give the steps that are not long beside the certificate's lifetime."""
+        lifetime = self._book.lifetime(site.name, slot.not_after)
+        return [days for days in site.conditions.certificate_days if lifetime is None or lifetime >= lives_for(days)]
 
     def _no_data(self, site: Site, look: Look) -> None:
         episode = site.open.get(Condition.NO_DATA)
@@ -251,6 +263,11 @@ class Targets:
         self._ended(episode, look.moment)
 
 
+def lives_for(days: int) -> int:
+    """Give how long a certificate must live for a step to count."""
+    return days * DAY * _LIFETIME_SHARE
+
+
 def take(site: Site, slot: Slot, *, vote: int, is_slow: bool, begun: int) -> None:
     """Let a slot take a vote: UP or FAIL."""
     checks = site.conditions.slow_checks
@@ -269,16 +286,6 @@ def take(site: Site, slot: Slot, *, vote: int, is_slow: bool, begun: int) -> Non
         slot.fast = min(slot.fast + 1, checks)
     slot.state = vote
     slot.calm = vote == UP and not slot.expiring and slot.slow == 0 and slot.fast >= checks
-
-
-def _allowed(site: Site, slot: Slot) -> list[int]:
-    """Give the steps that are not long beside the certificate's lifetime."""
-    lifetime = slot.lifetime
-    return [
-        days
-        for days in site.conditions.certificate_days
-        if lifetime is None or days * DAY * _LIFETIME_SHARE <= lifetime
-    ]
 
 
 def _calm_since(site: Site) -> int:

@@ -109,7 +109,6 @@ class Slot:
         "fresh_for",
         "http_status",
         "interval",
-        "lifetime",
         "live",
         "not_after",
         "outcome",
@@ -160,11 +159,9 @@ class Slot:
         self.error: str | None = None
         self.http_status: int | None = None
         self.not_after: int | None = None
-        """When the certificate ends."""
+        """When the certificate ends; 0: there is none, None: it is not known."""
         self.shown: datetime | None = None
         """The same as the result says it."""
-        self.lifetime: int | None = None
-        """Of the certificate; None where it is not known."""
         self.expiring = False
         """Whether the newest vote was certificate_expiring."""
 

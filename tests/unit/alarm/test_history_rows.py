@@ -1,14 +1,15 @@
 """Records of the alarm log as rows."""
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from webmon.alarm import records
+from webmon.alarm import history, records
 from webmon.alarm.conditions import Condition, Severity
 from webmon.alarm.history_rows import row_of
-from webmon.alarm.records import Ack, Announcement, Episode, Maintenance, Notice, Seen, Silence, make_id
+from webmon.alarm.records import Ack, Announcement, Certificates, Episode, Maintenance, Notice, Seen, Silence, make_id
 from webmon.store.history import COLUMNS
 
 AT = 1_790_000_000_123
@@ -38,7 +39,15 @@ def test_every_record_has_as_many_values_as_its_table_has_columns() -> None:
     for record in every:
         values = values_of(record)
         assert values["id"] == record.id
-        assert row_of(records.decode(record.key, records.encode(record))).values[0] == record.id
+        assert records.decode(record.key, records.encode(record)) == record
+
+
+def test_what_only_judges_need_is_no_row_and_no_fault() -> None:
+    record = Certificates(target="shop", lifetimes={AT: 86_400_000})
+    batch = history._Batch(0)
+    for value in (records.encode(record), None):
+        batch.take(SimpleNamespace(offset=0, key=record.key.encode(), value=value, timestamp=AT))
+    assert (batch.rows, batch.faults, batch.forgotten) == ({}, [], {})
 
 
 def test_a_text_of_a_stranger_is_cut_to_its_bound_and_stays_text() -> None:

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.unit.alarm.world import MINUTE, SECOND, START, PlainRules, World, result
+from tests.unit.alarm.world import HOUR, MINUTE, SECOND, START, PlainRules, World, result
 from webmon.alarm.conditions import Condition, Conditions, Step
 from webmon.alarm.judge import Judge
 from webmon.alarm.records import Episode, Maintenance, Notice, Silence, read
@@ -215,6 +215,13 @@ class Judging(RuleBasedStateMachine):
             for vantage in VANTAGES:
                 self.arrive(result(site, vantage, Outcome.TIMEOUT, at=self.world.now - 100, interval=INTERVAL))
                 self.pass_time(20)
+
+    @rule(site=st.sampled_from(SITES), who=st.sampled_from(VANTAGES), hours=st.sampled_from([12, 25, 80, 200, 2000]))
+    def a_certificate_is_shown(self, site: str, who: str, hours: int) -> None:
+        """Its next step, a later one, or, as in all other results, none."""
+        ends = self.world.now + hours * HOUR
+        self.arrive(result(site, who, at=self.world.now - 100, interval=INTERVAL, ends=ends))
+        self.pass_time(1)
 
     @rule(age=st.integers(0, 900), site=st.sampled_from(SITES), vantage=st.sampled_from(VANTAGES))
     def a_result_comes_late(self, age: int, site: str, vantage: str) -> None:

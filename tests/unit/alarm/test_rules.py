@@ -101,6 +101,11 @@ def test_a_channel_that_two_routes_name_is_told_once_at_its_earliest(tmp_path: P
     assert rules.routes_for({}, "critical", "down") == (Step(0, ("a", "b")),)
 
 
+def test_whoever_is_told_later_is_so_also_where_nobody_is_told_at_once(tmp_path: Path) -> None:
+    text = "routes: [{to: [], then: [{after: 10m, to: [a]}]}]\nchannels: {a: {mail: {to: [a@b.c]}}}\n"
+    assert load(write(tmp_path, text)).routes_for({}, "critical", "down") == (Step(0, ()), Step(600, ("a",)))
+
+
 def test_what_a_target_says_itself_is_stronger_than_a_rule(tmp_path: Path) -> None:
     targets = tmp_path / "targets.yml"
     targets.write_text(

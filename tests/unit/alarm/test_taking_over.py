@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.alarm.world import DAY, HOUR, MINUTE, SECOND, PlainRules, World, result
+from tests.unit.alarm.world import DAY, HOUR, MINUTE, SECOND, START, PlainRules, World, result
 from webmon.alarm.conditions import Condition, Conditions, Step
 from webmon.alarm.judge import Judge, Listed
 from webmon.alarm.records import Maintenance, Silence, read
@@ -194,6 +194,66 @@ def test_a_target_that_is_gone_ends_after_a_week_also_where_another_judge_took_o
     world.restart(seen=False)
     day_by_day(world, 8)
     assert world.said() == ["opened shop no_data", *["reminder shop no_data"] * 3, "ended shop no_data"]
+
+
+def renewed_often(world: World, hours: int, *, lives: int, every: int) -> int:
+    """Let two vantages see a target whose certificate lives and is renewed after so many hours; give the last's end.
+
+    The second sees each one ten minutes after the first.
+    """
+    ends = dict.fromkeys("ab", START + lives * HOUR)
+    for ten_minutes in range(hours * 6):
+        for place, vantage in enumerate("ab"):
+            if ten_minutes >= place and (ten_minutes - place) % (every * 6) == 0:
+                ends[vantage] = world.now - place * 10 * MINUTE + lives * HOUR
+            world.up(vantage=vantage, ends=ends[vantage], interval=600)
+        world.now += 10 * MINUTE
+        world.tick()
+    return ends["a"]
+
+
+@pytest.mark.parametrize(("lives", "every"), [(24, 16), (6 * 24, 3 * 24)])
+def test_another_judge_knows_how_long_a_certificate_lives_that_only_the_one_before_saw_come(
+    lives: int, every: int
+) -> None:
+    world = World(no_data_after=10**9)
+    renewed_often(world, every * 3 // 2, lives=lives, every=every)
+    assert world.said()[-1] == "ended shop certificate", "of the first one, of which nobody knows how long it lives"
+    told = len(world.said())
+    for _ in range(every):
+        world.results = world.results[-8:]
+        world.restart()
+        world.now += HOUR
+        world.tick()
+        ends = world.results[-1][0].tls_not_after
+        assert ends is not None
+        for vantage in "ab":
+            world.up(vantage=vantage, ends=round(ends.timestamp() * 1000), interval=600)
+    assert world.said()[told:] == []
+
+
+def test_what_is_known_of_a_certificate_leaves_the_log_once_it_has_ended() -> None:
+    world = World(no_data_after=10**9)
+    ends = renewed_often(world, 48, lives=24, every=16)
+    [key] = [key for key in world.log if key.startswith("certificates/")]
+    while world.now < ends + DAY:
+        assert key in world.log
+        world.now += HOUR
+        world.tick()
+    world.now += HOUR
+    world.tick()
+    assert key not in world.log
+
+
+def test_a_log_without_what_is_known_of_certificates_is_read_and_all_their_steps_count() -> None:
+    world = World(no_data_after=10**9)
+    ends = renewed_often(world, 40, lives=24, every=16)
+    told = len(world.said())
+    world.log = {key: value for key, value in world.log.items() if not key.startswith("certificates/")}
+    world.results = world.results[-2:]
+    world.restart()
+    world.up(ends=ends, interval=600)
+    assert world.said()[told:] == ["opened shop certificate"]
 
 
 # While nobody judged

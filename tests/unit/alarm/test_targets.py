@@ -1,5 +1,7 @@
 """When a target's conditions open and end."""
 
+from typing import Any
+
 import pytest
 
 from tests.unit.alarm.world import DAY, HOUR, MINUTE, SECOND, START, PlainRules, World
@@ -298,6 +300,40 @@ def test_nodes_that_serve_the_old_and_the_new_in_turn_end_it_only_when_all_saw_t
     world.wait(MINUTE)
     world.up(vantage="b", ends=new)
     assert world.open(Condition.CERTIFICATE) is None
+
+
+def test_a_target_that_has_no_certificate_any_more_has_none_to_be_told_of() -> None:
+    world = World(certificate_days=(21, 7))
+    for vantage in "ab":
+        world.up(vantage=vantage, ends=START + 8 * DAY, interval=86400)
+    world.wait(MINUTE)
+    insecure: dict[str, Any] = {"url": "http://shop.example.org/", "interval": 86400}
+    world.up(vantage="a", **insecure)
+    # Another may not have the new list yet, and who fails knows nothing of certificates.
+    assert world.open(Condition.CERTIFICATE) is not None
+    world.wait(MINUTE)
+    world.fail(vantage="b", **insecure)
+    assert world.open(Condition.CERTIFICATE) is not None
+    world.wait(MINUTE)
+    world.up(vantage="b", **insecure)
+    [episode] = world.judge.episodes()
+    assert (episode.ended, episode.reason) == (world.now, "no certificate")
+    world.now += DAY
+    world.up(vantage="a", **insecure)
+    world.wait(MINUTE)
+    assert world.said() == ["opened shop certificate", "ended shop certificate"]
+
+
+def test_another_judge_does_not_take_a_failure_for_a_target_without_a_certificate() -> None:
+    world = World(confirm=10)
+    world.up(ends=START + 8 * DAY)
+    world.wait(MINUTE)
+    world.restart(seen=False)
+    world.fail()
+    assert world.said() == ["opened shop certificate"]
+    world.wait(MINUTE)
+    world.up(url="http://shop.example.org/")
+    assert world.said() == ["opened shop certificate", "ended shop certificate"]
 
 
 def test_steps_that_are_long_beside_the_lifetime_of_a_certificate_are_left_out() -> None:

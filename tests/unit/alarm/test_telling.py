@@ -1,9 +1,12 @@
 """Who is told what, and when: groups, parents, maintenance, silences, people, receivers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from tests.unit.alarm.world import HOUR, MINUTE, SECOND, OneWindow, PlainRules, World
+import pytest
+
+from tests.unit.alarm.world import DAY, HOUR, MINUTE, SECOND, OneWindow, PlainRules, World
 from webmon.alarm.conditions import Condition, Conditions, Step
+from webmon.alarm.match import Match
 from webmon.alarm.records import Maintenance, Silence
 from webmon.check.result import Outcome
 
@@ -97,6 +100,70 @@ def test_steps_wait_no_longer_than_5_minutes_for_receivers_that_take_nothing() -
     assert world.said("pager") == []
     world.wait(SECOND)
     assert world.said("pager") == ["opened shop down"]
+
+
+def test_a_first_step_that_tells_nobody_is_waited_for_all_the_same() -> None:
+    world = World(PlainRules(ONE, steps=(Step(0, ()), Step(600, ("pager",)))))
+    maintenance(world, "shop", HOUR)
+    world.fail(interval=86400)
+    world.wait(HOUR + 5 * MINUTE)
+    world.restart()
+    world.wait(5 * MINUTE - SECOND)
+    assert world.told == [], "after is counted from when it might have been told"
+    world.wait(SECOND)
+    assert world.said("pager") == ["opened shop down"]
+    world.up(interval=86400)
+    assert world.said("pager") == ["opened shop down", "ended shop down"]
+
+
+def test_of_what_was_over_or_acknowledged_before_the_only_step_nobody_is_told() -> None:
+    world = World(PlainRules(ONE, steps=(Step(0, ()), Step(600, ("pager",)))))
+    for name in ("over", "acknowledged"):
+        world.fail(name, interval=86400)
+    episode = world.open(subject="acknowledged")
+    assert episode is not None
+    world.take(world.judge.acknowledge(episode.id, by="ann", at=world.now))
+    world.wait(5 * MINUTE)
+    world.up("over", interval=86400)
+    world.wait(HOUR)
+    assert world.told == []
+
+
+def by_severity(warning: tuple[Step, ...], critical: tuple[Step, ...]) -> World:
+    """Give a world with a certificate that passed a step six days ago, and just now the last one."""
+
+    def routes(labels: Mapping[str, str], severity: str, condition: str) -> tuple[Step, ...]:
+        return critical if severity == "critical" else warning
+
+    world = World(PlainRules(Conditions(certificate_days=(7, 1), no_data_after=10**9), routes=routes))
+    world.up(ends=world.now + 7 * DAY, interval=86400 * 30)
+    world.wait(2 * HOUR)
+    world.now += 6 * DAY - 2 * HOUR - SECOND
+    world.tick()
+    world.told.clear()
+    world.wait(SECOND)
+    return world
+
+
+def test_who_is_told_after_a_while_of_what_became_critical_is_so_from_when_it_became_that() -> None:
+    ops, pager, lead = ("ops",), ("pager",), ("lead",)
+    world = by_severity((Step(0, ops), Step(3600, lead)), (Step(0, ops), Step(300, pager), Step(3600, lead)))
+    assert sorted(channel for _, channel, _, _, _ in world.told) == ["lead", "ops"]
+    world.wait(2 * MINUTE)
+    world.restart()
+    world.wait(3 * MINUTE - SECOND)
+    assert world.said("pager") == []
+    world.wait(HOUR)
+    assert world.said("pager") == ["opened shop certificate"]
+    assert world.said("lead") == ["opened shop certificate", "changed shop certificate"]
+
+
+def test_a_step_that_only_what_is_critical_has_is_not_due_at_once_as_it_lasts_for_long() -> None:
+    world = by_severity((Step(0, ("ops",)),), (Step(0, ("ops",)), Step(3600, ("pager",))))
+    world.wait(HOUR - SECOND)
+    assert world.said("pager") == []
+    world.wait(SECOND)
+    assert world.said("pager") == ["opened shop certificate"]
 
 
 def test_who_was_not_told_of_the_opening_is_not_told_of_the_ending() -> None:
@@ -273,6 +340,98 @@ def test_a_told_opening_gets_its_ending_told_at_once_in_maintenance_and_in_silen
         assert len(world.said()) == 2
 
 
+@pytest.mark.parametrize("is_over_early", [False, True])
+def test_a_further_step_of_a_certificate_waits_for_the_end_of_maintenance_and_silence(is_over_early: bool) -> None:
+    for order in (maintenance, silence):
+        world = World(PlainRules(Conditions(certificate_days=(7, 3, 1), no_data_after=10**9)))
+        ends = world.now + 3 * DAY + HOUR
+        world.up(ends=ends, interval=86400 * 30)
+        world.wait(MINUTE)
+        order(world, "shop", 2 * DAY + 2 * HOUR)
+        world.wait(2 * HOUR)
+        episode = world.open(Condition.CERTIFICATE)
+        assert episode is not None
+        assert episode.days == 3
+        world.restart()
+        world.wait(MINUTE)
+        assert world.said() == ["opened shop certificate"]
+        if is_over_early:
+            order(world, "shop", 0)
+        else:
+            world.now += 2 * DAY - HOUR
+            world.wait(2 * HOUR)
+        world.wait(SECOND)
+        expected = ["opened shop certificate", "changed shop certificate"]
+        assert world.said() == expected, "two that were passed meanwhile are one"
+        world.restart()
+        world.wait(MINUTE)
+        assert world.said() == expected
+
+
+def test_a_certificate_that_is_renewed_in_maintenance_is_told_to_be_so_and_of_no_step() -> None:
+    world = World(PlainRules(Conditions(certificate_days=(7, 3, 1), no_data_after=10**9)))
+    world.up(ends=world.now + 3 * DAY + HOUR, interval=86400 * 30)
+    maintenance(world, "shop", DAY)
+    world.wait(2 * HOUR)
+    world.up(ends=world.now + 90 * DAY, interval=86400 * 30)
+    assert world.said() == ["opened shop certificate", "ended shop certificate"]
+    world.now += DAY
+    world.wait(SECOND)
+    assert len(world.said()) == 2
+
+
+def told_as_partial(order: Callable[[World, str, int], None], length: int) -> World:
+    """Give a world where some see it fail, which was told; then nothing is told for a while, and all see it fail."""
+    world = World(PlainRules(Conditions(partial_after=60, remind=0)))
+    world.rounds(4, "fuu")
+    order(world, "shop", length)
+    world.rounds(3, "fff")
+    assert world.open() is not None
+    return world
+
+
+@pytest.mark.parametrize("order", [maintenance, silence])
+def test_what_was_told_as_partial_and_is_down_in_maintenance_only_is_told_to_be_well(
+    order: Callable[[World, str, int], None],
+) -> None:
+    world = told_as_partial(order, HOUR)
+    world.restart()
+    assert world.said() == ["opened shop partial"], "it is not told as down"
+    world.rounds(2, "fuu")
+    assert world.said() == ["opened shop partial"], "which is what was told last"
+    world.rounds(2, "fff")
+    assert world.open() is not None
+    world.rounds(1, "uuu")
+    assert world.said() == ["opened shop partial", "ended shop partial"]
+    [partial] = [e for e in world.judge.episodes() if e.condition is Condition.PARTIAL]
+    assert partial.reason == ""
+    world.rounds(60, "uuu")
+    assert len(world.said()) == 2
+
+
+@pytest.mark.parametrize("order", [maintenance, silence])
+def test_what_was_told_as_partial_and_is_still_down_after_maintenance_is_told_as_down(
+    order: Callable[[World, str, int], None],
+) -> None:
+    world = told_as_partial(order, 10 * MINUTE)
+    world.rounds(10, "fff")
+    assert world.said() == ["opened shop partial", "opened shop down", "ended shop partial"]
+    [partial] = [e for e in world.judge.episodes() if e.condition is Condition.PARTIAL]
+    assert partial.reason == "down"
+    world.rounds(3, "uuu")
+    assert world.said()[3:] == ["ended shop down"]
+
+
+def test_what_is_partial_and_then_down_in_maintenance_is_told_as_down_alone_after_it() -> None:
+    world = World(PlainRules(Conditions(partial_after=60, remind=0)))
+    world.rounds(1, "uuu")
+    maintenance(world, "shop", 20 * MINUTE)
+    world.rounds(4, "fuu")
+    assert world.open(Condition.PARTIAL) is not None
+    world.rounds(20, "fff")
+    assert world.said() == ["opened shop down"]
+
+
 def test_a_silence_by_label_holds_back_and_its_end_tells_what_is_open_and_untold() -> None:
     world = World(PlainRules(Conditions(confirm=1, recover=1, no_data_after=10**9)))
     silence(world, "team=shop", HOUR)
@@ -283,6 +442,19 @@ def test_a_silence_by_label_holds_back_and_its_end_tells_what_is_open_and_untold
     silence(world, "team=shop", 0)  # the same id again: it ends now
     world.wait(SECOND)
     assert world.said() == ["opened bank down", "opened shop down"]
+
+
+@pytest.mark.parametrize("name", ["http://[2001:db8::1]/", "shop [eu]", "shop?id=[1-3]*"])
+def test_a_whole_name_is_meant_also_where_it_looks_like_a_pattern(name: str) -> None:
+    for order in (maintenance, silence):
+        world = World(PlainRules(ONE))
+        order(world, name, HOUR)
+        world.fail(name)
+        world.fail("bank")
+        world.wait(MINUTE)
+        assert world.said() == ["opened bank down"]
+        assert Match((name,)).fits(name, {})
+        assert not Match((name,)).fits("bank", {})
 
 
 # depends_on

@@ -65,7 +65,7 @@ def result(
     moment = as_moment(at)
     return CheckResult(
         target=target,
-        url=f"https://{target}.example.org/",
+        url=given.pop("url", f"https://{target}.example.org/"),
         labels=given.pop("labels", {}),
         agent=vantage,
         scheduled_at=moment,
