@@ -161,7 +161,7 @@ class Handle:
 
     def bound_cookies(self) -> None:
         """Have no more cookies from redirects than are sent at once, the oldest of all going first."""
-        cookies = self.curl.getinfo(pycurl.INFO_COOKIELIST)
+        cookies = self.curl.getinfo_raw(pycurl.INFO_COOKIELIST)  # a site's bytes, which need be no text
         if len(cookies) > MOST_COOKIES:
             self.curl.setopt(pycurl.COOKIELIST, "ALL")
             for cookie in cookies[-MOST_COOKIES:]:
@@ -565,8 +565,13 @@ class Handle:
             http_version=_VERSIONS.get(get(pycurl.INFO_HTTP_VERSION)) if self.head is not None else None,
             remote_ip=None if self._proxy else (get(pycurl.PRIMARY_IP) or None),
             tls_version=self._tls_version,
-            certificates=get(pycurl.INFO_CERTINFO) if self._secure and secured else (),
+            certificates=self._certificates() if self._secure and secured else (),
         )
+
+    def _certificates(self) -> list[list[tuple[str, str]]]:
+        """Give what libcurl tells of the certificates; what a server wrote into them need be no UTF-8."""
+        told = self.curl.getinfo_raw(pycurl.INFO_CERTINFO)
+        return [[(name.decode(), value.decode(errors="replace")) for name, value in one] for one in told]
 
 
 def header_line(name: str, value: str) -> bytes:

@@ -223,6 +223,20 @@ def test_a_cookie_is_of_its_path_and_host(probe: Probe) -> None:
     assert b"a=1" not in seen[1]
 
 
+def test_a_cookie_whose_bytes_are_no_text_is_sent_back_as_it_came(probe: Probe) -> None:
+    def pages(path: str, request: bytes) -> bytes:
+        if path == "/":
+            more = [b"Set-Cookie: n%d=x; Path=/" % number for number in range(40)]
+            return moved(b"/2", b"Set-Cookie: a=\xe9\xff; Path=/", *more)
+        if path in ("/2", "/3", "/4"):  # until there are more cookies than are kept
+            more = [b"Set-Cookie: %s%d=\xe9; Path=/" % (path[1:].encode(), number) for number in range(40)]
+            return moved(b"/%d" % (int(path[1:]) + 1), b"Set-Cookie: a=\xe9\xff; Path=/", *more)
+        return WELCOME if b"a=\xe9\xff" in request else NOT_FOUND
+
+    result = check_server(probe, by_path(pages))
+    assert (result.outcome, result.error, result.redirects) == (UP, None, 4)
+
+
 @pytest.mark.parametrize(("second", "outcome"), [(b"/in", UP), (b"/out", Outcome.READ_ERROR)])
 def test_a_location_that_stands_twice_is_followed_where_both_say_the_same(
     probe: Probe, second: bytes, outcome: Outcome
@@ -506,6 +520,27 @@ def test_a_certificate_for_an_address_of_mail_is_for_no_host(probe: Probe, pki: 
     result = pki.check(probe, server_of(issue("localhost", pki.middle, more=mail), pki.middle))
     assert result.outcome is Outcome.TLS_ERROR
     assert "it names no host (subjectAltName)" in str(result.error)
+
+
+LATIN_1_NAMES: Final = b"\x30\x18\x82\x0bm\xfcller.test\x82\x09localhost"
+
+
+@pytest.mark.parametrize(
+    ("names", "kind", "value"),
+    [
+        (("localhost",), "2.16.840.1.113730.1.13", b"\x16\x05Gr\xfc\xdfe"),
+        ((), "2.5.29.17", LATIN_1_NAMES),
+    ],
+    ids=["a comment", "a name"],
+)
+def test_a_certificate_may_have_bytes_that_are_no_text(
+    probe: Probe, pki: Pki, names: tuple[str, ...], kind: str, value: bytes
+) -> None:
+    more = x509.UnrecognizedExtension(x509.ObjectIdentifier(kind), value)
+    leaf = issue("localhost", pki.middle, names=names, more=more)
+    result = pki.check(probe, server_of(leaf, pki.middle))
+    assert (result.outcome, result.error) == (UP, None)
+    assert result.tls_not_after is not None
 
 
 @pytest.mark.parametrize("start", [OK, b"HTTP/1.0 200 OK\r\n", OK + b"Content-Encoding: gzip\r\n"])
