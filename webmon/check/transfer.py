@@ -57,6 +57,8 @@ _GREETING: Final = {
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 """Methods of which a server awaits a body, and be it empty."""
 _SECONDS: Final = 1e-6
+_BLANKS: Final = " \t"
+"""What HTTP takes for blanks (RFC 9110, 5.6.3). Python takes bytes for some that end letters of UTF-8."""
 
 
 class Request(NamedTuple):
@@ -427,7 +429,7 @@ class Handle:
         status = int(match[1])
         if status < 200 and status != _SWITCHING:
             return None
-        return Head(status, (match[2] or b"").decode("latin-1").strip(), _fields(lines[1:]))
+        return Head(status, (match[2] or b"").decode("latin-1").strip(_BLANKS), _fields(lines[1:]))
 
     def _body(self, piece: bytes) -> int | None:
         self.received += len(piece)
@@ -590,10 +592,10 @@ def _fields(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...]:
     for line in lines:
         text = line.decode("latin-1")
         name, colon, value = text.partition(":")
-        if text[0] in " \t" and fields:  # a line that goes on (RFC 9112, 5.2)
-            fields[-1][1].append(text.strip())
+        if text[0] in _BLANKS and fields:  # a line that goes on (RFC 9112, 5.2)
+            fields[-1][1].append(text.strip(_BLANKS))
         elif colon:
-            fields.append((name.strip().lower(), [value.strip()]))
+            fields.append((name.strip(_BLANKS).lower(), [value.strip(_BLANKS)]))
     return tuple((name, " ".join(values)) for name, values in fields)
 
 

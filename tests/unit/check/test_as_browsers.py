@@ -261,7 +261,13 @@ def test_an_empty_location_is_no_redirect(probe: Probe) -> None:
 
 @pytest.mark.parametrize(
     ("location", "asked"),
-    [(b"/caf\xe9", "/caf%E9"), (b"/file%2cname?sig=a%2fb", "/file%2cname?sig=a%2fb"), (b"../in?", "/in?")],
+    [
+        (b"/caf\xe9", "/caf%E9"),
+        ("/voil\u00e0".encode(), "/voil%C3%A0"),
+        ("/\u0145".encode() + b"\t ", "/%C5%85"),
+        (b"/file%2cname?sig=a%2fb", "/file%2cname?sig=a%2fb"),
+        (b"../in?", "/in?"),
+    ],
 )
 def test_a_location_is_asked_for_as_it_is_written(probe: Probe, location: bytes, asked: str) -> None:
     def pages(path: str, _: bytes) -> bytes:
@@ -362,6 +368,12 @@ def test_a_redirect_is_followed_whatever_stands_behind_its_location(probe: Probe
 
     result = check_server(probe, by_path(pages), expect=Expectations(body=compile_pattern("Welcome")))
     assert (result.outcome, result.redirects) == (UP, 1)
+
+
+def test_a_header_keeps_the_last_letter_of_its_value(probe: Probe) -> None:
+    expect = Expectations(headers=(("x-said", compile_pattern("^voil\u00e0, \u0145$")),))
+    behaviour = page(b"hi", "X-Said: voil\u00e0 \r\nX-Said:\t\u0145".encode())
+    assert check_server(probe, behaviour, expect=expect).outcome is UP
 
 
 # Charsets
