@@ -132,8 +132,8 @@ def join(base: Url, location: str) -> Url | None:
         if (scheme := match[1].lower()) not in HTTP:
             return None
         before = before[match.end() :]
-        if scheme != base.scheme or before.startswith("//"):
-            before = "//" + before.lstrip("/")
+    if scheme != base.scheme or before.startswith("//"):
+        before = "//" + before.lstrip("/")
     try:
         if before.startswith("//"):
             authority, slash, path = before[2:].partition("/")
