@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from webmon.check import chain, charset, failure, networks, verdict
+from webmon.check import chain, charset, cookie, failure, networks, verdict
 from webmon.check.chain import Chain
 from webmon.check.course import Course, named
 from webmon.check.resolver import Addresses, known_without_asking
@@ -378,7 +378,8 @@ class Check(Course):
         if self._began_private is None:
             self._began_private = self._is_inside()
         if self._handle is not None:
-            self._handle.bound_cookies()
+            said = self._handle.head.values("set-cookie") if self._handle.head else []
+            self._handle.bound_cookies(cookie.ended(said, self._url.target, self._probe.now()))
         if _is_elsewhere(self._url, there):
             self._headers = {
                 name: value

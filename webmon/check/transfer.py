@@ -2,11 +2,12 @@
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import pycurl
 
+from webmon.check.cookie import Cookie, of_line
 from webmon.check.failure import SHOWN, Failure, Phase
 from webmon.check.kind import MAIL, WEBSOCKET
 from webmon.check.resolver import Addresses
@@ -161,12 +162,13 @@ class Handle:
         self.curl.setopt(pycurl.COOKIELIST, "ALL")
         self.head: Head | None = None
 
-    def bound_cookies(self) -> None:
-        """Have no more cookies from redirects than are sent at once, the oldest of all going first."""
+    def bound_cookies(self, ended: Collection[Cookie]) -> None:
+        """Have none of these, and no more from redirects than are sent at once, the oldest of all going first."""
         cookies = self.curl.getinfo_raw(pycurl.INFO_COOKIELIST)  # a site's bytes, which need be no text
-        if len(cookies) > MOST_COOKIES:
+        kept = [one for one in cookies if not ended or of_line(one) not in ended]
+        if len(cookies) > len(kept[-MOST_COOKIES:]):
             self.curl.setopt(pycurl.COOKIELIST, "ALL")
-            for cookie in cookies[-MOST_COOKIES:]:
+            for cookie in kept[-MOST_COOKIES:]:
                 self.curl.setopt(pycurl.COOKIELIST, cookie)
 
     def close(self) -> None:

@@ -198,17 +198,41 @@ def test_as_many_redirects_are_followed_as_by_browsers(probe: Probe) -> None:
     assert check_server(probe, redirects(21)).outcome is Outcome.TOO_MANY_REDIRECTS
 
 
-def test_a_cookie_that_is_deleted_on_the_way_is_sent_no_more(probe: Probe) -> None:
+@pytest.mark.parametrize(
+    ("made", "deleted"),
+    [
+        (b"Path=/", b"Max-Age=0"),
+        (b"Path=/", b"Expires=Thu, 01 Jan 1970 00:00:00 GMT"),
+        (b"Path=/", b"Expires=Thu, 01-Jan-70 00:00:01 GMT"),
+        (b"Path=/; HttpOnly", b"Expires=Wednesday, 31-Dec-69 23:59:59 GMT"),
+        (b"Path=/; Domain=shop.example", b"Expires=jeu., 01 janv. 1970 00:00:00 GMT"),
+        (b"Version=1", b"Expires=Thu, 01-Jan-70 00:00:01 GMT"),
+    ],
+)
+def test_a_cookie_that_is_deleted_on_the_way_is_sent_no_more(probe: Probe, made: bytes, deleted: bytes) -> None:
     def pages(path: str, request: bytes) -> bytes:
         if path == "/":
             done = b"done=1" in request and b"pending" not in request
-            return WELCOME if done else moved(b"/login", b"Set-Cookie: pending=1; Path=/")
+            return WELCOME if done else moved(b"/login", b"Set-Cookie: pending=1; " + made)
         if path == "/login":
-            return moved(b"/back", b"Set-Cookie: pending=; Path=/; Max-Age=0", b"Set-Cookie: done=1; Path=/")
+            again = b"Set-Cookie: pending=; " + deleted + b"; " + made
+            return moved(b"/back", again, b"Set-Cookie: done=1; Path=/")
         return moved(b"/login" if b"pending" in request else b"/")
 
-    result = check_server(probe, by_path(pages))
+    with HostileServer(by_path(pages)) as server:
+        result = check(probe, f"http://shop.example:{server.port}/")
     assert (result.outcome, result.redirects) == (UP, 3)
+
+
+def test_a_cookie_of_another_path_is_not_deleted_with_one(probe: Probe) -> None:
+    def pages(path: str, request: bytes) -> bytes:
+        if path == "/":
+            return moved(b"/2", b"Set-Cookie: a=1; Path=/", b"Set-Cookie: a=1; Path=/2")
+        if path == "/2":
+            return moved(b"/3", b"Set-Cookie: a=1; Path=/2; Expires=Thu, 01-Jan-70 00:00:01 GMT")
+        return WELCOME if b"a=1" in request else NOT_FOUND
+
+    assert check_server(probe, by_path(pages)).outcome is UP
 
 
 def test_a_cookie_is_of_its_path_and_host(probe: Probe) -> None:
