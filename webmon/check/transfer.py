@@ -36,6 +36,8 @@ _SWITCHING: Final = 101
 _DATA_IN: Final = 5
 _DATA_OUT: Final = 6
 """CURLINFO_SSL_DATA_IN and ..._OUT, beside CURLINFO_TEXT (0)."""
+_RECORD: Final = re.compile(rb"[\x14-\x17](?:\x03|$)")
+"""How a record of TLS begins (RFC 8446, 5.1)."""
 _TLS_LINE: Final = re.compile(rb"SSL connection using (TLSv[0-9.]+)")
 _ASKED_VERSIONS: Final = {
     "auto": pycurl.CURL_HTTP_VERSION_2TLS,
@@ -301,7 +303,9 @@ class Handle:
         self._enough = False
         self._fault: str | None = None
         self._tls_version: str | None = None
-        self._wants_certificate = self._sent_plain_http = self._refused_http2 = False
+        self._first_of_tls: bytes | None = None
+        """What came first where TLS should, about as much as the header of a record; None: nothing yet."""
+        self._wants_certificate = self._refused_http2 = False
         self._needs_http2 = self._is_quic = False
         self._secure: bool = trust is not None
         self._proxy = proxy
@@ -379,8 +383,8 @@ class Handle:
                 self._refused_http2 = self._needs_http2
         elif kind == _DATA_OUT and not self._hello_after and not self._is_quic:
             self._hello_after = time.monotonic() - self._began
-        elif kind == _DATA_IN and text.startswith(b"HTTP"):
-            self._sent_plain_http = True
+        elif kind == _DATA_IN and self._first_of_tls is None and not self._is_quic:
+            self._first_of_tls = text
 
     def _header(self, line: bytes) -> int | None:
         self._head_left -= len(line)
@@ -524,7 +528,7 @@ class Handle:
             received=self.received,
             expected=expected if expected >= 0 else None,
             wants_certificate=self._wants_certificate,
-            sent_plain_http=self._sent_plain_http,
+            instead_of_tls=first if (first := self._first_of_tls) and not _RECORD.match(first) else None,
             refused_http2=self._refused_http2,
             said=self._last_said,
         )

@@ -400,6 +400,23 @@ def test_a_header_keeps_the_last_letter_of_its_value(probe: Probe) -> None:
     assert check_server(probe, behaviour, expect=expect).outcome is UP
 
 
+CHUNKED: Final = OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc"
+
+
+@pytest.mark.parametrize(
+    ("rest", "why"),
+    [
+        (b"\r\nzz\r\n", "the body comes in broken chunks: chunk hex-length char not a hex digit: 0x7a"),
+        (b"\r\n" + b"f" * 40, "the body comes in broken chunks: chunk hex-length longer than 17"),
+        (b"def\r\n", "the body comes in broken chunks: Malformed encoding found in chunked-encoding"),
+        (b"\r\n3\r\n", "the body ended too early: transfer closed with outstanding read data remaining"),
+    ],
+)
+def test_chunks_that_are_broken_are_not_told_as_a_close(probe: Probe, rest: bytes, why: str) -> None:
+    result = check_server(probe, answer(CHUNKED + rest))
+    assert (result.outcome, result.error) == (Outcome.READ_ERROR, f"reading the response: {why}")
+
+
 # Charsets
 
 CHARSETS: Final = [
@@ -537,6 +554,28 @@ class Pki:
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     return Pki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.mark.parametrize(
+    ("first", "why"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "what answers speaks no TLS (it begins with 'SSH-2')"),
+        (b"<html>hi</html>", "what answers speaks no TLS (it begins with '<html')"),
+        (bytes(20), r"what answers speaks no TLS (it begins with '\x00\x00\x00\x00\x00')"),
+        (b"http/1.1 400 Bad Request\r\n\r\n", "what answers speaks no TLS (it begins with 'http/')"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "what answers speaks no TLS (it looks like HTTP)"),
+        (b"\x15\x03\x03\0\x02\x02\x28", "ssl/tls alert handshake failure"),
+        (b"", "the server closed the connection"),
+    ],
+)
+def test_what_speaks_no_tls_is_told_with_what_it_says(probe: Probe, first: bytes, why: str) -> None:
+    def behave(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(first)
+
+    with HostileServer(behave) as server:
+        result = check(probe, f"https://localhost:{server.port}/")
+    assert (result.outcome, result.error) == (Outcome.TLS_ERROR, f"in the TLS handshake: {why}")
 
 
 def test_an_underscore_is_of_a_wildcard(probe: Probe, pki: Pki) -> None:
