@@ -180,7 +180,8 @@ class Check(Course):
         if self._following is None:
             words = [word.strip().lower() for value in head.values("content-encoding") for word in value.split(",")]
             lengths = {value.strip() for value in head.joined().get("content-length", "").split(",")}
-            if self._ways.ignores_length and len(lengths) > 1:
+            is_chunked = "chunked" in head.joined().get("transfer-encoding", "").lower()  # then no length counts
+            if self._ways.ignores_length and len(lengths) > 1 and not is_chunked:
                 self._body_fault = "the body has two lengths"
                 return False
             if _OF_LIBCURL in words and self._may_ask_otherwise(_OF_LIBCURL):

@@ -234,7 +234,7 @@ class Handle:
     def _set_request(self, request: Request) -> None:
         """Set what is sent."""
         option = self.curl.setopt
-        option(pycurl.HTTPHEADER, [*request.headers, *_without_type(request)])
+        option(pycurl.HTTPHEADER, [*request.headers, *_unsaid(request)])
         option(pycurl.COOKIEFILE, "")
         if request.cookie is not None:
             option(pycurl.COOKIE, request.cookie)
@@ -587,10 +587,14 @@ def header_line(name: str, value: str) -> bytes:
     return (f"{name}: {value}" if value else f"{name};").encode("latin-1")
 
 
-def _without_type(request: Request) -> list[bytes]:
-    """Give what keeps libcurl from calling a body that is not there a form."""
-    has_type = any(line.lower().startswith(b"content-type") for line in request.headers)
-    return [] if request.body is not None or has_type else [b"Content-Type:"]
+def _unsaid(request: Request) -> list[bytes]:
+    """Give what keeps libcurl from calling a body that is not there a form, and from asking leave for a large one.
+
+    Servers that do not know the question refuse it with 417, and browsers do not ask it.
+    """
+    given = {line.partition(b":")[0].strip(b"; ").lower() for line in request.headers}
+    name = b"Content-Type" if request.body is None else b"Expect"
+    return [] if name.lower() in given else [name + b":"]
 
 
 def _fields(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...]:

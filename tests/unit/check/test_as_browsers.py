@@ -366,6 +366,35 @@ def test_two_lengths_that_differ_are_no_page_for_anybody(probe: Probe, lengths: 
     )
 
 
+@pytest.mark.parametrize("lengths", [b"7\r\nContent-Length: 8", b"7, 8", b"many\r\nContent-Length: 7"])
+def test_where_a_body_comes_in_chunks_no_length_counts(probe: Probe, lengths: bytes) -> None:
+    head = OK + b"Transfer-Encoding: chunked\r\nContent-Length: " + lengths
+    result = check_server(
+        probe,
+        answer(head + b"\r\n\r\n7\r\nWelcome\r\n0\r\n\r\n"),
+        expect=Expectations(body=compile_pattern("^Welcome$")),
+    )
+    assert (result.outcome, result.error) == (UP, None)
+
+
+@pytest.mark.parametrize(("headers", "asks"), [({}, False), ({"expect": "100-continue"}, True)])
+def test_a_large_body_is_sent_unasked_unless_the_target_asks(probe: Probe, headers: dict[str, str], asks: bool) -> None:
+    size = 2 << 20
+    seen: list[bytes] = []
+
+    def behave(connection: socket.socket) -> None:
+        with connection.makefile("rb") as came:
+            seen.extend(iter(came.readline, b"\r\n"))
+            if asks:
+                connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            came.read(size)
+        connection.sendall(WELCOME)
+
+    result = check_server(probe, behave, method="POST", body=bytes(size), headers=headers)
+    assert (result.outcome, result.error) == (UP, None)
+    assert asks is any(line.lower().startswith(b"expect:") for line in seen)
+
+
 def test_what_may_not_be_sent_twice_is_not_asked_again(probe: Probe) -> None:
     with HostileServer(answer(OK + b"Content-Length: many\r\n\r\n")) as server:
         assert check(probe, server.url, method="POST", body=b"x").outcome is Outcome.READ_ERROR
