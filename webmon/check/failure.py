@@ -39,6 +39,8 @@ _ENDED_EARLY: Final = 18
 _BAD_ARGUMENT: Final = 43
 _BAD_HEADER: Final = "Invalid response header"
 """What libcurl says with it where the argument was of another's making: a header of a proxy's."""
+_OF_CHUNKS: Final = re.compile(r"^chunk |chunked-encoding$")
+"""What libcurl says of a chunk that is none (RFC 9112, 7.1)."""
 _OF_WEBSOCKET: Final = "[WS] "
 """What libcurl puts before its word of a frame (RFC 6455, 5.2)."""
 _BROKE_THE_RULES, _DENIED, _NO_STARTTLS = 8, 9, 64
@@ -112,8 +114,8 @@ class Failure(NamedTuple):
     """Those that the header promised."""
     wants_certificate: bool = False
     """Whether the server asked for a certificate of ours, and got none."""
-    sent_plain_http: bool = False
-    """Whether HTTP came where TLS should."""
+    instead_of_tls: bytes | None = None
+    """The first bytes of what came where TLS should, and is none."""
     refused_http2: bool = False
     """Whether the server did not agree on HTTP/2 in the handshake, where nothing else will do."""
     said: bytes | None = None
@@ -201,12 +203,15 @@ def _tls_reason(failure: Failure) -> str | None:
 def _reason(failure: Failure) -> str:
     if failure.code in _VERIFICATION:
         return f"certificate refused: {_refusal(failure)}"
-    return _of_tls(failure) or _of_mail(failure) or _of_connection(failure) or _of_http(failure)
+    before = _of_tls(failure) or _of_mail(failure) or _of_framing(failure)
+    return before or _of_connection(failure) or _of_http(failure)
 
 
 def _of_tls(failure: Failure) -> str | None:
-    if failure.sent_plain_http:
-        return "what answers speaks no TLS (it looks like HTTP)"
+    if failure.instead_of_tls is not None:
+        first = failure.instead_of_tls
+        looks = "it looks like HTTP" if first.startswith(b"HTTP") else f"it begins with {_shown(first)}"
+        return f"what answers speaks no TLS ({looks})"
     if (reason := _tls_reason(failure)) is not None:
         return reason
     if failure.refused_http2:
@@ -245,6 +250,17 @@ def _shown(said: bytes) -> str:
     return repr(said[:SHOWN].decode(errors="replace").rstrip("\r\n"))
 
 
+def _of_framing(failure: Failure) -> str | None:
+    """Say what is wrong with what came, where libcurl's code is that of a connection that broke."""
+    if failure.code != _RECEIVE:
+        return None
+    if failure.text.startswith(_OF_WEBSOCKET):
+        return f"the server broke the rules of WebSocket: {failure.text.removeprefix(_OF_WEBSOCKET)}"
+    if _OF_CHUNKS.search(failure.text) is not None:
+        return f"the body comes in broken chunks: {failure.text}"
+    return None
+
+
 def _of_connection(failure: Failure) -> str | None:
     if failure.code == _NOTHING_CAME or (failure.proxy and "Proxy CONNECT aborted" in failure.text):
         return "the server closed the connection without an answer"
@@ -252,8 +268,6 @@ def _of_connection(failure: Failure) -> str | None:
         return os.strerror(failure.errno)
     if "while we expected SETTINGS frame" in failure.text:
         return "what answers speaks no HTTP/2"
-    if failure.code == _RECEIVE and failure.text.startswith(_OF_WEBSOCKET):
-        return f"the server broke the rules of WebSocket: {failure.text.removeprefix(_OF_WEBSOCKET)}"
     if failure.code in (_CONNECT_FAILED_TLS, _SEND, _RECEIVE) or failure.text.startswith("Send failure"):
         reset = f" ({os.strerror(errno.ECONNRESET)})" if "reset" in failure.text.lower() else ""
         return f"the server closed the connection{reset}"

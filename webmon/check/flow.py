@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from webmon.check import chain, charset, failure, networks, verdict
+from webmon.check import chain, charset, cookie, failure, networks, verdict
 from webmon.check.chain import Chain
 from webmon.check.course import Course, named
 from webmon.check.resolver import Addresses, known_without_asking
@@ -180,7 +180,8 @@ class Check(Course):
         if self._following is None:
             words = [word.strip().lower() for value in head.values("content-encoding") for word in value.split(",")]
             lengths = {value.strip() for value in head.joined().get("content-length", "").split(",")}
-            if self._ways.ignores_length and len(lengths) > 1:
+            is_chunked = "chunked" in head.joined().get("transfer-encoding", "").lower()  # then no length counts
+            if self._ways.ignores_length and len(lengths) > 1 and not is_chunked:
                 self._body_fault = "the body has two lengths"
                 return False
             if _OF_LIBCURL in words and self._may_ask_otherwise(_OF_LIBCURL):
@@ -378,7 +379,8 @@ class Check(Course):
         if self._began_private is None:
             self._began_private = self._is_inside()
         if self._handle is not None:
-            self._handle.bound_cookies()
+            said = self._handle.head.values("set-cookie") if self._handle.head else []
+            self._handle.bound_cookies(cookie.ended(said, self._url.target, self._probe.now()))
         if _is_elsewhere(self._url, there):
             self._headers = {
                 name: value

@@ -2,11 +2,12 @@
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import pycurl
 
+from webmon.check.cookie import Cookie, of_line
 from webmon.check.failure import SHOWN, Failure, Phase
 from webmon.check.kind import MAIL, WEBSOCKET
 from webmon.check.resolver import Addresses
@@ -35,6 +36,8 @@ _SWITCHING: Final = 101
 _DATA_IN: Final = 5
 _DATA_OUT: Final = 6
 """CURLINFO_SSL_DATA_IN and ..._OUT, beside CURLINFO_TEXT (0)."""
+_RECORD: Final = re.compile(rb"[\x14-\x17](?:\x03|$)")
+"""How a record of TLS begins (RFC 8446, 5.1)."""
 _TLS_LINE: Final = re.compile(rb"SSL connection using (TLSv[0-9.]+)")
 _ASKED_VERSIONS: Final = {
     "auto": pycurl.CURL_HTTP_VERSION_2TLS,
@@ -57,6 +60,8 @@ _GREETING: Final = {
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 """Methods of which a server awaits a body, and be it empty."""
 _SECONDS: Final = 1e-6
+_BLANKS: Final = " \t"
+"""What HTTP takes for blanks (RFC 9110, 5.6.3). Python takes bytes for some that end letters of UTF-8."""
 
 
 class Request(NamedTuple):
@@ -159,12 +164,13 @@ class Handle:
         self.curl.setopt(pycurl.COOKIELIST, "ALL")
         self.head: Head | None = None
 
-    def bound_cookies(self) -> None:
-        """Have no more cookies from redirects than are sent at once, the oldest of all going first."""
-        cookies = self.curl.getinfo(pycurl.INFO_COOKIELIST)
-        if len(cookies) > MOST_COOKIES:
+    def bound_cookies(self, ended: Collection[Cookie]) -> None:
+        """Have none of these, and no more from redirects than are sent at once, the oldest of all going first."""
+        cookies = self.curl.getinfo_raw(pycurl.INFO_COOKIELIST)  # a site's bytes, which need be no text
+        kept = [one for one in cookies if not ended or of_line(one) not in ended]
+        if len(cookies) > len(kept[-MOST_COOKIES:]):
             self.curl.setopt(pycurl.COOKIELIST, "ALL")
-            for cookie in cookies[-MOST_COOKIES:]:
+            for cookie in kept[-MOST_COOKIES:]:
                 self.curl.setopt(pycurl.COOKIELIST, cookie)
 
     def close(self) -> None:
@@ -228,7 +234,7 @@ class Handle:
     def _set_request(self, request: Request) -> None:
         """Set what is sent."""
         option = self.curl.setopt
-        option(pycurl.HTTPHEADER, [*request.headers, *_without_type(request)])
+        option(pycurl.HTTPHEADER, [*request.headers, *_unsaid(request)])
         option(pycurl.COOKIEFILE, "")
         if request.cookie is not None:
             option(pycurl.COOKIE, request.cookie)
@@ -297,7 +303,9 @@ class Handle:
         self._enough = False
         self._fault: str | None = None
         self._tls_version: str | None = None
-        self._wants_certificate = self._sent_plain_http = self._refused_http2 = False
+        self._first_of_tls: bytes | None = None
+        """What came first where TLS should, about as much as the header of a record; None: nothing yet."""
+        self._wants_certificate = self._refused_http2 = False
         self._needs_http2 = self._is_quic = False
         self._secure: bool = trust is not None
         self._proxy = proxy
@@ -375,8 +383,8 @@ class Handle:
                 self._refused_http2 = self._needs_http2
         elif kind == _DATA_OUT and not self._hello_after and not self._is_quic:
             self._hello_after = time.monotonic() - self._began
-        elif kind == _DATA_IN and text.startswith(b"HTTP"):
-            self._sent_plain_http = True
+        elif kind == _DATA_IN and self._first_of_tls is None and not self._is_quic:
+            self._first_of_tls = text
 
     def _header(self, line: bytes) -> int | None:
         self._head_left -= len(line)
@@ -427,7 +435,7 @@ class Handle:
         status = int(match[1])
         if status < 200 and status != _SWITCHING:
             return None
-        return Head(status, (match[2] or b"").decode("latin-1").strip(), _fields(lines[1:]))
+        return Head(status, (match[2] or b"").decode("latin-1").strip(_BLANKS), _fields(lines[1:]))
 
     def _body(self, piece: bytes) -> int | None:
         self.received += len(piece)
@@ -520,7 +528,7 @@ class Handle:
             received=self.received,
             expected=expected if expected >= 0 else None,
             wants_certificate=self._wants_certificate,
-            sent_plain_http=self._sent_plain_http,
+            instead_of_tls=first if (first := self._first_of_tls) and not _RECORD.match(first) else None,
             refused_http2=self._refused_http2,
             said=self._last_said,
         )
@@ -565,8 +573,13 @@ class Handle:
             http_version=_VERSIONS.get(get(pycurl.INFO_HTTP_VERSION)) if self.head is not None else None,
             remote_ip=None if self._proxy else (get(pycurl.PRIMARY_IP) or None),
             tls_version=self._tls_version,
-            certificates=get(pycurl.INFO_CERTINFO) if self._secure and secured else (),
+            certificates=self._certificates() if self._secure and secured else (),
         )
+
+    def _certificates(self) -> list[list[tuple[str, str]]]:
+        """Give what libcurl tells of the certificates; what a server wrote into them need be no UTF-8."""
+        told = self.curl.getinfo_raw(pycurl.INFO_CERTINFO)
+        return [[(name.decode(), value.decode(errors="replace")) for name, value in one] for one in told]
 
 
 def header_line(name: str, value: str) -> bytes:
@@ -574,10 +587,14 @@ def header_line(name: str, value: str) -> bytes:
     return (f"{name}: {value}" if value else f"{name};").encode("latin-1")
 
 
-def _without_type(request: Request) -> list[bytes]:
-    """Give what keeps libcurl from calling a body that is not there a form."""
-    has_type = any(line.lower().startswith(b"content-type") for line in request.headers)
-    return [] if request.body is not None or has_type else [b"Content-Type:"]
+def _unsaid(request: Request) -> list[bytes]:
+    """Give what keeps libcurl from calling a body that is not there a form, and from asking leave for a large one.
+
+    Servers that do not know the question refuse it with 417, and browsers do not ask it.
+    """
+    given = {line.partition(b":")[0].strip(b"; ").lower() for line in request.headers}
+    name = b"Content-Type" if request.body is None else b"Expect"
+    return [] if name.lower() in given else [name + b":"]
 
 
 def _fields(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...]:
@@ -585,10 +602,10 @@ def _fields(lines: Sequence[bytes]) -> tuple[tuple[str, str], ...]:
     for line in lines:
         text = line.decode("latin-1")
         name, colon, value = text.partition(":")
-        if text[0] in " \t" and fields:  # a line that goes on (RFC 9112, 5.2)
-            fields[-1][1].append(text.strip())
+        if text[0] in _BLANKS and fields:  # a line that goes on (RFC 9112, 5.2)
+            fields[-1][1].append(text.strip(_BLANKS))
         elif colon:
-            fields.append((name.strip().lower(), [value.strip()]))
+            fields.append((name.strip(_BLANKS).lower(), [value.strip(_BLANKS)]))
     return tuple((name, " ".join(values)) for name, values in fields)
 
 

@@ -74,7 +74,7 @@ class _Inflate:
     """gzip, in one member or several, or deflate: in zlib's wrapping, as RFC 9110 has it, or bare, as some servers do.
 
     Browsers look at no check sum, and neither do we: whether all of a body came, its framing tells. Zlib's wrapping is
-    taken for gzip, too, as by curl.
+    taken for gzip, too, as by curl; gzip is taken for deflate by neither.
     """
 
     def __init__(self, *, may_be_bare: bool) -> None:
@@ -122,7 +122,7 @@ class _Inflate:
 
     def _length_of_start(self) -> int | None:
         start = self._start
-        if start[:2] == _GZIP[: len(start)]:
+        if not self._may_be_bare and start[:2] == _GZIP[: len(start)]:
             self._is_gzip = True
             length = _length_of_gzip(start)
             if length is None and len(start) > _PIECE:

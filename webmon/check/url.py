@@ -24,6 +24,8 @@ _ESCAPED_IN_QUERY: Final = re.compile(r"[^!#-;=?-~]")
 URL they send as it is, and servers compare that, too (https://url.spec.whatwg.org/#path-percent-encode-set)."""
 _JOINERS: Final = "\u200c\u200d"
 """Of words in Persian and of emoji; they are seen by nobody, and meant all the same."""
+_NOT_OF_A_LOCATION: Final = "".join(map(chr, range(0x21)))
+"""Controls and blanks around it, of ASCII alone: other bytes that Python takes for blanks may end a letter of UTF-8."""
 _FORBIDDEN_IN_HOST: Final = re.compile(r"[\x00-\x20#%/:<>?@\[\\\]^|\x7f]")
 _NUMBER: Final = re.compile(r"0x[0-9a-f]*|[0-9]+")
 _LONGEST_LABEL, _LONGEST_HOST = 63, 253
@@ -120,9 +122,9 @@ def join(base: Url, location: str) -> Url | None:
         base: what was asked for.
         location: the header's value, its bytes as Latin-1.
     """
-    text = re.sub(r"[\t\n\r]", "", location).strip("".join(map(chr, range(0x21)))).partition("#")[0]
-    if not location.strip():
+    if not (stripped := location.strip(_NOT_OF_A_LOCATION)):
         return None
+    text = re.sub(r"[\t\n\r]", "", stripped).partition("#")[0]
     before, question, query = text.partition("?")
     before, query = before.replace("\\", "/"), question + query
     scheme = base.scheme
@@ -130,8 +132,8 @@ def join(base: Url, location: str) -> Url | None:
         if (scheme := match[1].lower()) not in HTTP:
             return None
         before = before[match.end() :]
-        if scheme != base.scheme or before.startswith("//"):
-            before = "//" + before.lstrip("/")
+    if scheme != base.scheme or before.startswith("//"):
+        before = "//" + before.lstrip("/")
     try:
         if before.startswith("//"):
             authority, slash, path = before[2:].partition("/")

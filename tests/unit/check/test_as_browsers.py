@@ -198,17 +198,41 @@ def test_as_many_redirects_are_followed_as_by_browsers(probe: Probe) -> None:
     assert check_server(probe, redirects(21)).outcome is Outcome.TOO_MANY_REDIRECTS
 
 
-def test_a_cookie_that_is_deleted_on_the_way_is_sent_no_more(probe: Probe) -> None:
+@pytest.mark.parametrize(
+    ("made", "deleted"),
+    [
+        (b"Path=/", b"Max-Age=0"),
+        (b"Path=/", b"Expires=Thu, 01 Jan 1970 00:00:00 GMT"),
+        (b"Path=/", b"Expires=Thu, 01-Jan-70 00:00:01 GMT"),
+        (b"Path=/; HttpOnly", b"Expires=Wednesday, 31-Dec-69 23:59:59 GMT"),
+        (b"Path=/; Domain=shop.example", b"Expires=jeu., 01 janv. 1970 00:00:00 GMT"),
+        (b"Version=1", b"Expires=Thu, 01-Jan-70 00:00:01 GMT"),
+    ],
+)
+def test_a_cookie_that_is_deleted_on_the_way_is_sent_no_more(probe: Probe, made: bytes, deleted: bytes) -> None:
     def pages(path: str, request: bytes) -> bytes:
         if path == "/":
             done = b"done=1" in request and b"pending" not in request
-            return WELCOME if done else moved(b"/login", b"Set-Cookie: pending=1; Path=/")
+            return WELCOME if done else moved(b"/login", b"Set-Cookie: pending=1; " + made)
         if path == "/login":
-            return moved(b"/back", b"Set-Cookie: pending=; Path=/; Max-Age=0", b"Set-Cookie: done=1; Path=/")
+            again = b"Set-Cookie: pending=; " + deleted + b"; " + made
+            return moved(b"/back", again, b"Set-Cookie: done=1; Path=/")
         return moved(b"/login" if b"pending" in request else b"/")
 
-    result = check_server(probe, by_path(pages))
+    with HostileServer(by_path(pages)) as server:
+        result = check(probe, f"http://shop.example:{server.port}/")
     assert (result.outcome, result.redirects) == (UP, 3)
+
+
+def test_a_cookie_of_another_path_is_not_deleted_with_one(probe: Probe) -> None:
+    def pages(path: str, request: bytes) -> bytes:
+        if path == "/":
+            return moved(b"/2", b"Set-Cookie: a=1; Path=/", b"Set-Cookie: a=1; Path=/2")
+        if path == "/2":
+            return moved(b"/3", b"Set-Cookie: a=1; Path=/2; Expires=Thu, 01-Jan-70 00:00:01 GMT")
+        return WELCOME if b"a=1" in request else NOT_FOUND
+
+    assert check_server(probe, by_path(pages)).outcome is UP
 
 
 def test_a_cookie_is_of_its_path_and_host(probe: Probe) -> None:
@@ -221,6 +245,20 @@ def test_a_cookie_is_of_its_path_and_host(probe: Probe) -> None:
     assert check_server(probe, by_path(pages)).outcome is UP
     assert b"b=2" in seen[1]
     assert b"a=1" not in seen[1]
+
+
+def test_a_cookie_whose_bytes_are_no_text_is_sent_back_as_it_came(probe: Probe) -> None:
+    def pages(path: str, request: bytes) -> bytes:
+        if path == "/":
+            more = [b"Set-Cookie: n%d=x; Path=/" % number for number in range(40)]
+            return moved(b"/2", b"Set-Cookie: a=\xe9\xff; Path=/", *more)
+        if path in ("/2", "/3", "/4"):  # until there are more cookies than are kept
+            more = [b"Set-Cookie: %s%d=\xe9; Path=/" % (path[1:].encode(), number) for number in range(40)]
+            return moved(b"/%d" % (int(path[1:]) + 1), b"Set-Cookie: a=\xe9\xff; Path=/", *more)
+        return WELCOME if b"a=\xe9\xff" in request else NOT_FOUND
+
+    result = check_server(probe, by_path(pages))
+    assert (result.outcome, result.error, result.redirects) == (UP, None, 4)
 
 
 @pytest.mark.parametrize(("second", "outcome"), [(b"/in", UP), (b"/out", Outcome.READ_ERROR)])
@@ -247,7 +285,13 @@ def test_an_empty_location_is_no_redirect(probe: Probe) -> None:
 
 @pytest.mark.parametrize(
     ("location", "asked"),
-    [(b"/caf\xe9", "/caf%E9"), (b"/file%2cname?sig=a%2fb", "/file%2cname?sig=a%2fb"), (b"../in?", "/in?")],
+    [
+        (b"/caf\xe9", "/caf%E9"),
+        ("/voil\u00e0".encode(), "/voil%C3%A0"),
+        ("/\u0145".encode() + b"\t ", "/%C5%85"),
+        (b"/file%2cname?sig=a%2fb", "/file%2cname?sig=a%2fb"),
+        (b"../in?", "/in?"),
+    ],
 )
 def test_a_location_is_asked_for_as_it_is_written(probe: Probe, location: bytes, asked: str) -> None:
     def pages(path: str, _: bytes) -> bytes:
@@ -322,6 +366,35 @@ def test_two_lengths_that_differ_are_no_page_for_anybody(probe: Probe, lengths: 
     )
 
 
+@pytest.mark.parametrize("lengths", [b"7\r\nContent-Length: 8", b"7, 8", b"many\r\nContent-Length: 7"])
+def test_where_a_body_comes_in_chunks_no_length_counts(probe: Probe, lengths: bytes) -> None:
+    head = OK + b"Transfer-Encoding: chunked\r\nContent-Length: " + lengths
+    result = check_server(
+        probe,
+        answer(head + b"\r\n\r\n7\r\nWelcome\r\n0\r\n\r\n"),
+        expect=Expectations(body=compile_pattern("^Welcome$")),
+    )
+    assert (result.outcome, result.error) == (UP, None)
+
+
+@pytest.mark.parametrize(("headers", "asks"), [({}, False), ({"expect": "100-continue"}, True)])
+def test_a_large_body_is_sent_unasked_unless_the_target_asks(probe: Probe, headers: dict[str, str], asks: bool) -> None:
+    size = 2 << 20
+    seen: list[bytes] = []
+
+    def behave(connection: socket.socket) -> None:
+        with connection.makefile("rb") as came:
+            seen.extend(iter(came.readline, b"\r\n"))
+            if asks:
+                connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            came.read(size)
+        connection.sendall(WELCOME)
+
+    result = check_server(probe, behave, method="POST", body=bytes(size), headers=headers)
+    assert (result.outcome, result.error) == (UP, None)
+    assert asks is any(line.lower().startswith(b"expect:") for line in seen)
+
+
 def test_what_may_not_be_sent_twice_is_not_asked_again(probe: Probe) -> None:
     with HostileServer(answer(OK + b"Content-Length: many\r\n\r\n")) as server:
         assert check(probe, server.url, method="POST", body=b"x").outcome is Outcome.READ_ERROR
@@ -348,6 +421,29 @@ def test_a_redirect_is_followed_whatever_stands_behind_its_location(probe: Probe
 
     result = check_server(probe, by_path(pages), expect=Expectations(body=compile_pattern("Welcome")))
     assert (result.outcome, result.redirects) == (UP, 1)
+
+
+def test_a_header_keeps_the_last_letter_of_its_value(probe: Probe) -> None:
+    expect = Expectations(headers=(("x-said", compile_pattern("^voil\u00e0, \u0145$")),))
+    behaviour = page(b"hi", "X-Said: voil\u00e0 \r\nX-Said:\t\u0145".encode())
+    assert check_server(probe, behaviour, expect=expect).outcome is UP
+
+
+CHUNKED: Final = OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc"
+
+
+@pytest.mark.parametrize(
+    ("rest", "why"),
+    [
+        (b"\r\nzz\r\n", "the body comes in broken chunks: chunk hex-length char not a hex digit: 0x7a"),
+        (b"\r\n" + b"f" * 40, "the body comes in broken chunks: chunk hex-length longer than 17"),
+        (b"def\r\n", "the body comes in broken chunks: Malformed encoding found in chunked-encoding"),
+        (b"\r\n3\r\n", "the body ended too early: transfer closed with outstanding read data remaining"),
+    ],
+)
+def test_chunks_that_are_broken_are_not_told_as_a_close(probe: Probe, rest: bytes, why: str) -> None:
+    result = check_server(probe, answer(CHUNKED + rest))
+    assert (result.outcome, result.error) == (Outcome.READ_ERROR, f"reading the response: {why}")
 
 
 # Charsets
@@ -499,6 +595,28 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     return Pki(tmp_path_factory.mktemp("pki"))
 
 
+@pytest.mark.parametrize(
+    ("first", "why"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "what answers speaks no TLS (it begins with 'SSH-2')"),
+        (b"<html>hi</html>", "what answers speaks no TLS (it begins with '<html')"),
+        (bytes(20), r"what answers speaks no TLS (it begins with '\x00\x00\x00\x00\x00')"),
+        (b"http/1.1 400 Bad Request\r\n\r\n", "what answers speaks no TLS (it begins with 'http/')"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "what answers speaks no TLS (it looks like HTTP)"),
+        (b"\x15\x03\x03\0\x02\x02\x28", "ssl/tls alert handshake failure"),
+        (b"", "the server closed the connection"),
+    ],
+)
+def test_what_speaks_no_tls_is_told_with_what_it_says(probe: Probe, first: bytes, why: str) -> None:
+    def behave(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(first)
+
+    with HostileServer(behave) as server:
+        result = check(probe, f"https://localhost:{server.port}/")
+    assert (result.outcome, result.error) == (Outcome.TLS_ERROR, f"in the TLS handshake: {why}")
+
+
 def test_an_underscore_is_of_a_wildcard(probe: Probe, pki: Pki) -> None:
     leaf = issue("site", pki.middle, names=("*.web.example",))
     assert pki.check(probe, server_of(leaf, pki.middle), "my_site.web.example").outcome is UP
@@ -516,6 +634,27 @@ def test_a_certificate_for_an_address_of_mail_is_for_no_host(probe: Probe, pki: 
     result = pki.check(probe, server_of(issue("localhost", pki.middle, more=mail), pki.middle))
     assert result.outcome is Outcome.TLS_ERROR
     assert "it names no host (subjectAltName)" in str(result.error)
+
+
+LATIN_1_NAMES: Final = b"\x30\x18\x82\x0bm\xfcller.test\x82\x09localhost"
+
+
+@pytest.mark.parametrize(
+    ("names", "kind", "value"),
+    [
+        (("localhost",), "2.16.840.1.113730.1.13", b"\x16\x05Gr\xfc\xdfe"),
+        ((), "2.5.29.17", LATIN_1_NAMES),
+    ],
+    ids=["a comment", "a name"],
+)
+def test_a_certificate_may_have_bytes_that_are_no_text(
+    probe: Probe, pki: Pki, names: tuple[str, ...], kind: str, value: bytes
+) -> None:
+    more = x509.UnrecognizedExtension(x509.ObjectIdentifier(kind), value)
+    leaf = issue("localhost", pki.middle, names=names, more=more)
+    result = pki.check(probe, server_of(leaf, pki.middle))
+    assert (result.outcome, result.error) == (UP, None)
+    assert result.tls_not_after is not None
 
 
 @pytest.mark.parametrize("start", [OK, b"HTTP/1.0 200 OK\r\n", OK + b"Content-Encoding: gzip\r\n"])

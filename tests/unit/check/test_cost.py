@@ -111,7 +111,7 @@ def test_of_more_cookies_than_are_sent_the_newest_are_kept() -> None:
     handle = Handle()
     for number in range(400):
         handle.curl.setopt(pycurl.COOKIELIST, f"a.example\tFALSE\t/\tFALSE\t0\tc{number}\tx")
-    handle.bound_cookies()
+    handle.bound_cookies(())
     kept = [line.split("\t")[5] for line in handle.curl.getinfo(pycurl.INFO_COOKIELIST)]
     assert sorted(kept) == sorted(f"c{number}" for number in range(400 - MOST_COOKIES, 400))
     handle.close()

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from tests.certificates import issue, server_of
+from tests.certificates import issue, pem, server_of
 from tests.deadline import check_in_time
 from tests.hostile import (
     AUTHORITY,
@@ -614,6 +615,18 @@ def test_starttls_may_stand_anywhere_in_a_dialogue(probe: Probe) -> None:
         assert (result.outcome, result.tls_version) == (Outcome.UP, "TLSv1.3"), result.error
         assert result.answer == "220 mail.example"
         assert (result.phases.tls or 0) > 0
+
+
+def test_starttls_takes_a_certificate_with_a_name_that_is_no_text(probe: Probe, tmp_path: Path) -> None:
+    root = issue("root")
+    names = b"\x30\x18\x82\x0bm\xfcller.test\x82\x09localhost"
+    more = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), names)
+    context = server_of(issue("localhost", root, more=more))
+    ca = tmp_path / "root.pem"
+    ca.write_bytes(pem(root))
+    behaviour = goes_over_to_tls(context=lambda: context)
+    result = check_server(probe, behaviour, STARTTLS, tls=Tls(ca=ca))
+    assert (result.outcome, result.error, result.tls_version) == (Outcome.UP, None, "TLSv1.3")
 
 
 # Mail

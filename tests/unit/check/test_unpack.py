@@ -59,6 +59,7 @@ def test_a_bomb_comes_in_pieces_that_can_be_counted() -> None:
         (["gzip"] * 3, b"", "packed 3 times"),
         (["gzip"], b"no gzip", "cannot be unpacked: it is no gzip"),
         (["gzip"], b"\n" + zipped(b"x"), "cannot be unpacked: it is no gzip"),
+        (["deflate"], zipped(b"no browser shows it, and no curl"), "cannot be unpacked"),
         (["gzip"], b"\x1f\x8b\x08\x08" + bytes(6) + b"x" * 70_000, "a header without end"),
         (["zstd"], b"no zstd at all", "cannot be unpacked"),
         (["gzip"], zipped(b"") * 2000, "more than 1000 members"),

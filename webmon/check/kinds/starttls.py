@@ -54,9 +54,15 @@ class LaterTls:
         return self._tls.version()
 
     def chain(self) -> Chain | None:
-        """Give the certificates; None where they were not verified."""
+        """Give the certificates; None where they were not verified, or Python cannot read them."""
         if not self._verifies:
             return None
+        try:
+            return self._read_chain()
+        except UnicodeDecodeError:  # a name in one of them is no UTF-8: no reason to refuse what is verified
+            return None
+
+    def _read_chain(self) -> Chain | None:
         own: Mapping[str, Any] = self._tls.getpeercert() or {}
         # Public from Python 3.13 on, and there as DER.
         inner = getattr(self._tls, "_sslobj", None)
