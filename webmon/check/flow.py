@@ -44,10 +44,14 @@ _SHORT_KEY: Final = "dh key too small"
 """What OpenSSL says of old servers that prefer Diffie-Hellman without curves, which browsers do not speak."""
 _OF_THE_CONNECTION: Final = re.compile(
     r"Invalid HTTP header field was received: .*"
-    r"name: \[(connection|keep-alive|proxy-connection|transfer-encoding|upgrade)]"
+    r"name: \[(connection|keep-alive|proxy-connection|transfer-encoding|upgrade|te|content-length)]"
 )
 """What libcurl says of a header that HTTP/2 does not have (RFC 9113, 8.2.2) and servers behind a proxy send all the
-same."""
+same; and of a Content-Length that is no number, stands twice, or is of a response that has no body."""
+_MORE_THAN_PROMISED: Final = re.compile(r"received invalid frame: FRAME\[DATA, .*error -505")
+"""What libcurl says of a body in HTTP/2 that is longer than its length, or should not be: nothing of the frame came."""
+_LESS_THAN_PROMISED: Final = re.compile(r"received invalid frame: FRAME\[(DATA|HEADERS), .*eos=1.*error -532")
+"""The same of one that is shorter: all of it came, and that this is its end was said (RFC 9113, 8.1.1)."""
 
 
 @dataclass(slots=True)
@@ -227,10 +231,11 @@ class Check(Course):
         assert handle is not None
         self._on_the_way = False
         elapsed = self._probe.monotonic() - self._phase_began
-        if self._asks_again or (not handle.is_well(code, text) and self._may_ask_otherwise(text)):
+        is_whole = handle.is_well(code, text) or self._has_ended(handle, text)
+        if self._asks_again or (not is_whole and self._may_ask_otherwise(text)):
             self._transfer(self._addresses)
             return
-        if not handle.is_well(code, text):
+        if not is_whole:
             if text in _PASSED_OVER_BY_BROWSERS and self._has_what_it_asks(handle):
                 self._take_response(handle, elapsed)
                 return
@@ -280,10 +285,22 @@ class Check(Course):
             ways = ways._replace(unpacks=True)
         elif may_repeat and why.startswith("Invalid Content-Length"):
             ways = ways._replace(ignores_length=True)
-        elif may_repeat and _OF_THE_CONNECTION.search(why) and self._http_version == "auto":
+        elif may_repeat and self._http_version == "auto" and self._is_of_http_2(why):
             ways = ways._replace(by_http_1=True)
         self._ways = ways
         return ways != before
+
+    def _is_of_http_2(self, why: str) -> bool:
+        """Tell whether an error is one of HTTP/2 alone, and of what browsers pass over there."""
+        has_head = self._handle is not None and self._handle.head is not None
+        return bool(_OF_THE_CONNECTION.search(why) or (has_head and _MORE_THAN_PROMISED.search(why)))
+
+    def _has_ended(self, handle: Handle, text: str) -> bool:
+        """Tell whether a response came whole, for browsers, where libcurl says that it did not."""
+        if not _LESS_THAN_PROMISED.search(text) or (head := handle.head_so_far()) is None:
+            return False
+        self._following = self._location(head)
+        return True
 
     def _has_what_it_asks(self, handle: Handle) -> bool:
         """Tell whether what came before a line that libcurl refuses says all that is asked: where to, or the status."""

@@ -25,12 +25,13 @@ from tests.hostile import (
     HostileServer,
     answer,
     by_path,
+    leave,
     moved,
     page,
     redirects,
     server_context,
 )
-from tests.http2 import by_alpn, with_headers
+from tests.http2 import by_alpn, responding, with_headers
 from webmon.check.pattern import compile_pattern
 from webmon.check.probe import Probe, utc_now
 from webmon.check.resolver import Addresses, resolve_here
@@ -634,6 +635,11 @@ def test_the_version_of_http_is_the_one_that_both_speak(  # noqa: PLR0917 (its p
         ("transfer-encoding", "chunked"),
         ("keep-alive", "timeout=5"),
         ("proxy-connection", "close"),
+        ("te", "gzip"),
+        ("content-length", "many"),
+        ("content-length", ""),
+        ("content-length", "7, 7"),
+        ("content-length", "5"),
     ],
 )
 def test_a_header_that_http_2_does_not_have_is_passed_over(probe: Probe, pki: Pki, header: tuple[str, str]) -> None:
@@ -642,3 +648,50 @@ def test_a_header_that_http_2_does_not_have_is_passed_over(probe: Probe, pki: Pk
     with HostileServer(with_headers(header), context) as server:
         result = check(probe, server.url, tls=Tls(ca=pki.ca), expect=Expectations(body=compile_pattern("^Welcome$")))
     assert (result.outcome, result.error, result.http_version) == (UP, None, "1.1")
+
+
+def over_http_2(probe: Probe, pki: Pki, behaviour: Behaviour, **more: Any) -> CheckResult:
+    context = server_of(issue("site", pki.middle, names=("localhost",)), pki.middle)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with HostileServer(behaviour, context) as server:
+        return check(probe, server.url, tls=Tls(ca=pki.ca), **more)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "text"),
+    [
+        ([("content-length", "9")], b"Welcome", "Welcome"),
+        ([("content-length", "9")], None, ""),
+        ([("content-encoding", "gzip"), ("content-length", "700")], zipped(LONG), LONG.decode()),
+        ([("content-length", "50000")], b"x" * 40_000, "x" * 1000),
+    ],
+    ids=["too few", "none", "gzip with the length of the page", "in several frames"],
+)
+@pytest.mark.parametrize("connection", ["fresh", "reused"])
+def test_the_end_of_a_stream_of_http_2_counts_and_not_the_length(  # noqa: PLR0917 (its parameters)
+    probe: Probe, pki: Pki, headers: list[tuple[str, str]], body: bytes | None, text: str, connection: Any
+) -> None:
+    behaviour = responding("200", headers, body, instead=leave)
+    expect = Expectations(body=compile_pattern(text))
+    result = over_http_2(probe, pki, behaviour, expect=expect, connection=connection, http_version="2")
+    assert (result.outcome, result.error, result.http_version) == (UP, None, "2")
+
+
+@pytest.mark.parametrize(("headers", "body"), [([("content-length", "5")], None), ([], b"Welcome")])
+def test_a_body_that_may_not_be_is_passed_over_in_http_2(
+    probe: Probe, pki: Pki, headers: list[tuple[str, str]], body: bytes | None
+) -> None:
+    instead = answer(b"HTTP/1.1 204 No Content\r\n\r\n")
+    result = over_http_2(probe, pki, responding("204", headers, body, instead=instead))
+    assert (result.outcome, result.error, result.http_status) == (UP, None, 204)
+
+
+def test_a_redirect_whose_length_is_wrong_in_http_2_is_followed(probe: Probe, pki: Pki) -> None:
+    with HostileServer(FINE) as end:
+        headers = [("location", end.url), ("content-length", "9")]
+        assert over_http_2(probe, pki, responding("302", headers, instead=leave)).redirects == 1
+
+
+def test_a_stream_of_http_2_without_an_end_is_not_whole(probe: Probe, pki: Pki) -> None:
+    result = over_http_2(probe, pki, responding("200 OK", [], b"Welcome", instead=leave))
+    assert result.outcome is Outcome.READ_ERROR
