@@ -231,7 +231,7 @@ class Check(Course):
         assert handle is not None
         self._on_the_way = False
         elapsed = self._probe.monotonic() - self._phase_began
-        is_whole = handle.is_well(code, text) or self._has_ended(handle, text)
+        is_whole = handle.is_well(code, text) or self._has_ended(handle, code, text)
         if self._asks_again or (not is_whole and self._may_ask_otherwise(text)):
             self._transfer(self._addresses)
             return
@@ -295,8 +295,10 @@ class Check(Course):
         has_head = self._handle is not None and self._handle.head is not None
         return bool(_OF_THE_CONNECTION.search(why) or (has_head and _MORE_THAN_PROMISED.search(why)))
 
-    def _has_ended(self, handle: Handle, text: str) -> bool:
+    def _has_ended(self, handle: Handle, code: int, text: str) -> bool:
         """Tell whether a response came whole, for browsers, where libcurl says that it did not."""
+        if handle.is_whole_unpacked(code, text, self._body_bytes):
+            return True
         if not _LESS_THAN_PROMISED.search(text) or (head := handle.head_so_far()) is None:
             return False
         self._following = self._location(head)

@@ -29,6 +29,7 @@ from tests.hostile import (
     moved,
     page,
     redirects,
+    reset,
     server_context,
 )
 from tests.http2 import by_alpn, responding, with_headers
@@ -162,6 +163,33 @@ def test_br_that_nobody_asked_for_is_asked_for_again_only_where_the_body_counts(
             Outcome.BODY_MISMATCH
         )
         assert server.connections == 3
+
+
+PACKED_LENGTHS: Final = [
+    (b"gzip", zipped(LONG), len(LONG), UP),
+    (b"deflate", zlib.compress(LONG), len(LONG), UP),
+    (b"br", BR, len(LONG), UP),
+    (b"gzip", zipped(LONG), len(LONG) + 1, Outcome.READ_ERROR),
+    (b"gzip", zipped(LONG)[:-20], len(LONG), Outcome.READ_ERROR),
+    (b"identity", LONG, len(LONG) + 1, Outcome.READ_ERROR),
+]
+
+
+@pytest.mark.parametrize(("coding", "body", "length", "outcome"), PACKED_LENGTHS, ids=range(len(PACKED_LENGTHS)))
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_packed_body_may_have_the_length_of_what_it_holds(  # noqa: PLR0917 (its parameters)
+    probe: Probe, pki: "Pki", coding: bytes, body: bytes, length: int, outcome: Outcome, secure: bool
+) -> None:
+    tls = server_of(issue("site", pki.middle, names=("localhost",)), pki.middle) if secure else None
+    header = b"Content-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (coding, length)
+    with HostileServer(answer(OK + header + body), tls) as server:
+        expect = Expectations(body=compile_pattern("Welcome"))
+        assert check(probe, server.url, tls=Tls(ca=pki.ca), expect=expect).outcome is outcome
+
+
+def test_a_packed_body_that_breaks_off_is_not_whole_whatever_its_length(probe: Probe) -> None:
+    header = b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(LONG)
+    assert check_server(probe, answer(OK + header + zipped(LONG), then=reset)).outcome is Outcome.READ_ERROR
 
 
 # Requests
