@@ -17,12 +17,22 @@ from w3lib.encoding import read_bom, resolve_encoding, to_unicode
 
 _DECLARED_WITHIN: Final = 64 << 10
 """Bytes in which a page may declare its charset: browsers look through all of its <head>."""
-_IN_HEADER: Final = re.compile(r"""charset\s*=\s*["']?([^\s"',;]+)""", re.IGNORECASE)
-_DECLARATION: Final = re.compile(
-    rb"""<!--.*?(?:-->|$) | <(?P<end>body)[\s>] | <meta(?P<meta>[\s/][^>]*) | <\?xml\s(?P<xml>[^>]*)""",
-    re.DOTALL | re.VERBOSE,
+_ANYWHERE_WITHIN: Final = 1 << 10
+"""Bytes in which it may do so behind <body>, too."""
+_IN_HEADER: Final = re.compile(r"""(?:^|[\s;])charset\s*=\s*["']?([^\s"';]+)""", re.IGNORECASE)
+_TAG: Final = re.compile(
+    rb"""<(?: (?P<comment>!--) | [!?][^>]*+ | /(?![a-z])[^>]*+
+    | (?P<name>/?[a-z][^\s/>]*+) (?P<said>(?: [^=>]++ | (?>=\s*(?:"[^"]*(?:"|\Z)|'[^']*(?:'|\Z))) | =)*+) )""",
+    re.VERBOSE,
 )
-_ATTRIBUTE: Final = re.compile(rb"""([^\s=/"']+)\s*=\s*("[^"]*"|'[^']*'|[^\s/?]+)""")
+_END_OF_COMMENT: Final = re.compile(rb"--!?>")
+_END_OF: Final = {
+    name: re.compile(rb"</%s[\s/>]" % name) for name in (b"script", b"style", b"title", b"textarea", b"iframe", b"xmp")
+}
+"""Elements whose text holds no others, and what ends each."""
+_ATTRIBUTE: Final = re.compile(rb"""([^\s=/"']++)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s>]+))?""")
+_IN_CONTENT: Final = re.compile(rb"""charset\s*=\s*["']?([^\s;"']++)(?<!,)""")
+_XML: Final = re.compile(rb"\s*<\?xml\s([^>]*)")
 _XML_IN_16: Final = {b"<\0?\0x\0": "utf-16-le", b"\0<\0?\0x": "utf-16-be"}
 
 _NONE_SAID: Final = "cp1252"
@@ -87,29 +97,66 @@ def _charset(body: bytes, content_type: str | None) -> str:
     """Give Python's name of a body's charset."""
     if (marked := read_bom(body)[0]) is not None:
         return marked
-    label = _IN_HEADER.search(content_type or "")
-    found = (_resolved(label[1]) if label else None) or _declared(body)
+    kind = content_type or ""
+    found = _in_header(kind) or _declared(body, kind.lower())
     return found or (_AS_IT_IS if _is_utf8(body) else _NONE_SAID)
 
 
-def _declared(body: bytes) -> str | None:
+def _in_header(content_type: str) -> str | None:
+    """Give what the header says; of several headers the last that says something counts."""
+    for one in reversed(content_type.split(",")):
+        if (match := _IN_HEADER.search(one)) is not None and (charset := _resolved(match[1])) is not None:
+            return charset
+    return None
+
+
+def _declared(body: bytes, content_type: str) -> str | None:
     for start, charset in _XML_IN_16.items():
         if body.startswith(start):
             return charset
     head = body[:_DECLARED_WITHIN].lower()
-    if b"charset" not in head and b"encoding" not in head:
-        return None
-    for match in _DECLARATION.finditer(head):
-        if match["end"]:
+    if "html" in content_type and "xml" not in content_type:
+        return _in_meta(head) or _in_xml(head)
+    return _in_xml(head) or _in_meta(head)
+
+
+def _in_xml(head: bytes) -> str | None:
+    return _as_ascii(_said(match[1]).get(b"encoding", b"")) if (match := _XML.match(head)) is not None else None
+
+
+def _in_meta(head: bytes) -> str | None:
+    """Give what the first meta element says that says something: as browsers do, before the page is read."""
+    last, at, is_in_body = head.rfind(b"<meta") if b"charset" in head else -1, 0, False
+    while at <= last and (tag := _TAG.search(head, at)) is not None:
+        if is_in_body and tag.start() >= _ANYWHERE_WITHIN:
             break
-        said = {name: value.strip(b"\"'") for name, value in _ATTRIBUTE.findall(match["meta"] or match["xml"] or b"")}
-        label = said.get(b"charset") or said.get(b"encoding") or b""
-        if b"http-equiv" in said and not label:
-            label = said.get(b"content", b"").rpartition(b"charset=")[2]
-        if (named := _resolved(label.strip().decode("latin-1"))) is not None:
-            # What was read as bytes of ASCII is in no charset of 16 bits.
-            return _AS_IT_IS if named.startswith("utf-16") else named
+        name, at = tag["name"], tag.end()
+        ends = _END_OF_COMMENT if tag["comment"] else _END_OF.get(name)
+        if ends is not None:
+            end = ends.search(head, at - 2)  # the first of a comment's hyphens may be its last
+            at = end.end() if end is not None else len(head)
+        elif name == b"meta" and (charset := _of_meta(_said(tag["said"]))) is not None:
+            return charset
+        is_in_body = is_in_body or name == b"body"
     return None
+
+
+def _of_meta(said: dict[bytes, bytes]) -> str | None:
+    label = said.get(b"charset", b"")
+    if not label and said.get(b"http-equiv", b"").strip() == b"content-type":
+        match = _IN_CONTENT.search(said.get(b"content", b""))
+        label = match[1] if match is not None else b""
+    return _as_ascii(label)
+
+
+def _said(attributes: bytes) -> dict[bytes, bytes]:
+    return {name: value.strip(b"\"'") for name, value in _ATTRIBUTE.findall(attributes) if value}
+
+
+def _as_ascii(label: bytes) -> str | None:
+    """Give the charset of a label that was read as bytes of ASCII: it is none of 16 bits."""
+    charset = _resolved(label.strip().rstrip(b"/?").decode("latin-1"))
+    return _AS_IT_IS if charset is not None and charset.startswith("utf-16") else charset
 
 
 def _resolved(label: str) -> str | None:

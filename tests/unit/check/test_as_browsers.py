@@ -428,6 +428,19 @@ def test_a_pattern_is_looked_for_in_the_text_that_a_browser_shows(
         b"<!-- <meta charset=utf-8> --><meta charset=gbk>",
         b"<head>" + b"<script>let x = 1;</script>" * 1000 + b"<meta charset=gbk>",
         b'<?xml version="1.0" encoding="GBK"?>',
+        b'<?xml version="1.0" encoding="koi8-u"?><meta charset=gbk>',
+        b"<html><body><p>hi</p><meta charset=gbk>",
+        b"<meta http-equiv=Content-Type content='text/html; charset = gbk'>",
+        b"<meta http-equiv=Content-Type content=text/html;charset=gbk>",
+        b"<meta http-equiv=Content-Style-Type content='text/css; charset=koi8-u'><meta charset=gbk>",
+        b"<meta http-equiv=refresh content='9;url=/?charset=koi8-u'><meta charset=gbk>",
+        b'<meta name=a content="a > b" charset=gbk>',
+        b"<html data-a='<body '><meta charset=gbk>",
+        b"<!--><meta charset=gbk>",
+        b"<!-- x --!><meta charset=gbk>",
+        b"<script>let a = '<meta charset=koi8-u>';</script><meta charset=gbk>",
+        b"<title>a <body> and <meta charset=koi8-u></title><meta charset=gbk>",
+        b"<?php <meta charset=koi8-u> ?><meta charset=gbk>",
     ],
 )
 def test_a_page_says_its_charset_where_the_header_does_not(probe: Probe, start: bytes) -> None:
@@ -437,7 +450,31 @@ def test_a_page_says_its_charset_where_the_header_does_not(probe: Probe, start: 
 
 
 @pytest.mark.parametrize(
-    "start", [b"<body><meta charset=gbk>", b"<!-- <meta charset=gbk> -->", b"<meta name=x content='charset=gbk'>"]
+    ("kind", "start"),
+    [
+        (b"text/html", b'<meta charset="koi8-u"><?xml version="1.0" encoding="koi8-u"?>'),
+        (b"application/xhtml+xml", b'<?xml version="1.0" encoding="gbk"?><meta charset="koi8-u"/>'),
+        (b"text/html; xcharset=koi8-u; charset=gbk", b""),
+        (b"text/html; charset=koi8-u\r\nContent-Type: text/html; charset=gbk", b""),
+        (b"text/html; charset=gbk\r\nContent-Type: text/html", b""),
+    ],
+)
+def test_of_what_says_a_charset_what_counts_for_a_browser_counts(probe: Probe, kind: bytes, start: bytes) -> None:
+    charset = "gbk" if b"gbk" in kind + start else "koi8-u"
+    text = "\u4e2d\u6587" if charset == "gbk" else "\u041f\u0440\u0438"
+    expect = Expectations(body=compile_pattern(text))
+    body = start + text.encode(charset)
+    assert check_server(probe, page(body, b"Content-Type: " + kind), expect=expect).outcome is UP
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"<body>" + b"x" * 1024 + b"<meta charset=gbk>",
+        b"<!-- <meta charset=gbk> -->",
+        b"<meta name=x content='charset=gbk'>",
+        b"<script><meta charset=gbk></script>",
+    ],
 )
 def test_what_says_no_charset_to_a_browser_says_none(probe: Probe, start: bytes) -> None:
     expect = Expectations(body=compile_pattern("\u4e2d\u6587"))
