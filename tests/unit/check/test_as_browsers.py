@@ -418,6 +418,28 @@ def test_a_pattern_is_looked_for_in_the_text_that_a_browser_shows(
         assert check_server(probe, behaviour, expect=Expectations(body_not=pattern)).outcome is Outcome.BODY_MISMATCH
 
 
+OF_BROWSERS: Final = [
+    ("euc-jp", b"\xc2\xe8\xad\xa1\xb2\xf3", "\u7b2c\u2460\u56de"),
+    ("euc-jp", b"10\xa1\xc120", "10\uff5e20"),
+    ("euc-jp", b"10\xa1\xc120", "10\u301c20"),
+    ("euc-jp", b"\xfc\xe2\xb6\xb6", "\u9ad9\u6a4b"),
+    ("euc-jp", b"\x8f\xb0\xa1\x8e\xb1", "\u4e02\uff71"),
+    ("euc-jp", b"\xff<b>\xad<i>", "\ufffd<b>\ufffd<i>"),
+    ("iso-2022-jp", b"\x1b$BBh-!2s\x1b(B.", "\u7b2c\u2460\u56de."),
+    ("iso-2022-jp", b"\x1b$B!A!1\x1b(B", "\uff5e\uffe3"),
+    ("csiso2022jp", b"\x1b(I1\x1b(B.", "\uff71."),
+    ("gbk", b"\xa3\xa0Welcome\xa8\xbc", "\u3000Welcome\u1e3f"),
+    ("koi8-u", b"\xae\xbe\xf0", "\u045e\u040e\u041f"),
+]
+
+
+@pytest.mark.parametrize(("charset", "body", "text"), OF_BROWSERS, ids=range(len(OF_BROWSERS)))
+def test_letters_are_those_that_browsers_read(probe: Probe, charset: str, body: bytes, text: str) -> None:
+    behaviour = page(body, b"Content-Type: text/html; charset=" + charset.encode())
+    expect = Expectations(body=compile_pattern(f"^{text}$"))
+    assert check_server(probe, behaviour, expect=expect).outcome is UP
+
+
 @pytest.mark.parametrize(
     "start",
     [
