@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from webmon.check import chain, charset, failure, networks, verdict
 from webmon.check.chain import Chain
 from webmon.check.course import Course, named
+from webmon.check.loop import Timer
 from webmon.check.resolver import Addresses, known_without_asking
 from webmon.check.result import CheckResult, Outcome
 from webmon.check.target import Target
@@ -29,6 +30,8 @@ _OF_ONE_HOST: Final = frozenset({"authorization", "host"})
 _OF_A_BODY: Final = frozenset({"content-length", "content-type", "transfer-encoding"})
 _PASSED_OVER: Final = 64 << 10
 """Bytes of the page of a redirect that are read, so that its connection may be used for the next request."""
+_WAITED_FOR_SECS: Final = 0.5
+"""How long such a page is waited for."""
 _LARGE: Final = 64 << 10
 """Bytes of a body from which on it is searched in another thread."""
 _LARGE_JSON: Final = 2 << 10
@@ -96,6 +99,8 @@ class Check(Course):
         self._body_bytes: int | None = None
         self._truncated = False
         self._following: Url | None = None
+        self._patience: Timer | None = None
+        """When the page of a redirect is waited for no longer."""
         self._began_private: bool | None = None
         """Whether what answered first was in a private network; None: nothing did yet."""
         self._facts: Facts | None = None
@@ -157,7 +162,7 @@ class Check(Course):
             Request(
                 self._url,
                 self._method,
-                [header_line(name, value) for name, value in self._headers.items()],
+                [header_line(name, value) for name, value in self._sent_headers().items()],
                 self._cookie.encode("latin-1")
                 if self._cookie and not _is_elsewhere(self._target.asked, self._url)
                 else None,
@@ -167,7 +172,7 @@ class Check(Course):
             addresses=addresses,
             proxy=self._target.proxy,
             http_version=self._http_version,
-            may_reuse=self._may_go_inside() or not self._handle.was_inside,
+            may_reuse=(self._may_go_inside() or not self._handle.was_inside) and not self._is_asked_again(),
             ways=self._ways,
             on_head=self._on_head,
             on_body=self._on_body,
@@ -175,6 +180,16 @@ class Check(Course):
         self._bundle = self._trust.bundle if self._trust else ""
         self._probe.loop.add(self._handle.curl, self._bundle, self._transferred)
         self._on_the_way = True
+
+    def _is_asked_again(self) -> bool:
+        """Tell whether the same was asked before; now it is asked on a connection of its own, which may end with it."""
+        return self._ways._replace(without_dhe=False) != Ways()
+
+    def _sent_headers(self) -> dict[str, str]:
+        if self._target.connection == "fresh" or not self._ways.ignores_length:
+            return self._headers
+        others = {name: value for name, value in self._headers.items() if name.lower() != "connection"}
+        return others | {"Connection": "close"}
 
     def _on_head(self, head: Head) -> bool:
         """Take the head; False where no more is wanted: the page of a redirect may never come."""
@@ -194,7 +209,20 @@ class Check(Course):
                 self._unpacker = Unpacker([] if self._ways.unpacks else words)
             except UnpackError as error:
                 self._body_fault = str(error)
-        return self._following is None or self._target.connection == "reused"
+            return True
+        if self._target.connection == "fresh":
+            return False
+        self._patience = self._probe.loop.at(
+            self._probe.monotonic() + _WAITED_FOR_SECS, lambda: self._guarded(self._pass_over)
+        )
+        return True
+
+    def _pass_over(self) -> None:
+        """Follow a redirect whose own page does not come to its end."""
+        if (handle := self._handle) is not None and self._on_the_way:
+            self._probe.loop.remove(handle.curl, self._bundle)
+            self._on_the_way = False
+            self._take_response(handle, self._probe.monotonic() - self._phase_began)
 
     def _on_body(self, piece: bytes) -> bool:
         """Take a piece of the body; False where no more is wanted. An exception in a callback would be lost."""
@@ -230,6 +258,8 @@ class Check(Course):
         handle = self._handle
         assert handle is not None
         self._on_the_way = False
+        if self._patience is not None:
+            self._patience.cancel()
         elapsed = self._probe.monotonic() - self._phase_began
         is_whole = handle.is_well(code, text) or self._has_ended(handle, code, text)
         if self._asks_again or (not is_whole and self._may_ask_otherwise(text)):
@@ -278,7 +308,7 @@ class Check(Course):
             why: the text of its error, or what it must unpack.
         """
         before = ways = self._ways
-        may_repeat = self._method in _HARMLESS and self._target.connection == "fresh"
+        may_repeat = self._method in _HARMLESS
         if _SHORT_KEY in why:  # nothing was asked yet
             ways = ways._replace(without_dhe=True)
         elif may_repeat and why == _OF_LIBCURL and self._looks_at_body():
@@ -297,6 +327,8 @@ class Check(Course):
 
     def _has_ended(self, handle: Handle, code: int, text: str) -> bool:
         """Tell whether a response came whole, for browsers, where libcurl says that it did not."""
+        if self._following is not None and handle.head is not None:
+            return True  # whatever is wrong with the page of a redirect: it is of no use
         if handle.is_whole_unpacked(code, text, self._body_bytes):
             return True
         if not _LESS_THAN_PROMISED.search(text) or (head := handle.head_so_far()) is None:
