@@ -331,6 +331,9 @@ class Check(Course):
             return True  # whatever is wrong with the page of a redirect: it is of no use
         if handle.is_whole_unpacked(code, text, self._body_bytes):
             return True
+        if code == 0 and self._url.scheme == "http" and (head := handle.head_so_far()) is not None:
+            self._following = self._location(head)  # closed in its header: for browsers, it goes there
+            return self._following is not None
         if not _LESS_THAN_PROMISED.search(text) or (head := handle.head_so_far()) is None:
             return False
         self._following = self._location(head)

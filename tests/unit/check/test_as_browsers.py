@@ -379,6 +379,36 @@ def test_a_redirect_is_followed_whatever_stands_behind_its_location(probe: Probe
     assert (result.outcome, result.redirects) == (UP, 1)
 
 
+CUT_OFF: Final = [
+    (b"302 Found\r\nLocation: /in\r\nContent-", UP, 1),
+    (b"302 Found\r\nContent-Length: 0\r\nLocation: /i", Outcome.READ_ERROR, 0),
+    (b"200 OK\r\nX: y\r\n", Outcome.READ_ERROR, 0),
+]
+
+
+@pytest.mark.parametrize(("head", "outcome", "redirects"), CUT_OFF, ids=range(len(CUT_OFF)))
+@pytest.mark.parametrize("connection", ["fresh", "reused"])
+def test_of_a_header_that_is_cut_off_the_location_alone_counts(
+    probe: Probe, head: bytes, outcome: Outcome, redirects: int, connection: Any
+) -> None:
+    behaviour = by_path(lambda path, _: WELCOME if path == "/in" else b"HTTP/1.1 " + head)
+    expect = Expectations(body=compile_pattern("Welcome"))
+    result = check_server(probe, behaviour, expect=expect, connection=connection, name=f"{head!r}")
+    assert (result.outcome, result.redirects) == (outcome, redirects)
+
+
+@pytest.mark.parametrize("says_so", [False, True])
+def test_a_header_that_is_cut_off_is_none_over_tls(probe: Probe, pki: "Pki", says_so: bool) -> None:
+    def behave(connection: socket.socket) -> None:
+        answer(b"HTTP/1.1 302 Found\r\nLocation: /in\r\nContent-")(connection)
+        if says_so and isinstance(connection, ssl.SSLSocket):
+            connection.unwrap()
+
+    tls = server_of(issue("site", pki.middle, names=("localhost",)), pki.middle)
+    with HostileServer(behave, tls) as server:
+        assert check(probe, server.url, tls=Tls(ca=pki.ca)).outcome is Outcome.READ_ERROR
+
+
 # Charsets
 
 CHARSETS: Final = [
