@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from webmon.check import chain, charset, cookie, failure, networks, verdict
 from webmon.check.chain import Chain
 from webmon.check.course import Course, named
+from webmon.check.loop import Timer
 from webmon.check.resolver import Addresses, known_without_asking
 from webmon.check.result import CheckResult, Outcome
 from webmon.check.target import Target
@@ -29,6 +30,8 @@ _OF_ONE_HOST: Final = frozenset({"authorization", "host"})
 _OF_A_BODY: Final = frozenset({"content-length", "content-type", "transfer-encoding"})
 _PASSED_OVER: Final = 64 << 10
 """Bytes of the page of a redirect that are read, so that its connection may be used for the next request."""
+_WAITED_FOR_SECS: Final = 0.5
+"""How long such a page is waited for."""
 _LARGE: Final = 64 << 10
 """Bytes of a body from which on it is searched in another thread."""
 _LARGE_JSON: Final = 2 << 10
@@ -44,10 +47,14 @@ _SHORT_KEY: Final = "dh key too small"
 """What OpenSSL says of old servers that prefer Diffie-Hellman without curves, which browsers do not speak."""
 _OF_THE_CONNECTION: Final = re.compile(
     r"Invalid HTTP header field was received: .*"
-    r"name: \[(connection|keep-alive|proxy-connection|transfer-encoding|upgrade)]"
+    r"name: \[(connection|keep-alive|proxy-connection|transfer-encoding|upgrade|te|content-length)]"
 )
 """What libcurl says of a header that HTTP/2 does not have (RFC 9113, 8.2.2) and servers behind a proxy send all the
-same."""
+same; and of a Content-Length that is no number, stands twice, or is of a response that has no body."""
+_MORE_THAN_PROMISED: Final = re.compile(r"received invalid frame: FRAME\[DATA, .*error -505")
+"""What libcurl says of a body in HTTP/2 that is longer than its length, or should not be: nothing of the frame came."""
+_LESS_THAN_PROMISED: Final = re.compile(r"received invalid frame: FRAME\[(DATA|HEADERS), .*eos=1.*error -532")
+"""The same of one that is shorter: all of it came, and that this is its end was said (RFC 9113, 8.1.1)."""
 
 
 @dataclass(slots=True)
@@ -92,6 +99,8 @@ class Check(Course):
         self._body_bytes: int | None = None
         self._truncated = False
         self._following: Url | None = None
+        self._patience: Timer | None = None
+        """When the page of a redirect is waited for no longer."""
         self._began_private: bool | None = None
         """Whether what answered first was in a private network; None: nothing did yet."""
         self._facts: Facts | None = None
@@ -153,7 +162,7 @@ class Check(Course):
             Request(
                 self._url,
                 self._method,
-                [header_line(name, value) for name, value in self._headers.items()],
+                [header_line(name, value) for name, value in self._sent_headers().items()],
                 self._cookie.encode("latin-1")
                 if self._cookie and not _is_elsewhere(self._target.asked, self._url)
                 else None,
@@ -163,7 +172,7 @@ class Check(Course):
             addresses=addresses,
             proxy=self._target.proxy,
             http_version=self._http_version,
-            may_reuse=self._may_go_inside() or not self._handle.was_inside,
+            may_reuse=(self._may_go_inside() or not self._handle.was_inside) and not self._is_asked_again(),
             ways=self._ways,
             on_head=self._on_head,
             on_body=self._on_body,
@@ -171,6 +180,16 @@ class Check(Course):
         self._bundle = self._trust.bundle if self._trust else ""
         self._probe.loop.add(self._handle.curl, self._bundle, self._transferred)
         self._on_the_way = True
+
+    def _is_asked_again(self) -> bool:
+        """Tell whether the same was asked before; now it is asked on a connection of its own, which may end with it."""
+        return self._ways._replace(without_dhe=False) != Ways()
+
+    def _sent_headers(self) -> dict[str, str]:
+        if self._target.connection == "fresh" or not self._ways.ignores_length:
+            return self._headers
+        others = {name: value for name, value in self._headers.items() if name.lower() != "connection"}
+        return others | {"Connection": "close"}
 
     def _on_head(self, head: Head) -> bool:
         """Take the head; False where no more is wanted: the page of a redirect may never come."""
@@ -191,7 +210,20 @@ class Check(Course):
                 self._unpacker = Unpacker([] if self._ways.unpacks else words)
             except UnpackError as error:
                 self._body_fault = str(error)
-        return self._following is None or self._target.connection == "reused"
+            return True
+        if self._target.connection == "fresh":
+            return False
+        self._patience = self._probe.loop.at(
+            self._probe.monotonic() + _WAITED_FOR_SECS, lambda: self._guarded(self._pass_over)
+        )
+        return True
+
+    def _pass_over(self) -> None:
+        """Follow a redirect whose own page does not come to its end."""
+        if (handle := self._handle) is not None and self._on_the_way:
+            self._probe.loop.remove(handle.curl, self._bundle)
+            self._on_the_way = False
+            self._take_response(handle, self._probe.monotonic() - self._phase_began)
 
     def _on_body(self, piece: bytes) -> bool:
         """Take a piece of the body; False where no more is wanted. An exception in a callback would be lost."""
@@ -227,11 +259,14 @@ class Check(Course):
         handle = self._handle
         assert handle is not None
         self._on_the_way = False
+        if self._patience is not None:
+            self._patience.cancel()
         elapsed = self._probe.monotonic() - self._phase_began
-        if self._asks_again or (not handle.is_well(code, text) and self._may_ask_otherwise(text)):
+        is_whole = handle.is_well(code, text) or self._has_ended(handle, code, text)
+        if self._asks_again or (not is_whole and self._may_ask_otherwise(text)):
             self._transfer(self._addresses)
             return
-        if not handle.is_well(code, text):
+        if not is_whole:
             if text in _PASSED_OVER_BY_BROWSERS and self._has_what_it_asks(handle):
                 self._take_response(handle, elapsed)
                 return
@@ -274,17 +309,36 @@ class Check(Course):
             why: the text of its error, or what it must unpack.
         """
         before = ways = self._ways
-        may_repeat = self._method in _HARMLESS and self._target.connection == "fresh"
+        may_repeat = self._method in _HARMLESS
         if _SHORT_KEY in why:  # nothing was asked yet
             ways = ways._replace(without_dhe=True)
         elif may_repeat and why == _OF_LIBCURL and self._looks_at_body():
             ways = ways._replace(unpacks=True)
         elif may_repeat and why.startswith("Invalid Content-Length"):
             ways = ways._replace(ignores_length=True)
-        elif may_repeat and _OF_THE_CONNECTION.search(why) and self._http_version == "auto":
+        elif may_repeat and self._http_version == "auto" and self._is_of_http_2(why):
             ways = ways._replace(by_http_1=True)
         self._ways = ways
         return ways != before
+
+    def _is_of_http_2(self, why: str) -> bool:
+        """Tell whether an error is one of HTTP/2 alone, and of what browsers pass over there."""
+        has_head = self._handle is not None and self._handle.head is not None
+        return bool(_OF_THE_CONNECTION.search(why) or (has_head and _MORE_THAN_PROMISED.search(why)))
+
+    def _has_ended(self, handle: Handle, code: int, text: str) -> bool:
+        """Tell whether a response came whole, for browsers, where libcurl says that it did not."""
+        if self._following is not None and handle.head is not None:
+            return True  # whatever is wrong with the page of a redirect: it is of no use
+        if handle.is_whole_unpacked(code, text, self._body_bytes):
+            return True
+        if code == 0 and self._url.scheme == "http" and (head := handle.head_so_far()) is not None:
+            self._following = self._location(head)  # closed in its header: for browsers, it goes there
+            return self._following is not None
+        if not _LESS_THAN_PROMISED.search(text) or (head := handle.head_so_far()) is None:
+            return False
+        self._following = self._location(head)
+        return True
 
     def _has_what_it_asks(self, handle: Handle) -> bool:
         """Tell whether what came before a line that libcurl refuses says all that is asked: where to, or the status."""
@@ -323,8 +377,12 @@ class Check(Course):
                 # Nothing of TLS is said again.
                 facts = facts._replace(tls_version=kept.tls_version, certificates=kept.certificates)
             else:
+                # Nobody looked up again where it is, so that these addresses are as old as they were.
+                former = self._handle.kept
+                is_known = former is not None and former.addresses is self._addresses
+                since = former.looked_up_at if former is not None and is_known else self._phase_began
                 self._handle.kept = Kept(
-                    self._url.origin, self._addresses, self._phase_began, facts.tls_version, facts.certificates
+                    self._url.origin, self._addresses, since, facts.tls_version, facts.certificates
                 )
             self._facts = facts
         if self._first_sent is None:

@@ -134,7 +134,11 @@ class Probe:
         if target.connection != "reused":
             return self._spare.pop() if self._spare else Handle()
         handle = self._kept.pop(target.name, None)
-        if handle is not None and handle.kept is not None and self.monotonic() - handle.kept.opened > _OLDEST_SECS:
+        if (
+            handle is not None
+            and handle.kept is not None
+            and self.monotonic() - handle.kept.looked_up_at > _OLDEST_SECS
+        ):
             handle.close()
             handle = None
         if handle is None:

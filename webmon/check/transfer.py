@@ -26,6 +26,8 @@ _ABORTED: Final = 23
 """CURLE_WRITE_ERROR: a callback of ours said that it has enough."""
 _CLOSED: Final = 56
 """CURLE_RECV_ERROR."""
+_ENDED_EARLY: Final = 18
+"""CURLE_PARTIAL_FILE."""
 _STATUS: Final = re.compile(
     rb"(?:HTTP(?:/[0-9.]+)?|ICY)[ \t]+([0-9]{3})(?![0-9])(?:[ \t]*(.*))?", re.DOTALL | re.IGNORECASE
 )
@@ -130,8 +132,8 @@ class Kept(NamedTuple):
     origin: Origin
     addresses: Addresses
     """Where it was asked for: nobody resolves a name for a connection that is there."""
-    opened: float
-    """When, on the monotonic clock."""
+    looked_up_at: float
+    """When somebody last did, on the monotonic clock: about when it was opened, or the first one in its place."""
     tls_version: str | None
     certificates: Sequence[Sequence[tuple[str, str]]]
 
@@ -468,10 +470,30 @@ class Handle:
 
         Many servers close like this, and browsers show the page. What has a length, or chunks, tells its own end.
         """
+        return self._is_closed(code, text) and self._promised() < 0
+
+    def _is_closed(self, code: int, text: str) -> bool:
+        """Tell whether a connection of HTTP/1 over TLS was closed without the word that TLS has for it."""
         if code != _CLOSED or not self._secure or self.head is None or "reset" in text.lower():
             return False
-        is_framed = self.curl.getinfo(pycurl.CONTENT_LENGTH_DOWNLOAD_T) >= 0 or self.head.values("transfer-encoding")
-        return self.curl.getinfo(pycurl.INFO_HTTP_VERSION) in _HTTP_1 and not is_framed
+        is_chunked = self.head.values("transfer-encoding")
+        return self.curl.getinfo(pycurl.INFO_HTTP_VERSION) in _HTTP_1 and not is_chunked
+
+    def _promised(self) -> int:
+        """Give the bytes of the body that the header promised; less than 0: it did not."""
+        promised: int = self.curl.getinfo(pycurl.CONTENT_LENGTH_DOWNLOAD_T)
+        return promised
+
+    def is_whole_unpacked(self, code: int, text: str, unpacked: int | None) -> bool:
+        """Tell whether a body that ended early has, unpacked, the length that was promised: browsers show it.
+
+        Args:
+            code: libcurl's.
+            text: its text.
+            unpacked: bytes that the body is.
+        """
+        is_over = code == _ENDED_EARLY or self._is_closed(code, text)
+        return is_over and self.head is not None and self._promised() == unpacked
 
     def reached(self) -> Phase:
         """Give the phase that it came to."""
@@ -514,7 +536,7 @@ class Handle:
         self.head_so_far()  # the status is told, whatever is wrong with the rest
         phase = self.reached()
         from_proxy = self._proxy is not None and (phase == "connect" or (not self._secure and phase == "first_byte"))
-        expected = self.curl.getinfo(pycurl.CONTENT_LENGTH_DOWNLOAD_T)
+        expected = self._promised()
         return Failure(
             code=code or (_CLOSED if self._connects else 0),  # an upgrade without an answer is none to libcurl
             text=self._fault or text,

@@ -25,12 +25,14 @@ from tests.hostile import (
     HostileServer,
     answer,
     by_path,
+    leave,
     moved,
     page,
     redirects,
+    reset,
     server_context,
 )
-from tests.http2 import by_alpn, with_headers
+from tests.http2 import by_alpn, responding, with_headers
 from webmon.check.pattern import compile_pattern
 from webmon.check.probe import Probe, utc_now
 from webmon.check.resolver import Addresses, resolve_here
@@ -161,6 +163,33 @@ def test_br_that_nobody_asked_for_is_asked_for_again_only_where_the_body_counts(
             Outcome.BODY_MISMATCH
         )
         assert server.connections == 3
+
+
+PACKED_LENGTHS: Final = [
+    (b"gzip", zipped(LONG), len(LONG), UP),
+    (b"deflate", zlib.compress(LONG), len(LONG), UP),
+    (b"br", BR, len(LONG), UP),
+    (b"gzip", zipped(LONG), len(LONG) + 1, Outcome.READ_ERROR),
+    (b"gzip", zipped(LONG)[:-20], len(LONG), Outcome.READ_ERROR),
+    (b"identity", LONG, len(LONG) + 1, Outcome.READ_ERROR),
+]
+
+
+@pytest.mark.parametrize(("coding", "body", "length", "outcome"), PACKED_LENGTHS, ids=range(len(PACKED_LENGTHS)))
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_packed_body_may_have_the_length_of_what_it_holds(  # noqa: PLR0917 (its parameters)
+    probe: Probe, pki: "Pki", coding: bytes, body: bytes, length: int, outcome: Outcome, secure: bool
+) -> None:
+    tls = server_of(issue("site", pki.middle, names=("localhost",)), pki.middle) if secure else None
+    header = b"Content-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (coding, length)
+    with HostileServer(answer(OK + header + body), tls) as server:
+        expect = Expectations(body=compile_pattern("Welcome"))
+        assert check(probe, server.url, tls=Tls(ca=pki.ca), expect=expect).outcome is outcome
+
+
+def test_a_packed_body_that_breaks_off_is_not_whole_whatever_its_length(probe: Probe) -> None:
+    header = b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(LONG)
+    assert check_server(probe, answer(OK + header + zipped(LONG), then=reset)).outcome is Outcome.READ_ERROR
 
 
 # Requests
@@ -446,6 +475,36 @@ def test_chunks_that_are_broken_are_not_told_as_a_close(probe: Probe, rest: byte
     assert (result.outcome, result.error) == (Outcome.READ_ERROR, f"reading the response: {why}")
 
 
+CUT_OFF: Final = [
+    (b"302 Found\r\nLocation: /in\r\nContent-", UP, 1),
+    (b"302 Found\r\nContent-Length: 0\r\nLocation: /i", Outcome.READ_ERROR, 0),
+    (b"200 OK\r\nX: y\r\n", Outcome.READ_ERROR, 0),
+]
+
+
+@pytest.mark.parametrize(("head", "outcome", "redirects"), CUT_OFF, ids=range(len(CUT_OFF)))
+@pytest.mark.parametrize("connection", ["fresh", "reused"])
+def test_of_a_header_that_is_cut_off_the_location_alone_counts(
+    probe: Probe, head: bytes, outcome: Outcome, redirects: int, connection: Any
+) -> None:
+    behaviour = by_path(lambda path, _: WELCOME if path == "/in" else b"HTTP/1.1 " + head)
+    expect = Expectations(body=compile_pattern("Welcome"))
+    result = check_server(probe, behaviour, expect=expect, connection=connection, name=f"{head!r}")
+    assert (result.outcome, result.redirects) == (outcome, redirects)
+
+
+@pytest.mark.parametrize("says_so", [False, True])
+def test_a_header_that_is_cut_off_is_none_over_tls(probe: Probe, pki: "Pki", says_so: bool) -> None:
+    def behave(connection: socket.socket) -> None:
+        answer(b"HTTP/1.1 302 Found\r\nLocation: /in\r\nContent-")(connection)
+        if says_so and isinstance(connection, ssl.SSLSocket):
+            connection.unwrap()
+
+    tls = server_of(issue("site", pki.middle, names=("localhost",)), pki.middle)
+    with HostileServer(behave, tls) as server:
+        assert check(probe, server.url, tls=Tls(ca=pki.ca)).outcome is Outcome.READ_ERROR
+
+
 # Charsets
 
 CHARSETS: Final = [
@@ -495,6 +554,28 @@ def test_a_byte_that_is_none_of_the_charset_hides_nothing_from_a_pattern(probe: 
     assert check_server(probe, behaviour, expect=unwanted).outcome is Outcome.HEADER_MISMATCH
 
 
+OF_BROWSERS: Final = [
+    ("euc-jp", b"\xc2\xe8\xad\xa1\xb2\xf3", "\u7b2c\u2460\u56de"),
+    ("euc-jp", b"10\xa1\xc120", "10\uff5e20"),
+    ("euc-jp", b"10\xa1\xc120", "10\u301c20"),
+    ("euc-jp", b"\xfc\xe2\xb6\xb6", "\u9ad9\u6a4b"),
+    ("euc-jp", b"\x8f\xb0\xa1\x8e\xb1", "\u4e02\uff71"),
+    ("euc-jp", b"\xff<b>\xad<i>", "\ufffd<b>\ufffd<i>"),
+    ("iso-2022-jp", b"\x1b$BBh-!2s\x1b(B.", "\u7b2c\u2460\u56de."),
+    ("iso-2022-jp", b"\x1b$B!A!1\x1b(B", "\uff5e\uffe3"),
+    ("csiso2022jp", b"\x1b(I1\x1b(B.", "\uff71."),
+    ("gbk", b"\xa3\xa0Welcome\xa8\xbc", "\u3000Welcome\u1e3f"),
+    ("koi8-u", b"\xae\xbe\xf0", "\u045e\u040e\u041f"),
+]
+
+
+@pytest.mark.parametrize(("charset", "body", "text"), OF_BROWSERS, ids=range(len(OF_BROWSERS)))
+def test_letters_are_those_that_browsers_read(probe: Probe, charset: str, body: bytes, text: str) -> None:
+    behaviour = page(body, b"Content-Type: text/html; charset=" + charset.encode())
+    expect = Expectations(body=compile_pattern(f"^{text}$"))
+    assert check_server(probe, behaviour, expect=expect).outcome is UP
+
+
 @pytest.mark.parametrize(
     "start",
     [
@@ -505,6 +586,19 @@ def test_a_byte_that_is_none_of_the_charset_hides_nothing_from_a_pattern(probe: 
         b"<!-- <meta charset=utf-8> --><meta charset=gbk>",
         b"<head>" + b"<script>let x = 1;</script>" * 1000 + b"<meta charset=gbk>",
         b'<?xml version="1.0" encoding="GBK"?>',
+        b'<?xml version="1.0" encoding="koi8-u"?><meta charset=gbk>',
+        b"<html><body><p>hi</p><meta charset=gbk>",
+        b"<meta http-equiv=Content-Type content='text/html; charset = gbk'>",
+        b"<meta http-equiv=Content-Type content=text/html;charset=gbk>",
+        b"<meta http-equiv=Content-Style-Type content='text/css; charset=koi8-u'><meta charset=gbk>",
+        b"<meta http-equiv=refresh content='9;url=/?charset=koi8-u'><meta charset=gbk>",
+        b'<meta name=a content="a > b" charset=gbk>',
+        b"<html data-a='<body '><meta charset=gbk>",
+        b"<!--><meta charset=gbk>",
+        b"<!-- x --!><meta charset=gbk>",
+        b"<script>let a = '<meta charset=koi8-u>';</script><meta charset=gbk>",
+        b"<title>a <body> and <meta charset=koi8-u></title><meta charset=gbk>",
+        b"<?php <meta charset=koi8-u> ?><meta charset=gbk>",
     ],
 )
 def test_a_page_says_its_charset_where_the_header_does_not(probe: Probe, start: bytes) -> None:
@@ -514,7 +608,31 @@ def test_a_page_says_its_charset_where_the_header_does_not(probe: Probe, start: 
 
 
 @pytest.mark.parametrize(
-    "start", [b"<body><meta charset=gbk>", b"<!-- <meta charset=gbk> -->", b"<meta name=x content='charset=gbk'>"]
+    ("kind", "start"),
+    [
+        (b"text/html", b'<meta charset="koi8-u"><?xml version="1.0" encoding="koi8-u"?>'),
+        (b"application/xhtml+xml", b'<?xml version="1.0" encoding="gbk"?><meta charset="koi8-u"/>'),
+        (b"text/html; xcharset=koi8-u; charset=gbk", b""),
+        (b"text/html; charset=koi8-u\r\nContent-Type: text/html; charset=gbk", b""),
+        (b"text/html; charset=gbk\r\nContent-Type: text/html", b""),
+    ],
+)
+def test_of_what_says_a_charset_what_counts_for_a_browser_counts(probe: Probe, kind: bytes, start: bytes) -> None:
+    charset = "gbk" if b"gbk" in kind + start else "koi8-u"
+    text = "\u4e2d\u6587" if charset == "gbk" else "\u041f\u0440\u0438"
+    expect = Expectations(body=compile_pattern(text))
+    body = start + text.encode(charset)
+    assert check_server(probe, page(body, b"Content-Type: " + kind), expect=expect).outcome is UP
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"<body>" + b"x" * 1024 + b"<meta charset=gbk>",
+        b"<!-- <meta charset=gbk> -->",
+        b"<meta name=x content='charset=gbk'>",
+        b"<script><meta charset=gbk></script>",
+    ],
 )
 def test_what_says_no_charset_to_a_browser_says_none(probe: Probe, start: bytes) -> None:
     expect = Expectations(body=compile_pattern("\u4e2d\u6587"))
@@ -783,6 +901,11 @@ def test_the_version_of_http_is_the_one_that_both_speak(  # noqa: PLR0917 (its p
         ("transfer-encoding", "chunked"),
         ("keep-alive", "timeout=5"),
         ("proxy-connection", "close"),
+        ("te", "gzip"),
+        ("content-length", "many"),
+        ("content-length", ""),
+        ("content-length", "7, 7"),
+        ("content-length", "5"),
     ],
 )
 def test_a_header_that_http_2_does_not_have_is_passed_over(probe: Probe, pki: Pki, header: tuple[str, str]) -> None:
@@ -791,3 +914,50 @@ def test_a_header_that_http_2_does_not_have_is_passed_over(probe: Probe, pki: Pk
     with HostileServer(with_headers(header), context) as server:
         result = check(probe, server.url, tls=Tls(ca=pki.ca), expect=Expectations(body=compile_pattern("^Welcome$")))
     assert (result.outcome, result.error, result.http_version) == (UP, None, "1.1")
+
+
+def over_http_2(probe: Probe, pki: Pki, behaviour: Behaviour, **more: Any) -> CheckResult:
+    context = server_of(issue("site", pki.middle, names=("localhost",)), pki.middle)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with HostileServer(behaviour, context) as server:
+        return check(probe, server.url, tls=Tls(ca=pki.ca), **more)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "text"),
+    [
+        ([("content-length", "9")], b"Welcome", "Welcome"),
+        ([("content-length", "9")], None, ""),
+        ([("content-encoding", "gzip"), ("content-length", "700")], zipped(LONG), LONG.decode()),
+        ([("content-length", "50000")], b"x" * 40_000, "x" * 1000),
+    ],
+    ids=["too few", "none", "gzip with the length of the page", "in several frames"],
+)
+@pytest.mark.parametrize("connection", ["fresh", "reused"])
+def test_the_end_of_a_stream_of_http_2_counts_and_not_the_length(  # noqa: PLR0917 (its parameters)
+    probe: Probe, pki: Pki, headers: list[tuple[str, str]], body: bytes | None, text: str, connection: Any
+) -> None:
+    behaviour = responding("200", headers, body, instead=leave)
+    expect = Expectations(body=compile_pattern(text))
+    result = over_http_2(probe, pki, behaviour, expect=expect, connection=connection, http_version="2")
+    assert (result.outcome, result.error, result.http_version) == (UP, None, "2")
+
+
+@pytest.mark.parametrize(("headers", "body"), [([("content-length", "5")], None), ([], b"Welcome")])
+def test_a_body_that_may_not_be_is_passed_over_in_http_2(
+    probe: Probe, pki: Pki, headers: list[tuple[str, str]], body: bytes | None
+) -> None:
+    instead = answer(b"HTTP/1.1 204 No Content\r\n\r\n")
+    result = over_http_2(probe, pki, responding("204", headers, body, instead=instead))
+    assert (result.outcome, result.error, result.http_status) == (UP, None, 204)
+
+
+def test_a_redirect_whose_length_is_wrong_in_http_2_is_followed(probe: Probe, pki: Pki) -> None:
+    with HostileServer(FINE) as end:
+        headers = [("location", end.url), ("content-length", "9")]
+        assert over_http_2(probe, pki, responding("302", headers, instead=leave)).redirects == 1
+
+
+def test_a_stream_of_http_2_without_an_end_is_not_whole(probe: Probe, pki: Pki) -> None:
+    result = over_http_2(probe, pki, responding("200 OK", [], b"Welcome", instead=leave))
+    assert result.outcome is Outcome.READ_ERROR

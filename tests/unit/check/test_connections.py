@@ -15,7 +15,8 @@ import pytest
 import trustme
 
 from tests.deadline import check_in_time
-from tests.hostile import OK, Behaviour, HostileServer, answer, full_backlog, hang, hear, page, redirect, reset
+from tests.hostile import OK, Behaviour, HostileServer, answer, full_backlog, hang, hear, leave, page, redirect, reset
+from tests.http2 import with_headers
 from tests.http_proxy import HttpProxy
 from tests.waiting import wait_until
 from webmon.check import course
@@ -290,11 +291,119 @@ def test_redirects_on_one_origin_share_the_connection(probe: Probe) -> None:
         assert server.connections == 1
 
 
+def reset_a_little_later(connection: socket.socket) -> None:
+    time.sleep(0.1)  # so that what was sent is not lost with it
+    reset(connection)
+
+
+@pytest.mark.parametrize(
+    ("page_of_it", "then"),
+    [
+        (b"Content-Length: 99\r\n\r\nabc", hang),
+        (b"Content-Length: 99\r\n\r\nabc", leave),
+        (b"Content-Length: 99\r\n\r\nabc", reset_a_little_later),
+        (b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", hang),
+        (b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", hang),
+    ],
+    ids=["hangs", "ends", "is reset", "has bad chunks", "has no last chunk"],
+)
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_redirect_is_followed_whatever_its_own_page_does(
+    probe: Probe, page_of_it: bytes, then: Behaviour, secure: bool
+) -> None:
+    def behave(connection: socket.socket) -> None:
+        while request := hear(connection):
+            if request.split()[1] == b"/":
+                connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /there\r\n" + page_of_it)
+                then(connection)
+                return
+            connection.sendall(OK + b"Content-Length: 2\r\n\r\nhi")
+
+    with HostileServer(behave, tls=tls() if secure else None) as server:
+        for _ in range(2):
+            result = check(probe, server.url, connection="reused")
+            assert (result.outcome, result.error, result.redirects) == (Outcome.UP, None, 1)
+            assert result.total_time < 5
+
+
+def test_a_redirect_with_a_page_of_its_own_leaves_its_connection_to_the_next_request(probe: Probe) -> None:
+    def behave(connection: socket.socket) -> None:
+        while request := hear(connection):
+            moved = request.split()[1] == b"/"
+            start = b"HTTP/1.1 302 Found\r\nLocation: /there\r\n" if moved else OK
+            connection.sendall(start + b"Content-Length: 4\r\n\r\nhi")
+            time.sleep(0.1)
+            connection.sendall(b"hi")
+
+    with HostileServer(behave) as server:
+        for _ in range(2):
+            result = check(probe, server.url, connection="reused")
+            assert (result.outcome, result.redirects) == (Outcome.UP, 1)
+        time.sleep(1)  # nothing that was to be done about the redirect's page comes later
+        assert check(probe, server.url, connection="reused").outcome is Outcome.UP
+        assert server.connections == 1
+
+
+def by_what_is_said_of_the_connection(response: bytes) -> Behaviour:
+    """Answer each request with the same, and close the connection where that is asked for."""
+
+    def behave(connection: socket.socket) -> None:
+        while request := hear(connection):
+            connection.sendall(response)
+            if b"Connection: close" in request:
+                return
+
+    return behave
+
+
+ASKED_AGAIN = {
+    "a length that is no number": OK + b"Content-Length: many\r\n\r\nWelcome",
+    "br": OK + b"Content-Encoding: br\r\nContent-Length: 11\r\n\r\n" + bytes.fromhex("0b038057656c636f6d6503"),
+}
+
+
+@pytest.mark.parametrize("what", ASKED_AGAIN)
+def test_what_is_asked_for_again_is_asked_for_on_a_connection_of_its_own(probe: Probe, what: str) -> None:
+    expect = Expectations(body=compile_pattern("^Welcome$"))
+    with HostileServer(by_what_is_said_of_the_connection(ASKED_AGAIN[what])) as server:
+        for _ in range(2):
+            result = check(probe, server.url, connection="reused", expect=expect)
+            assert (result.outcome, result.error) == (Outcome.UP, None)
+
+
+def test_a_header_that_http_2_does_not_have_is_passed_over_on_a_reused_connection(probe: Probe) -> None:
+    context = tls()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with HostileServer(with_headers(("connection", "close")), context) as server:
+        for _ in range(2):
+            result = check(probe, server.url, connection="reused")
+            assert (result.outcome, result.error, result.http_version) == (Outcome.UP, None, "1.1")
+
+
 def test_another_origin_has_another_connection(probe: Probe) -> None:
     with HostileServer(Served()) as one, HostileServer(Served()) as two:
         for server in (one, two, one):
             assert check(probe, server.url, connection="reused").outcome is Outcome.UP
         assert (one.connections, two.connections) == (1, 1)
+
+
+def test_where_a_server_is_that_closes_each_connection_is_looked_up_again_in_time() -> None:
+    later = 0.0
+    lookups: list[float] = []
+
+    def resolve(host: str, port: int, timeout: float) -> Any:
+        lookups.append(later)
+        return resolve_here(host, port, timeout)
+
+    probe = Probe(agent="here", resolve=resolve)
+    probe.monotonic = lambda: time.monotonic() + later
+    with HostileServer(Served(most=1)) as server:
+        url = server.url.replace("127.0.0.1", "localhost")
+        for later in (0.0, 300.0, 590.0, 700.0, 900.0):  # noqa: B007 (the clock reads it)
+            assert check(probe, url, connection="reused").outcome is Outcome.UP
+            time.sleep(0.02)
+    probe.close()
+    assert lookups == [0.0, 700.0]
 
 
 def test_a_connection_is_not_used_for_ever(authority: Path) -> None:

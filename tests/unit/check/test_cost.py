@@ -12,11 +12,13 @@ import pytest
 import zstandard
 
 from tests.hostile import OK, Behaviour, HostileServer, answer, flood, hear
+from webmon.check.pattern import compile_pattern
 from webmon.check.probe import Probe, utc_now
 from webmon.check.resolver import resolve_here
-from webmon.check.result import CheckResult
+from webmon.check.result import CheckResult, Outcome
 from webmon.check.target import Target
 from webmon.check.transfer import MOST_COOKIES, Handle
+from webmon.check.verdict import Expectations
 
 MOST_SECS: Final = 0.3
 """Of the loop's thread, that one check may take."""
@@ -86,6 +88,27 @@ COSTLY: Final[dict[str, Behaviour]] = {
 def test_a_site_costs_little_that_sends(probe: Probe, name: str) -> None:
     seconds, result = cost(probe, COSTLY[name])
     assert seconds < MOST_SECS, result.error
+
+
+PIECES: Final = {
+    "a meta element without end": (b"<meta ", b"a"),
+    "a meta element of quotes": (b"<meta ", b"=\"'"),
+    "a meta element of blanks": (b"<meta a", b" "),
+    "comments without end": (b"<meta>", b"<!--"),
+    "tags without end": (b"<meta>", b"<a b='"),
+    "scripts without end": (b"<meta>", b"<script></script"),
+    "meta elements": (b"", b"<meta charset=none>"),
+    "blanks": (b"", b" "),
+}
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_a_page_that_is_looked_through_for_its_charset_costs_little(probe: Probe, name: str) -> None:
+    start, piece = PIECES[name]
+    body = start + piece * (60_000 // len(piece)) + b"<meta charset>\xff"
+    response = answer(OK + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+    seconds, result = cost(probe, response, expect=Expectations(body=compile_pattern("none|meta")))
+    assert (seconds < MOST_SECS, result.outcome) == (True, Outcome.UP)
 
 
 def test_what_unpacks_to_nothing_ends_before_the_deadline_with_the_reason(probe: Probe) -> None:
