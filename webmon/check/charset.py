@@ -107,9 +107,8 @@ def texts(body: bytes, content_type: str | None) -> Iterator[bytes]:
     yield body
     if not body.isascii():
         text = body.decode(errors="replace")
-        if (
-            text.find(_NO_LETTER, 0, -1) >= 0 and (shown := text.encode()) != body
-        ):  # the last may be one that was cut off
+        # The last may be one that was cut off.
+        if text.find(_NO_LETTER, 0, -1) >= 0 and (shown := text.encode()) != body:
             yield shown
         yield from _composed(text)
 
@@ -141,7 +140,7 @@ def _from_cp932(error: UnicodeError) -> tuple[str, int]:
         trail = cell + (0x1F + (cell >= 0x60) if row % 2 else 0x7E)
         if (letter := bytes((lead, trail)).decode("cp932", "ignore")) != "":
             return letter, error.start + 2
-    return "\ufffd", error.end
+    return _NO_LETTER, error.end
 
 
 codecs.register_error(_OF_CP932, _from_cp932)

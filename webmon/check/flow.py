@@ -373,14 +373,13 @@ class Check(Course):
         if self._handle is not None and facts.remote_ip is not None and networks.is_private(facts.remote_ip):
             self._handle.was_inside = True
         if self._handle is not None and self._target.connection == "reused":
-            if facts.is_reused and (kept := self._handle.kept) is not None:
+            kept = self._handle.kept
+            if facts.is_reused and kept is not None:
                 # Nothing of TLS is said again.
                 facts = facts._replace(tls_version=kept.tls_version, certificates=kept.certificates)
             else:
-                # Nobody looked up again where it is, so that these addresses are as old as they were.
-                former = self._handle.kept
-                is_known = former is not None and former.addresses is self._addresses
-                since = former.looked_up_at if former is not None and is_known else self._phase_began
+                # Where nobody looked up again where it is, the addresses are as old as they were.
+                since = kept.looked_up_at if kept and kept.addresses is self._addresses else self._phase_began
                 self._handle.kept = Kept(
                     self._url.origin, self._addresses, since, facts.tls_version, facts.certificates
                 )
