@@ -73,7 +73,7 @@ def check(steps: Steps) -> None:
             {"ANSIBLE_HOST_PATTERN_MISMATCH": "warning"},
         ),
         Job("READMEs of the roles", [BIN / "python", "tests/roles_readme.py", "--check"]),
-        Job("unit tests", [*PYTEST, "-n", "2", "tests/unit"], show=True),
+        Job("unit tests", [*PYTEST, "-n", "2", "tests/unit"], show=True, most=900),
     )
 
 
@@ -86,7 +86,9 @@ def molecule(
     """
     # Molecule remembers "created" although hosts have died since: both are cleared, or it would go on without hosts.
     steps.run("Clear what an earlier Molecule run left", Job("molecule reset", [LAB_PROGRAM, "destroy"], MOLECULE_LAB))
-    return steps.beside(title, Job("molecule", [TOP / "tests/molecule.sh", *roles], MOLECULE_LAB | WARM), *behind)
+    return steps.beside(
+        title, Job("molecule", [TOP / "tests/molecule.sh", *roles], MOLECULE_LAB | WARM, most=2700), *behind
+    )
 
 
 def molecule_summary(output: str) -> str:
@@ -96,22 +98,21 @@ def molecule_summary(output: str) -> str:
 
 def provision(steps: Steps) -> None:
     """Bring the test lab up, as `make demo` does the demo's."""
-    steps.run("The demo, on the test lab", Job("demo", DEMO, TEST_LAB, show=True))
+    steps.run("The demo, on the test lab", Job("demo", DEMO, TEST_LAB, show=True, most=1200))
 
 
 def integration(steps: Steps) -> None:
     """Run what needs a real Kafka and TimescaleDB, or a package of Debian's to compare with."""
-    steps.run(
-        "Integration tests, on the test lab's Kafka and TimescaleDB and beside blackbox_exporter",
-        # What has no mark is of tests/integration: attacks that take long are for `make attacks`.
-        Job("integration", [*PYTEST, "-m", "not long", "tests/integration", "tests/attacks"], TEST_LAB, show=True),
-        Job("peers", [*PYTEST, "tests/peers"]),
-    )
+    # Attacks that take long are for `make attacks`.
+    beside = "-n", "3", "--dist", "loadfile", "-m", "not long and not apart", "tests/peers"
+    for name, chosen in (("integration", beside), ("outages", ("-m", "apart"))):
+        job = Job(name, [*PYTEST, *chosen, "tests/integration", "tests/attacks"], TEST_LAB, show=True, most=2400)
+        steps.run(f"Tests on the test lab's Kafka and TimescaleDB, and beside blackbox_exporter: {name}", job)
 
 
 def browser(steps: Steps) -> None:
     """Look at the pages with a browser."""
-    steps.run("The page in a browser", Job("browser", [*PYTEST, "tests/browser"], show=True))
+    steps.run("The page in a browser", Job("browser", [*PYTEST, "tests/browser"], show=True, most=600))
 
 
 def attacks(steps: Steps) -> None:
@@ -128,19 +129,19 @@ def fuzz_store(steps: Steps, arguments: Sequence[str]) -> None:
 def e2e(steps: Steps, without: Sequence[str] = ()) -> None:
     """Run the tests of the whole on the test lab, all but those of some files."""
     command = [*PYTEST, "-m", "not long", *(f"--ignore={file}" for file in without), "tests/e2e"]
-    steps.run("End-to-end tests, on the test lab", Job("e2e", command, TEST_LAB | WARM, show=True))
+    steps.run("End-to-end tests, on the test lab", Job("e2e", command, TEST_LAB | WARM, show=True, most=2400))
 
 
 def e2e_on_the_second_lab() -> Job:
     """Give what runs those of ON_SECOND on a lab of their own, from nothing."""
     in_turn = [LAB_PROGRAM, "destroy"], DEMO, [*PYTEST, "-m", "not long", *ON_SECOND]
     commands = " && ".join(shlex.join(str(word) for word in command) for command in in_turn)
-    return Job("e2e on the second lab", ["sh", "-c", commands], SECOND_LAB | WARM, show=True)
+    return Job("e2e on the second lab", ["sh", "-c", commands], SECOND_LAB | WARM, show=True, most=2700)
 
 
 def recovery(steps: Steps) -> None:
     """Destroy hosts of the test lab, and bring back what they had."""
-    command = [*PYTEST, "-m", "long", "tests/e2e"]
+    command = [*PYTEST, "-m", "long", "--timeout=7200", "tests/e2e"]
     steps.run("Recovery, on the test lab", Job("recovery", command, TEST_LAB | WARM, show=True))
 
 
@@ -149,7 +150,7 @@ def faults(steps: Steps) -> None:
     command = [str(BIN / "python"), "-m", "tests.faults", "--as-is", "--short", "--scale", "0.05"]
     steps.run(
         "The most telling faults, on the test lab",
-        Job("faults", [*command, "--inventory", TOP / "inventory/lab"], TEST_LAB, show=True),
+        Job("faults", [*command, "--inventory", TOP / "inventory/lab"], TEST_LAB, show=True, most=1200),
     )
 
 
@@ -184,7 +185,7 @@ def everything(steps: Steps) -> None:
             provision(steps)
             steps.run(
                 "The demo again: nothing may change",
-                Job("demo again", [*DEMO, "--unchanged"], TEST_LAB | WARM, show=True),
+                Job("demo again", [*DEMO, "--unchanged"], TEST_LAB | WARM, show=True, most=1200),
             )
             integration(steps)
             browser(steps)
@@ -252,7 +253,7 @@ def main() -> int:
     """Run everything or one part; 0 when all is well, 1 when not."""
     options = options_of(sys.argv[1:])
     stop_on_sigterm()
-    count = {None: 11, "check": 1, "browser": 1}.get(options.part, 2)
+    count = {None: 12, "check": 1, "browser": 1, "integration": 3}.get(options.part, 2)
     steps = Steps(options.part or "test", count, lines=400)
     try:
         if options.part == "check":

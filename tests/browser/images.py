@@ -21,7 +21,7 @@ IMAGES: Final = Path(__file__).parents[2] / "docs/images"
 LARGEST: Final = 150_000
 """Bytes of one."""
 CHROMIUM: Final = Path("/usr/bin/chromium")
-ARGUMENTS: Final = ("--no-sandbox", "--disable-dev-shm-usage", "--force-color-profile=srgb", "--hide-scrollbars")
+ARGUMENTS: Final = ("--no-sandbox", "--disable-dev-shm-usage", "--force-color-profile=srgb", "--hide-scrollbars", "--disable-gpu")
 """Root has no sandbox, and a container no room in /dev/shm; what is looked at is ours."""
 
 PICTURES: Final = {

@@ -15,6 +15,8 @@ from tests.receiver import Receiver, cut, status
 from tests.waiting import wait_until
 from webmon.check.result import Outcome
 
+pytestmark = pytest.mark.apart
+
 UP, DOWN = Outcome.UP, Outcome.TIMEOUT
 
 

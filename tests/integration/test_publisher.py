@@ -194,6 +194,7 @@ def test_a_topic_that_is_deleted_is_told_and_when_made_again_gets_the_rest(
 
 # kafka-python leaves the socket of a refused connection to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.apart
 def test_a_broker_that_stops_and_comes_back_gets_everything(
     stage: Stage, outbox: Outbox, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -42,7 +42,10 @@ MOST_CORES_WAITING = 0.08
 """What only waits for a broker; kafka-python's own clients took 0.15 where they got a sixth of the machine."""
 
 # kafka-python leaves the sockets of refused connections to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.apart,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -291,6 +291,7 @@ def test_sigterm_ends_a_sink_whose_database_hangs_within_20_s(stage: Stage) -> N
     wait_until(lambda: stage.count() == 1, "given back, and stored by the next")
 
 
+@pytest.mark.apart
 def test_kafka_away_is_waited_for_and_said_once_each_way(stage: Stage) -> None:
     sink = stage.start_sink()
     sink.wait_for_line("storing")

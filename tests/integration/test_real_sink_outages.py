@@ -24,6 +24,8 @@ from webmon.sink.state import State
 from webmon.sink.writer import Writer
 from webmon.store.postgres import DatabaseAwayError
 
+pytestmark = pytest.mark.apart
+
 FROZEN_SECS = 30
 SPUN_SECS = 15
 """For so long kafka-python's own client takes a core, until its request has timed out."""

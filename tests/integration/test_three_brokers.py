@@ -20,7 +20,10 @@ from webmon.agent.publisher import STALL_SECS, Publisher
 from webmon.check.result import encode
 
 # kafka-python leaves the sockets of refused connections to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.apart,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 PER_SECOND = 400
 """Results that the killed broker's test sends: what 24,000 targets a minute give."""

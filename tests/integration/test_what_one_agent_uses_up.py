@@ -20,6 +20,8 @@ from webmon.kafka import client
 from webmon.sink import allowance
 from webmon.sink.writer import Writer
 
+pytestmark = pytest.mark.apart
+
 
 class NoText(str):
     """A name that a client of one's own sends as it likes."""

@@ -22,7 +22,12 @@ BIN = TOP / ".venv" / "bin"
 TELLING = re.compile(r"fatal: |FAILED |ERROR |E  |Error: |make: \*\*\* ")
 """How lines begin that say why something failed: of Ansible, pytest, others."""
 MOST_TOLD = 12
+HEEDED_WITHIN = 20.0
+"""Seconds that what is ended has for it."""
 LAB_ROOT = Path(os.environ.get("LAB_ROOT", "/var/lib/webmon-lab"))
+
+
+_RUNNING: set["subprocess.Popen[str]"] = set()
 
 
 class StepError(Exception):
@@ -42,6 +47,7 @@ class Job:
     environment: Mapping[str, str] = field(default_factory=dict)
     show: bool = False
     within: str = "."
+    most: float | None = None
 
 
 @dataclass
@@ -72,7 +78,12 @@ class Steps:
         self.number += 1
         say(f"[{self.number}/{self.total}] {title}")
         start = time.monotonic()
-        yield
+        try:
+            yield
+        except KeyboardInterrupt:
+            for process in list(_RUNNING):
+                _end(process)
+            raise
         seconds = time.monotonic() - start
         self.took.append((f"{self.number} {title}", seconds))
         say(f"      {seconds:.1f} s")
@@ -158,8 +169,11 @@ class Steps:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
+                # A group of its own: it is ended with all that it began.
+                start_new_session=True,
             ) as process,
             log.open("w") as out,
+            _ended_after(job.most, process) as late,
         ):
             assert process.stdout is not None
             for line in process.stdout:
@@ -171,7 +185,8 @@ class Steps:
         text = log.read_text()
         if process.returncode != 0:
             end = "" if stream else "".join(f"      | {line}\n" for line in text.splitlines()[-self.lines :])
-            said = f"FAILED: {job.name} (exit status {process.returncode})"
+            why = f"not done after {job.most:g} s" if late.is_set() else f"exit status {process.returncode}"
+            said = f"FAILED: {job.name} ({why})"
             self.failed.append("\n".join([said, *telling(text)]))
             say(f"{end}{said}; its whole log: {log}")
             raise StepError
@@ -184,6 +199,36 @@ class Steps:
     def table(self) -> str:
         """Give a line for each step and job that ended: its seconds, and what it was."""
         return "\n".join(f"{seconds:8.1f} s  {what}" for what, seconds in self.took)
+
+
+@contextlib.contextmanager
+def _ended_after(seconds: float | None, process: "subprocess.Popen[str]") -> Iterator[threading.Event]:
+    """End a program that is not done after so long; gives what is set then."""
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        _end(process)
+
+    timer = threading.Timer(threading.TIMEOUT_MAX if seconds is None else seconds, end)
+    timer.daemon = True
+    timer.start()
+    _RUNNING.add(process)
+    try:
+        yield late
+        process.wait()
+    finally:
+        _RUNNING.discard(process)
+        timer.cancel()
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """End a program and what it began, as Ctrl-C does; what does not heed that is killed."""
+    for signal_, wait in ((signal.SIGINT, HEEDED_WITHIN), (signal.SIGKILL, 5)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal_)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(wait)
 
 
 def telling(log: str) -> list[str]:
