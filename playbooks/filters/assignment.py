@@ -22,7 +22,8 @@ def partitions(described: str) -> list[dict[str, Any]]:
 
     Returns:
         Of each partition `topic`, `partition`, `leader` (None where it is offline), `replicas` (who should lead it
-        first), `isr` (those that are in sync), and `moves`: whether Kafka is about to give it to others.
+        first), `isr` (those that are in sync), `moves` (whether Kafka is about to give it to others), and `removing`
+        (those of the replicas that have it no more when it has moved).
     """
     found = []
     for line in described.splitlines():
@@ -37,6 +38,7 @@ def partitions(described: str) -> list[dict[str, Any]]:
                 "leader": int(leader) if leader.isdecimal() else None,
                 "replicas": _numbers(fields["Replicas"]),
                 "isr": _numbers(fields["Isr"]),
+                "removing": _numbers(fields.get("Removing Replicas", "")),
                 "moves": any(fields.get(f"{what} Replicas", "").strip() for what in ("Adding", "Removing")),
             }
         )
@@ -235,7 +237,9 @@ def leaving_faults(
     copies: dict[str, int] = {}
     lost = []
     for one in found:
-        copies[one["topic"]] = max(copies.get(one["topic"], 0), len(one["replicas"]))
+        # While it moves, it has both those that it had and those that it gets.
+        count = len(set(one["replicas"]) - set(one["removing"]))
+        copies[one["topic"]] = max(copies.get(one["topic"], 0), count)
         if set(one["replicas"]) & set(silent) and not set(one["isr"]) - set(silent):
             lost.append(f"{one['topic']}-{one['partition']}")
     names = ", ".join(leaving.values())

@@ -25,8 +25,17 @@ NodeId\tDirectoryId           \tLogEndOffset\tLag\tLastFetchTimestamp\tLastCaugh
 
 def described(**topics: list[list[int]]) -> list[dict[str, Any]]:
     """Give partitions that are well, by the brokers of each."""
+    still: dict[str, Any] = {"removing": [], "moves": False}
     return [
-        {"topic": topic, "partition": number, "leader": of[0], "replicas": of, "isr": of, "moves": False}
+        {
+            "topic": topic,
+            "partition": number,
+            "leader": of[0],
+            "replicas": of,
+            "isr": of,
+            "removing": [],
+            "moves": False,
+        }
         for topic, partitions in topics.items()
         for number, of in enumerate(partitions)
     ]
@@ -47,9 +56,12 @@ def shares(found: list[dict[str, Any]], brokers: list[int], *, topic: str = "", 
 
 
 def test_what_kafka_prints_of_partitions_is_read() -> None:
-    assert assignment.partitions(DESCRIBED) == [
-        {"topic": "webmon-results", "partition": 0, "leader": 1, "replicas": [1, 2], "isr": [2, 1], "moves": False},
-        {"topic": "webmon-results", "partition": 1, "leader": None, "replicas": [3, 1, 2], "isr": [2], "moves": True},
+    names = ("partition", "leader", "replicas", "isr", "removing", "moves")
+    found = assignment.partitions(DESCRIBED)
+    assert [one["topic"] for one in found] == ["webmon-results"] * 2
+    assert [tuple(one[name] for name in names) for one in found] == [
+        (0, 1, [1, 2], [2, 1], [], False),
+        (1, None, [3, 1, 2], [2], [1], True),
     ]
 
 
@@ -162,6 +174,12 @@ def test_no_broker_goes_that_copies_need_and_topic_and_numbers_are_told() -> Non
         "would be another broker in its place first"
     ]
     assert assignment.leaving_faults(found, {1: "kafka1", 2: "kafka2", 4: "kafka4"}, {3: "kafka3"}, []) == []
+
+
+def test_what_a_run_that_was_broken_off_moves_has_no_more_copies_than_it_will_have() -> None:
+    found = described(results=[[4, 1, 3, 2]])
+    found[0] |= {"moves": True, "removing": [2]}
+    assert assignment.leaving_faults(found, {1: "kafka1", 3: "kafka3", 4: "kafka4"}, {2: "kafka2"}, []) == []
 
 
 def test_a_broker_that_is_gone_for_good_can_leave_where_others_have_all_of_it() -> None:
