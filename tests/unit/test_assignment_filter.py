@@ -25,7 +25,6 @@ NodeId\tDirectoryId           \tLogEndOffset\tLag\tLastFetchTimestamp\tLastCaugh
 
 def described(**topics: list[list[int]]) -> list[dict[str, Any]]:
     """Give partitions that are well, by the brokers of each."""
-    still: dict[str, Any] = {"removing": [], "moves": False}
     return [
         {
             "topic": topic,
