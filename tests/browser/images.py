@@ -21,8 +21,11 @@ IMAGES: Final = Path(__file__).parents[2] / "docs/images"
 LARGEST: Final = 150_000
 """Bytes of one."""
 CHROMIUM: Final = Path("/usr/bin/chromium")
-ARGUMENTS: Final = ("--no-sandbox", "--disable-dev-shm-usage", "--force-color-profile=srgb", "--hide-scrollbars", "--disable-gpu")
-"""Root has no sandbox, and a container no room in /dev/shm; what is looked at is ours."""
+ARGUMENTS: Final = (
+    *("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"),
+    *("--force-color-profile=srgb", "--hide-scrollbars"),
+)
+"""Root has no sandbox, and a container neither room in /dev/shm nor a GPU; what is looked at is ours."""
 
 PICTURES: Final = {
     "public-light": ("public", "/", "light", 1180, 900),
