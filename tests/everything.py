@@ -140,8 +140,8 @@ def e2e_on_the_second_lab() -> Job:
 
 
 def recovery(steps: Steps) -> None:
-    """Destroy hosts of the test lab, and bring back what they had."""
-    command = [*PYTEST, "-m", "long", "--timeout=7200", "tests/e2e"]
+    """Destroy hosts of the test lab, and bring back what they had; tell what was lost."""
+    command = [*PYTEST, "-m", "long", "-rP", "--timeout=7200", "tests/e2e"]
     steps.run("Recovery, on the test lab", Job("recovery", command, TEST_LAB | WARM, show=True))
 
 

@@ -45,6 +45,7 @@ from webmon.store.names import TABLES, Tables
 SINK_PASSWORD = "sink $ ${HOME} '\"\\ #%"
 READER_PASSWORD = "reader ü 密"
 ALARM_PASSWORD = "alarm ' ü $1"
+_TRIES: Final = 10
 
 
 def principals(unit: str) -> list[str]:
@@ -398,7 +399,14 @@ class Stage:
                 program.process.wait()
         self._others.close()
         self._remove_from_kafka()
-        self._remove_from_database()
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                self._remove_from_database()
+                break
+            # Two that take rights of one database at a moment are told so by an internal error.
+            except (psycopg2.errors.InternalError_, psycopg2.errors.DeadlockDetected):
+                if not tries_left:
+                    raise
 
     def _remove_from_kafka(self) -> None:
         with self.admin() as admin:
