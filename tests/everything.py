@@ -178,7 +178,7 @@ def everything(steps: Steps) -> None:
     """Run it all; the tests' labs are taken down whatever happens."""
     check(steps)
     try:
-        # Side by side they fill the processors. The tests after them measure what an agent keeps.
+        # Side by side they fill the processors.
         title = "The roles' own tests, and end-to-end tests on a second lab"
         with molecule(steps, [], e2e_on_the_second_lab(), title=title) as outputs:
             steps.run("Clear what an earlier test lab left", Job("clear", [LAB_PROGRAM, "destroy"], TEST_LAB))
@@ -189,8 +189,8 @@ def everything(steps: Steps) -> None:
             )
             integration(steps)
             browser(steps)
+            e2e(steps, ON_SECOND)
         say(molecule_summary(outputs[0]))
-        e2e(steps, ON_SECOND)
         faults(steps)
     finally:
         take_down(steps)
