@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from webmon.check import chain, charset, cookie, failure, networks, verdict
+from webmon.check import chain, cookie, failure, networks, reading, verdict
 from webmon.check.chain import Chain
 from webmon.check.course import Course, named
 from webmon.check.loop import Timer
@@ -461,7 +461,7 @@ class Check(Course):
 
         def judged() -> Verdict:
             texts = (
-                tuple(charset.texts(body, headers.get("content-type"))) if expect.body or expect.body_not else (body,)
+                tuple(reading.texts(body, headers.get("content-type"))) if expect.body or expect.body_not else (body,)
             )
             response = Response(
                 status=head.status,

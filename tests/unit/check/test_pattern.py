@@ -2,8 +2,8 @@
 
 import pytest
 
-from webmon.check.charset import texts
 from webmon.check.pattern import compile_pattern
+from webmon.check.reading import texts
 
 
 @pytest.mark.parametrize(
