@@ -43,6 +43,7 @@ ON_SECOND: Final = tuple(
 )
 """End-to-end tests that `make test` runs on a lab of their own, beside what runs on the test lab."""
 PYTEST: Final = (str(BIN / "python"), "-m", "pytest", "--durations=20")
+BROWSER: Final = Job("browser", [*PYTEST, "tests/browser"], show=True, most=600)
 DEMO: Final = (str(BIN / "python"), "-m", "tests.lab.demo")
 BASH: Final = b"#!/usr/bin/env bash"
 ALONE: Final = {"agent", "flat", "overload"}
@@ -108,11 +109,6 @@ def integration(steps: Steps) -> None:
     for name, chosen in (("integration", beside), ("outages", ("-m", "apart"))):
         job = Job(name, [*PYTEST, *chosen, "tests/integration", "tests/attacks"], TEST_LAB, show=True, most=2400)
         steps.run(f"Tests on the test lab's Kafka and TimescaleDB, and beside blackbox_exporter: {name}", job)
-
-
-def browser(steps: Steps) -> None:
-    """Look at the pages with a browser."""
-    steps.run("The page in a browser", Job("browser", [*PYTEST, "tests/browser"], show=True, most=600))
 
 
 def attacks(steps: Steps) -> None:
@@ -187,8 +183,8 @@ def everything(steps: Steps) -> None:
                 "The demo again: nothing may change",
                 Job("demo again", [*DEMO, "--unchanged"], TEST_LAB | WARM, show=True, most=1200),
             )
-            integration(steps)
-            browser(steps)
+            with steps.beside("The pages in a browser", BROWSER):
+                integration(steps)
             e2e(steps, ON_SECOND)
         say(molecule_summary(outputs[0]))
         faults(steps)
@@ -202,7 +198,7 @@ def one_part(steps: Steps, part: str, names: Sequence[str], *, full: bool) -> No
         case "check":
             check(steps)
         case "browser":
-            browser(steps)
+            steps.run("The pages in a browser", BROWSER)
         case "molecule":
             with molecule(steps, names) as outputs:
                 pass

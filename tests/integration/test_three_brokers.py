@@ -94,6 +94,7 @@ def without_quorum(brokers: Brokers, wide_stage: Stage) -> Seen:
         brokers.tell("kafka3", "systemctl kill -s KILL kafka; systemctl stop kafka")
         seen, _ = observe([agent], lambda seconds: seconds > STALL_SECS + 6 and "not publishing" in agent.said())
         _start(brokers)
+        brokers.wait_until_whole(wide_stage)
         finish(wide_stage, [agent], seen)
         return seen[agent.name]
 
