@@ -1,4 +1,7 @@
-"""One more host beside those of the lab's inventory: every component at once, with secrets planted on it."""
+"""One more host beside those of the lab's inventory: every component at once, with secrets planted on it.
+
+Playbooks come to it as a user who needs a password for sudo, and to all others as root.
+"""
 
 import contextlib
 import dataclasses
@@ -16,6 +19,7 @@ from tests.meanwhile import meanwhile
 HOST: Final = "more1"
 ADDRESS: Final = ".42"
 """Its end of the lab's network."""
+USER: Final = "deploy"
 SITE: Final = "playbooks/site.yml"
 DOWN: Final = "down1"
 """A host of the same inventory; nothing answers at its address."""
@@ -105,11 +109,18 @@ def install(lab: Lab, directory: Path) -> More:
         "> /etc/systemd/system.conf.d/core.conf && systemctl daemon-reexec",
     )
     planted = {name: f"planted{secrets.token_hex(12)}" for name in ("TOKEN", "PASSWORD", "HEADER", "BODY", "PROXY")}
+    password = f"planted{secrets.token_hex(12)}"
+    made = (
+        f"useradd --create-home --groups sudo {USER} && chpasswd && install -d -m 700 -o {USER} /home/{USER}/.ssh && "
+        f"install -m 600 -o {USER} /root/.ssh/authorized_keys /home/{USER}/.ssh/"
+    )
+    done = lab.try_on(HOST, made, f"{USER}:{password}\n")
+    assert done.returncode == 0, done.stderr
     inventory = directory / "more.yml"
-    inventory.write_text(yaml.safe_dump(_inventory(lab, planted)))
+    inventory.write_text(yaml.safe_dump(_inventory(lab, planted, password)))
     files = [path for path in (lab.directory / "secrets").rglob("*") if path.is_file() and path.suffix != ".since"]
     of_lab = {path.name: path.read_text().split()[0] for path in files}
-    more = More(lab, inventory, planted | of_lab, [target["name"] for target in _targets()])
+    more = More(lab, inventory, planted | of_lab | {"SUDO": password}, [target["name"] for target in _targets()])
     checks = ("--limit", HOST, "--check", "--diff", "-vvv")
     kept = _kept(lab)
     for tag in ("", "configure", "run"):
@@ -127,9 +138,11 @@ def _kept(lab: Lab) -> set[Path]:
     return set((lab.directory / "secrets").rglob("*"))
 
 
-def _inventory(lab: Lab, planted: Mapping[str, str]) -> dict[str, Any]:
+def _inventory(lab: Lab, planted: Mapping[str, str], password: str) -> dict[str, Any]:
     agent = {
         "ansible_host": "{{ lab_net }}.42",
+        "ansible_user": USER,
+        "ansible_become_password": password,
         "agent_environment": dict(planted),
         "agent_targets_file": "",
         "agent_targets": {"defaults": {"interval": 5, "timeout": 3}, "targets": _targets()},
