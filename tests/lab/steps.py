@@ -27,9 +27,6 @@ HEEDED_WITHIN = 20.0
 LAB_ROOT = Path(os.environ.get("LAB_ROOT", "/var/lib/webmon-lab"))
 
 
-_RUNNING: set["subprocess.Popen[str]"] = set()
-
-
 class StepError(Exception):
     """A step failed; what there is to say was printed."""
 
@@ -78,12 +75,7 @@ class Steps:
         self.number += 1
         say(f"[{self.number}/{self.total}] {title}")
         start = time.monotonic()
-        try:
-            yield
-        except KeyboardInterrupt:
-            for process in list(_RUNNING):
-                _end(process)
-            raise
+        yield
         seconds = time.monotonic() - start
         self.took.append((f"{self.number} {title}", seconds))
         say(f"      {seconds:.1f} s")
@@ -169,8 +161,6 @@ class Steps:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-                # A group of its own: it is ended with all that it began.
-                start_new_session=True,
             ) as process,
             log.open("w") as out,
             _ended_after(job.most, process) as late,
@@ -208,27 +198,52 @@ def _ended_after(seconds: float | None, process: "subprocess.Popen[str]") -> Ite
 
     def end() -> None:
         late.set()
-        _end(process)
+        _end(process.pid)
 
     timer = threading.Timer(threading.TIMEOUT_MAX if seconds is None else seconds, end)
     timer.daemon = True
     timer.start()
-    _RUNNING.add(process)
     try:
         yield late
         process.wait()
     finally:
-        _RUNNING.discard(process)
         timer.cancel()
 
 
-def _end(process: "subprocess.Popen[str]") -> None:
-    """End a program and what it began, as Ctrl-C does; what does not heed that is killed."""
-    for signal_, wait in ((signal.SIGINT, HEEDED_WITHIN), (signal.SIGKILL, 5)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal_)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(wait)
+def _end(top: int) -> None:
+    """End a program and all that it began, as Ctrl-C does; what does not heed that is killed."""
+    family = dict(_processes_of(top))
+    until = time.monotonic() + HEEDED_WITHIN
+    _signal(family, signal.SIGINT)
+    while time.monotonic() < until and any(_stat(pid)[1] == began for pid, began in family.items()):
+        time.sleep(0.1)
+    _signal(family, signal.SIGKILL)
+
+
+def _processes_of(top: int) -> list[tuple[int, str]]:
+    """Give a process and those that it began, and they, each with when it began."""
+    found = {int(path.name): _stat(int(path.name)) for path in Path("/proc").glob("[0-9]*")}
+    family = [top]
+    for pid in family:
+        family += [child for child, (parent, _) in found.items() if parent == pid]
+    return [(pid, found[pid][1]) for pid in family if pid in found]
+
+
+def _signal(processes: Mapping[int, str], number: int) -> None:
+    """Signal those that are still there."""
+    for pid, began in processes.items():
+        if _stat(pid)[1] == began:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
+def _stat(pid: int) -> tuple[int, str]:
+    """Give a process's parent and when it began, in ticks since the boot; (0, "") for one that has ended."""
+    try:
+        state, parent, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0, ""
+    return (0, "") if state == "Z" else (int(parent), rest[17])
 
 
 def telling(log: str) -> list[str]:
@@ -260,9 +275,11 @@ def say(text: str) -> None:
 
 
 def stop_on_sigterm() -> None:
-    """Make SIGTERM end the program the way Ctrl-C does, so that what it began is taken down."""
+    """Make SIGTERM, and a terminal that goes, end the program as Ctrl-C does, so that what it began is taken down."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not with nohup
+        signal.signal(signal.SIGHUP, interrupt)
