@@ -358,8 +358,15 @@ class Stage:
 
     def let_write(self, unit: str, allowed: bool) -> None:
         """Give a unit's principals the right to write the topic, or take it away."""
-        pattern = ResourcePattern(ResourceType.TOPIC, self.topic, ACLResourcePatternType.LITERAL)
-        rights = [ACL(who, "*", ACLOperation.WRITE, ACLPermissionType.ALLOW, pattern) for who in principals(unit)]
+        self._let(unit, ACLOperation.WRITE, ResourceType.TOPIC, allowed)
+
+    def let_read(self, what: str, allowed: bool) -> None:
+        """Give sinks the right to read the `topic`, or to read as the `group`, or take it away."""
+        self._let("sink", ACLOperation.READ, ResourceType[what.upper()], allowed)
+
+    def _let(self, unit: str, operation: ACLOperation, kind: ResourceType, allowed: bool) -> None:
+        pattern = ResourcePattern(kind, self.topic, ACLResourcePatternType.LITERAL)
+        rights = [ACL(who, "*", operation, ACLPermissionType.ALLOW, pattern) for who in principals(unit)]
         with self.admin() as admin:
             if allowed:
                 assert admin.create_acls(rights)["failed"] == []

@@ -308,6 +308,32 @@ def test_kafka_away_is_waited_for_and_said_once_each_way(stage: Stage) -> None:
     assert "Traceback" not in sink.said()
 
 
+@pytest.mark.apart
+def test_a_sink_that_is_let_into_its_group_before_it_may_see_the_topic_reads_it_all_the_same(stage: Stage) -> None:
+    """As where the only broker was lost: nobody knows of the group, and rights come one after the other."""
+    sink = stage.start_sink()
+    stage.publish([recent(0)])
+    wait_until(lambda: stage.count() == 1, "the first")
+    for what in ("topic", "group"):
+        stage.let_read(what, False)
+    stage.services.stop_broker()
+    stage.services.start_broker()
+    sink.wait_for_line("waiting for Kafka to let us read", 60)
+    wait_until(lambda: members(stage) == 0, "that Kafka forgets it", 40)
+    stage.let_read("group", True)
+    wait_until(lambda: members(stage) == 1, "that it is in its group again", 40)
+    stage.let_read("topic", True)
+    stage.publish([recent(number) for number in range(1, 20)])
+    wait_until(lambda: stage.count() == 20, "all of it", 60)
+    assert sink.process.poll() is None
+
+
+def members(stage: Stage) -> int:
+    """Count those of the group."""
+    with stage.admin() as admin:
+        return len(admin.describe_groups([stage.topic])[stage.topic]["members"])
+
+
 def test_a_sink_started_before_its_neighbours_waits_for_them(stage: Stage) -> None:
     stage.publish([recent(0)])
     with relay(stage.services.postgres_host, stage.services.postgres_port) as way:

@@ -14,7 +14,9 @@ import msgspec
 import zstandard
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka import errors as kafka_errors
+from kafka.consumer import group
 from kafka.consumer.fetcher import Fetcher
+from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.net import manager
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
@@ -324,6 +326,24 @@ class _PatientManager(KafkaConnectionManager):  # type: ignore[misc]
     async def wait_for(self, future: Any, timeout_ms: float | None) -> Any:
         """Wait for a future, never for no time at all."""
         return await super().wait_for(future, None if timeout_ms is None else max(timeout_ms, _PATIENCE_MS))
+
+
+class _Coordinator(ConsumerCoordinator):  # type: ignore[misc]
+    """kafka-python's own, which asks for partitions again where it could not see them for a while.
+
+    Who leads a group gives it the partitions that it sees. kafka-python 3.0.12 joins again where it sees others than
+    then, but does not notice when it may see none: a group that was joined before its topic might be read, as where
+    rights are given anew, had no partition for ever.
+    """
+
+    def _handle_metadata_update(self, cluster: Any) -> None:
+        if cluster.unauthorized_topics:
+            self._metadata_snapshot = self._build_metadata_snapshot(self._subscription, cluster)
+        super()._handle_metadata_update(cluster)
+
+
+# Where a consumer makes its coordinator; there is no argument for it.
+group.ConsumerCoordinator = _Coordinator
 
 
 class Producer(KafkaProducer):  # type: ignore[misc]

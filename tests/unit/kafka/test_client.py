@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.consumer.fetcher import Fetcher
+from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
@@ -57,6 +58,9 @@ SOURCES: Final[dict[Callable[..., Any], str]] = {
     Fetcher._on_partition_records_drain: "fcdb06dccb322a9d",
     KafkaSSLTransport.handshake: "526ac8f33ece2841",
     KafkaConnectionManager._build_transport: "0362b0a783871097",
+    ConsumerCoordinator._handle_metadata_update: "b9dfc24eaf5e1533",
+    ConsumerCoordinator._perform_assignment: "6c2d497eab59efe2",
+    ConsumerCoordinator.need_rejoin: "7f90bc6c6f09cb6e",
     Sender.run: "58a7e71ecb8bc7c0",
     Sender.run_once: "91bf02ab61c296f9",
     Sender.force_close: "7963a0d23bc94fc9",
@@ -82,6 +86,8 @@ def test_a_private_part_that_changes_is_looked_at_again(part: Callable[..., Any]
         (KafkaConnectionManager.__init__, ["self", "net", "configs"]),
         (KafkaConnectionManager.wait_for, ["self", "future", "timeout_ms"]),
         (NetworkSelector.__init__, ["self", "configs"]),
+        (ConsumerCoordinator._handle_metadata_update, ["self", "cluster"]),
+        (ConsumerCoordinator._build_metadata_snapshot, ["self", "subscription", "cluster"]),
         (Sender.force_close, ["self"]),
     ],
     ids=lambda value: getattr(value, "__qualname__", ""),
@@ -108,6 +114,23 @@ def test_producer_and_consumer_take_a_client_of_ours(silent: dict[str, Any]) -> 
         assert consumer._net is consumer._manager._net
         assert consumer._coordinator._manager is consumer._manager
         assert consumer._fetcher._manager is consumer._manager
+
+
+def test_partitions_that_could_not_be_seen_for_a_while_are_asked_for_again(silent: dict[str, Any]) -> None:
+    seen = SimpleNamespace(unauthorized_topics=set(), partitions_for_topic=lambda _: {0, 1})
+    hidden = SimpleNamespace(unauthorized_topics={"topic"}, partitions_for_topic=lambda _: None)
+    with contextlib.closing(KafkaConsumer(**silent, group_id="g", kafka_client=client._ConsumerClient)) as consumer:
+        consumer.subscribe(["topic"])
+        coordinator = consumer._coordinator
+        coordinator._handle_metadata_update(seen)
+        with pytest.raises(kafka_errors.TopicAuthorizationFailedError):
+            coordinator._handle_metadata_update(hidden)
+        # As a leader joins then, who can give out what it sees.
+        coordinator._joined_subscription, coordinator.rejoin_needed = {"topic"}, False
+        coordinator._assignment_snapshot = coordinator._metadata_snapshot
+        assert not coordinator.need_rejoin()
+        coordinator._handle_metadata_update(seen)
+        assert coordinator.need_rejoin()
 
 
 def test_a_broker_that_falls_silent_in_the_handshake_is_tried_anew(monkeypatch: pytest.MonkeyPatch) -> None:
