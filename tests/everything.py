@@ -43,6 +43,8 @@ ON_SECOND: Final = tuple(
 )
 """End-to-end tests that `make test` runs on a lab of their own, beside what runs on the test lab."""
 PYTEST: Final = (str(BIN / "python"), "-m", "pytest", "--durations=20")
+E2E: Final = (*PYTEST, "-m", "not long", "--timeout=1200")
+"""One of its tests runs many playbooks, beside those of another lab."""
 BROWSER: Final = Job("browser", [*PYTEST, "tests/browser"], show=True, most=600)
 DEMO: Final = (str(BIN / "python"), "-m", "tests.lab.demo")
 BASH: Final = b"#!/usr/bin/env bash"
@@ -124,15 +126,15 @@ def fuzz_store(steps: Steps, arguments: Sequence[str]) -> None:
 
 def e2e(steps: Steps, without: Sequence[str] = ()) -> None:
     """Run the tests of the whole on the test lab, all but those of some files."""
-    command = [*PYTEST, "-m", "not long", *(f"--ignore={file}" for file in without), "tests/e2e"]
-    steps.run("End-to-end tests, on the test lab", Job("e2e", command, TEST_LAB | WARM, show=True, most=2400))
+    command = [*E2E, *(f"--ignore={file}" for file in without), "tests/e2e"]
+    steps.run("End-to-end tests, on the test lab", Job("e2e", command, TEST_LAB | WARM, show=True, most=3300))
 
 
 def e2e_on_the_second_lab() -> Job:
     """Give what runs those of ON_SECOND on a lab of their own, from nothing."""
-    in_turn = [LAB_PROGRAM, "destroy"], DEMO, [*PYTEST, "-m", "not long", *ON_SECOND]
+    in_turn = [LAB_PROGRAM, "destroy"], DEMO, [*E2E, *ON_SECOND]
     commands = " && ".join(shlex.join(str(word) for word in command) for command in in_turn)
-    return Job("e2e on the second lab", ["sh", "-c", commands], SECOND_LAB | WARM, show=True, most=2700)
+    return Job("e2e on the second lab", ["sh", "-c", commands], SECOND_LAB | WARM, show=True, most=3300)
 
 
 def recovery(steps: Steps) -> None:
