@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-_ROW: Final = re.compile(r"^\s*(\d+)\s+(\S+)\s+(\d+)\s+(-?\d+)\s+-?\d+\s+-?\d+\s+(Leader|Follower|Observer)\s*$")
+_ROW: Final = re.compile(r"^\s*(\d+)\s+(\S+)\s+(-?\d+)\s+(-?\d+)\s+-?\d+\s+-?\d+\s+(Leader|Follower|Observer)\s*$")
+"""Of a quorum; of whom its leader never heard, as of one that was gone before there was this leader, all is -1."""
 _SHOWN: Final = 5
 """Of many partitions of which the same is said."""
 

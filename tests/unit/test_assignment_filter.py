@@ -64,6 +64,14 @@ def test_what_kafka_prints_of_partitions_is_read() -> None:
     ]
 
 
+def test_a_voter_that_was_gone_before_there_was_this_leader_is_one_all_the_same() -> None:
+    gone = (
+        QUORUM
+        + "3     \tuilGygQ67aH6BSfq3boz9g\t-1          \t1001\t-1                \t-1                   \tFollower\t\n"
+    )
+    assert assignment.voters(gone)[-1] == {"id": 3, "directory": "uilGygQ67aH6BSfq3boz9g", "lag": 1001, "votes": True}
+
+
 def test_what_kafka_prints_of_the_quorum_is_read() -> None:
     assert assignment.voters(QUORUM) == [
         {"id": 1, "directory": "J5pXsuTvR-2o7cS2YYyjhw", "lag": 0, "votes": True},
