@@ -398,6 +398,12 @@ class Stage:
                 return 0
         return sum(offset.offset for partition, offset in offsets.items() if partition.topic == self.topic)
 
+    def members(self) -> dict[str, Any]:
+        """Give what each member of the group has."""
+        with self.admin() as admin:
+            group = admin.describe_groups([self.topic])[self.topic]
+        return {member["member_id"]: member["member_assignment"] for member in group["members"]}
+
     def remove(self) -> None:
         """Leave nothing on the services."""
         for program in self._running:

@@ -257,24 +257,18 @@ def test_a_database_that_is_away_is_waited_for_and_said_once_each_way(stage: Sta
         producer = stage.producer()
         stage.publish([recent(0)], producer=producer)
         wait_until(lambda: stage.count() == 1, "the first stored")
-        member = _members(stage)
+        member = stage.members().keys()
         way.refuse()
         stage.publish([recent(number) for number in range(1, 500)], producer=producer)
         sink.wait_for_line("waiting for the database")
         # Longer than a few tries take, so that each could have said it anew.
         threading.Event().wait(6)
-        assert _members(stage) == member, "it left the group"
+        assert stage.members().keys() == member, "it left the group"
         way.open()
         wait_until(lambda: stage.count() == 500, "all stored after the outage", 40)
     assert sink.said().count("] waiting for the database") + sink.said().count(" waiting for the database:") == 1
     assert sink.said().count("no longer waiting for the database") == 1
     assert "Traceback" not in sink.said()
-
-
-def _members(stage: Stage) -> set[str]:
-    with stage.admin() as admin:
-        group = admin.describe_groups([stage.topic])[stage.topic]
-    return {member["member_id"] for member in group["members"]}
 
 
 def test_sigterm_ends_a_sink_whose_database_hangs_within_20_s(stage: Stage) -> None:
@@ -319,19 +313,13 @@ def test_a_sink_that_is_let_into_its_group_before_it_may_see_the_topic_reads_it_
     stage.services.stop_broker()
     stage.services.start_broker()
     sink.wait_for_line("waiting for Kafka to let us read", 60)
-    wait_until(lambda: members(stage) == 0, "that Kafka forgets it", 40)
+    wait_until(lambda: len(stage.members()) == 0, "that Kafka forgets it", 40)
     stage.let_read("group", True)
-    wait_until(lambda: members(stage) == 1, "that it is in its group again", 40)
+    wait_until(lambda: len(stage.members()) == 1, "that it is in its group again", 40)
     stage.let_read("topic", True)
     stage.publish([recent(number) for number in range(1, 20)])
     wait_until(lambda: stage.count() == 20, "all of it", 60)
     assert sink.process.poll() is None
-
-
-def members(stage: Stage) -> int:
-    """Count those of the group."""
-    with stage.admin() as admin:
-        return len(admin.describe_groups([stage.topic])[stage.topic]["members"])
 
 
 def test_a_sink_started_before_its_neighbours_waits_for_them(stage: Stage) -> None:

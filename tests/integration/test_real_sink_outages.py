@@ -38,13 +38,6 @@ def cpu_seconds(program: Program) -> float:
     return (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def members(stage: Stage) -> dict[str, Any]:
-    """Give what each member of the group has."""
-    with stage.admin() as admin:
-        group = admin.describe_groups([stage.topic])[stage.topic]
-    return {member["member_id"]: member["member_assignment"] for member in group["members"]}
-
-
 def test_a_frozen_broker_is_noticed_told_once_each_way_and_costs_no_core(stage: Stage) -> None:
     stays, goes = stage.start_sink(), stage.start_sink()
     for sink in (stays, goes):
@@ -108,13 +101,13 @@ def test_a_sink_that_waits_stays_a_member_and_fetches_nothing(stage: Stage, shor
     consumer.join()
     first = consumer.poll() or consumer.poll()
     consumer.idle()
-    before, read = members(stage), bytes_read()
+    before, read = stage.members(), bytes_read()
     assert len(before) == 1
     until = time.monotonic() + 1.5 * short_poll_interval
     while time.monotonic() < until:
         consumer.idle()
     assert bytes_read() - read < 200_000
-    assert members(stage) == before
+    assert stage.members() == before
     seen = {(record.partition, record.offset) for record in first}
 
     def has_all() -> bool:
@@ -233,12 +226,12 @@ def test_a_sink_that_was_stopped_past_its_session_does_no_harm_and_joins_again(s
     stage.publish([recent(number) for number in range(2000)], producer=producer)
     wait_until(lambda: stage.count() > 100, "it is at work")
     zombie.process.send_signal(signal.SIGSTOP)
-    before = set(members(stage))
+    before = set(stage.members())
     other = stage.start_sink()
     wait_until(lambda: stage.count() == 2000, "the other does its work", 40)
     zombie.process.send_signal(signal.SIGCONT)
     stage.publish([recent(number) for number in range(2000, 2500)], producer=producer)
-    wait_until(lambda: len(members(stage)) == 2 and not before & set(members(stage)), "two members, none of old", 40)
+    wait_until(lambda: len(stage.members()) == 2 and not before & set(stage.members()), "two members, none of old", 40)
     wait_until(lambda: stage.count() == 2500, "all stored")
     wait_until(lambda: stage.committed() == 2500, "all offsets committed", 20)
     for sink in (zombie, other):

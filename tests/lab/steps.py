@@ -212,7 +212,7 @@ def _ended_after(seconds: float | None, process: "subprocess.Popen[str]") -> Ite
 
 def _end(top: int) -> None:
     """End a program and all that it began, as Ctrl-C does; what does not heed that is killed."""
-    family = dict(_processes_of(top))
+    family = _processes_of(top)
     until = time.monotonic() + HEEDED_WITHIN
     _signal(family, signal.SIGINT)
     while time.monotonic() < until and any(_stat(pid)[1] == began for pid, began in family.items()):
@@ -220,13 +220,13 @@ def _end(top: int) -> None:
     _signal(family, signal.SIGKILL)
 
 
-def _processes_of(top: int) -> list[tuple[int, str]]:
+def _processes_of(top: int) -> dict[int, str]:
     """Give a process and those that it began, and they, each with when it began."""
     found = {int(path.name): _stat(int(path.name)) for path in Path("/proc").glob("[0-9]*")}
     family = [top]
     for pid in family:
         family += [child for child, (parent, _) in found.items() if parent == pid]
-    return [(pid, found[pid][1]) for pid in family if pid in found]
+    return {pid: found[pid][1] for pid in family if pid in found}
 
 
 def _signal(processes: Mapping[int, str], number: int) -> None:
