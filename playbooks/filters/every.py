@@ -67,6 +67,7 @@ def _supplied(host: str, variables: Mapping[str, Any], hosts: Collection[str]) -
     if "timescaledb_judged" in variables:
         database = variables["timescaledb_judged"]
         yield from hba.hba_faults(database["hba_lines"])
+        yield from supplied.repository_faults(database["repositories"])
         if database["certificates"] == "provided":
             yield from provided.provided_faults(database["provided"], host, hosts, database["names"])
     if "kafka_judged" in variables:

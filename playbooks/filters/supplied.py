@@ -113,6 +113,23 @@ def pem_faults(path: str, what: str) -> list[str]:
     return [f"{path}: a certificate in it ended on {one.not_valid_after_utc:%Y-%m-%d}" for one in ended]
 
 
+def repository_faults(repositories: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Say what is wrong with the package repositories that the database's host would get."""
+    for number, repository in enumerate(repositories, 1):
+        where = f"timescaledb_repositories, number {number}"
+        if lacking := [name for name in ("uri", "suite", "key") if not repository.get(name)]:
+            yield f"{where} has no {' and no '.join(lacking)}; right would be all of uri, suite and key"
+            continue
+        path, right = repository["key"], "right would be the key that signs the repository, as its makers publish it"
+        try:
+            text = Path(path).read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            yield f"{where}: {path}: {error.strerror}; {right}"
+        else:
+            if not text.startswith("-----BEGIN PGP PUBLIC KEY BLOCK-----"):
+                yield f"{where}: {path} does not begin with -----BEGIN PGP PUBLIC KEY BLOCK-----; {right}, armored"
+
+
 def digest_faults(url: str, checksum: str) -> list[str]:
     """Say what is wrong with the digest of Kafka's archive."""
     default = yaml.safe_load((ROLES / "kafka/defaults/main.yml").read_text(encoding="utf-8"))

@@ -53,7 +53,7 @@ def wanted(parts: list[str]) -> list[str]:
         packages.append("python3-venv")
     if "lab" in parts:
         packages += ["systemd-container", "mmdebstrap", "iproute2", "iptables", "debian-archive-keyring"]
-        packages += ["openssh-client", "maven"]
+        packages += ["openssh-client", "maven", "gpg"]
     if "browser" in parts:
         # Pages name no font: what they are drawn with, also right to left, is this one.
         packages += ["chromium", "fonts-noto-core"]

@@ -266,6 +266,7 @@ def test_a_line_for_the_database_that_is_none_is_told(fleet: Fleet) -> None:
     fleet.hosts["a"]["timescaledb_judged"] = {
         "listens": [5432],
         "hba_lines": ["hostssl webmon all all reject", "all"],
+        "repositories": [],
         "certificates": "authority",
     }
     (told,) = fleet.faults()
@@ -274,12 +275,36 @@ def test_a_line_for_the_database_that_is_none_is_told(fleet: Fleet) -> None:
     )
 
 
+def test_a_repository_for_the_database_needs_the_key_that_signs_it(fleet: Fleet, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.asc", tmp_path / "bad.asc"
+    good.write_text("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nxjME\n-----END PGP PUBLIC KEY BLOCK-----\n")
+    bad.write_bytes(b"\x98\x33\x04")
+    of = {"uri": "https://packages.example/debian", "suite": "trixie"}
+    fleet.hosts["a"]["timescaledb_judged"] = {
+        "listens": [5432],
+        "hba_lines": [],
+        "repositories": [
+            *({**of, "key": str(path)} for path in (good, bad, tmp_path / "none.asc")),
+            {"suite": "trixie"},
+        ],
+        "certificates": "authority",
+    }
+    where = "a: timescaledb_repositories, number"
+    right = "right would be the key that signs the repository, as its makers"
+    assert fleet.faults() == [
+        f"{where} 2: {bad} does not begin with -----BEGIN PGP PUBLIC KEY BLOCK-----; {right} publish it, armored",
+        f"{where} 3: {tmp_path}/none.asc: No such file or directory; {right} publish it",
+        f"{where} 4 has no uri and no key; right would be all of uri, suite and key",
+    ]
+
+
 def test_what_a_companys_authority_issued_for_the_database_is_judged_and_ours_is_not_asked_for(
     fleet: Fleet, tmp_path: Path
 ) -> None:
     database = {
         "listens": [5432],
         "hba_lines": [],
+        "repositories": [],
         "certificates": "provided",
         "provided": str(tmp_path),
         "names": ["db"],
