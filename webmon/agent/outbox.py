@@ -27,8 +27,8 @@ from webmon.errors import UserError
 
 _log = logging.getLogger(__name__)
 
-_GROUP_SECS: Final = 0.05
-"""How long the first result of a group waits for others."""
+_GROUP_SECS: Final = 0.1
+"""How long the first result of a group waits for others: half of the publisher's pause between two bursts."""
 _PENDING_BYTES: Final = 16 << 20
 """Most that may wait in memory for a commit, and most that the substitute in memory may hold."""
 _RETRY_SECS: Final = 30.0

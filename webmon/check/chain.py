@@ -98,6 +98,7 @@ def anchors_of(context: ssl.SSLContext) -> frozenset[Name]:
     return frozenset(_values(root["subject"]) for root in context.get_ca_certs())
 
 
+@functools.lru_cache(maxsize=256)
 def name_of(text: str) -> Name:
     """Read a name as libcurl writes it: `C = US, O = Example, CN = Example Root`."""
     return tuple(value.strip('"') for value in _SPLIT.split(text)[1:])
@@ -107,6 +108,7 @@ def _values(subject: Any) -> Name:
     return tuple(value for part in subject for _, value in part)
 
 
+@functools.lru_cache(maxsize=256)
 def _parts(text: str) -> dict[str, str]:
     keys = [match[0].strip("+, =").strip() for match in _SPLIT.finditer(text)]
     return dict(zip(keys, name_of(text), strict=True))

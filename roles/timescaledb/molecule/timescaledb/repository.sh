@@ -8,7 +8,8 @@ package=$(mktemp -d)
 mkdir -p "$package/DEBIAN" "$suite/main/binary-$arch"
 chmod 755 "$package"
 dpkg --listfiles postgresql-17-timescaledb | while read -r file; do
-  [ -d "$file" ] || cp --parents --no-dereference "$file" "$package"
+  # The lab's hosts have no documentation.
+  if [ -f "$file" ] || [ -L "$file" ]; then cp --parents --no-dereference "$file" "$package"; fi
 done
 cat > "$package/DEBIAN/control" <<CONTROL
 Package: timescaledb-2-postgresql-17
