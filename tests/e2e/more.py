@@ -96,19 +96,9 @@ class More:
         return done.returncode, done.stdout
 
 
-def install(lab: Lab, directory: Path) -> More:
-    """Boot the host, and run site.yml for it and for one that is down, with all that Ansible can say.
-
-    The database's host is in it, as it lets in the sinks and readers of the inventory alone.
-    """
+def boot(lab: Lab) -> str:
+    """Boot the host, with a user who needs a password for sudo; give that password."""
     lab.do("up", f"{HOST}=42:trixie")
-    # As on a machine that is no container: there systemd lets a service that dies leave a core file.
-    lab.on(
-        HOST,
-        "mkdir -p /etc/systemd/system.conf.d && printf '[Manager]\\nDefaultLimitCORE=infinity\\n' "
-        "> /etc/systemd/system.conf.d/core.conf && systemctl daemon-reexec",
-    )
-    planted = {name: f"planted{secrets.token_hex(12)}" for name in ("TOKEN", "PASSWORD", "HEADER", "BODY", "PROXY")}
     password = f"planted{secrets.token_hex(12)}"
     made = (
         f"useradd --create-home --groups sudo {USER} && chpasswd && install -d -m 700 -o {USER} /home/{USER}/.ssh && "
@@ -116,29 +106,47 @@ def install(lab: Lab, directory: Path) -> More:
     )
     done = lab.try_on(HOST, made, f"{USER}:{password}\n")
     assert done.returncode == 0, done.stderr
+    return password
+
+
+def install(lab: Lab, directory: Path) -> More:
+    """Boot the host, and run site.yml for it and for one that is down, with all that Ansible can say.
+
+    The database's host is in it, as it lets in the sinks and readers of the inventory alone.
+    """
+    password = boot(lab)
+    # As on a machine that is no container: there systemd lets a service that dies leave a core file.
+    lab.on(
+        HOST,
+        "mkdir -p /etc/systemd/system.conf.d && printf '[Manager]\\nDefaultLimitCORE=infinity\\n' "
+        "> /etc/systemd/system.conf.d/core.conf && systemctl daemon-reexec",
+    )
+    planted = {name: f"planted{secrets.token_hex(12)}" for name in ("TOKEN", "PASSWORD", "HEADER", "BODY", "PROXY")}
     inventory = directory / "more.yml"
-    inventory.write_text(yaml.safe_dump(_inventory(lab, planted, password)))
+    inventory.write_text(yaml.safe_dump(inventory_of(lab, planted, password)))
     files = [path for path in (lab.directory / "secrets").rglob("*") if path.is_file() and path.suffix != ".since"]
     of_lab = {path.name: path.read_text().split()[0] for path in files}
     more = More(lab, inventory, planted | of_lab | {"SUDO": password}, [target["name"] for target in _targets()])
     checks = ("--limit", HOST, "--check", "--diff", "-vvv")
-    kept = _kept(lab)
+    before = kept(lab)
     for tag in ("", "configure", "run"):
         more.checked["fresh", tag] = more.play(SITE, *checks, *(("--tags", tag) if tag else ()))
-    more.made_by_checks = _kept(lab) - kept
+    more.made_by_checks = kept(lab) - before
     more.play(SITE, "--limit", HOST, "--tags", "install")
-    kept = _kept(lab)
+    before = kept(lab)
     more.checked["half", ""] = more.play(SITE, *checks)
-    more.made_by_checks |= _kept(lab) - kept
+    more.made_by_checks |= kept(lab) - before
     more.installed = more.play(SITE, "--limit", f"{HOST},{DOWN},db1", "-vvv", "--diff")
     return more
 
 
-def _kept(lab: Lab) -> set[Path]:
+def kept(lab: Lab) -> set[Path]:
+    """Give the secrets that are on this machine."""
     return set((lab.directory / "secrets").rglob("*"))
 
 
-def _inventory(lab: Lab, planted: Mapping[str, str], password: str) -> dict[str, Any]:
+def inventory_of(lab: Lab, planted: Mapping[str, str], password: str) -> dict[str, Any]:
+    """Give an inventory that has the host, reached by that password, and one that is down."""
     agent = {
         "ansible_host": "{{ lab_net }}.42",
         "ansible_user": USER,

@@ -1,0 +1,124 @@
+"""Check mode in every combination of a host's state, a tag and a user: it ends well, writes nothing, and is right.
+
+That takes a quarter of an hour; test_rehearsal.py has the most telling combinations, for `make test`.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+import yaml
+
+from tests.e2e.lab import Lab
+from tests.e2e.more import HOST, SITE, USER, Words, boot, inventory_of, kept
+from tests.lab.demo import recap
+
+STATES: Final = ("fresh", "half", "finished")
+TAGS: Final = ("", "preflight", "install", "configure", "run", "verify")
+PLANTED: Final = {
+    name: f"planted-{name.lower()}-9d1c77e2a4" for name in ("TOKEN", "PASSWORD", "HEADER", "BODY", "PROXY")
+}
+OURS: Final = "/etc /opt /usr /srv /var/lib/dpkg"
+"""Where files stand that a role could write."""
+
+pytestmark = pytest.mark.long
+
+
+def changed(out: str) -> Counter[str]:
+    """Give the names of the tasks that change the host, by what Ansible printed."""
+    found: Counter[str] = Counter()
+    task = ""
+    for line in out.splitlines():
+        if match := re.match(r"(?:TASK|RUNNING HANDLER) \[(.+)\] \*", line):
+            task = match[1]
+        elif line.startswith(f"changed: [{HOST}"):
+            found[task] += 1
+    return found
+
+
+class Host:
+    """The host, and what was told of it before each real run and done by it."""
+
+    def __init__(self, lab: Lab, directory: Path) -> None:
+        """Boot it."""
+        self.lab = lab
+        self._password = boot(lab)
+        self._inventory = directory / "matrix.yml"
+        inventory = inventory_of(lab, PLANTED, self._password)
+        self._inventory.write_text(yaml.safe_dump(inventory))
+        self.words = Words(PLANTED | {"SUDO": self._password})
+        self.told: dict[str, Counter[str]] = {}
+        """Before the next run, by state."""
+        self.done: dict[str, Counter[str]] = {}
+
+    def play(self, *arguments: str) -> str:
+        """Run site.yml, which must go well; give what it said."""
+        done = self.lab.try_play(SITE, "--inventory", str(self._inventory), *arguments)
+        assert done.returncode == 0, (arguments, done.stdout[-3000:], done.stderr[-1000:])
+        assert not self.words.within(done.stdout + done.stderr), arguments
+        return done.stdout
+
+    def bring_to(self, state: str) -> None:
+        """Bring it from the state before to this one."""
+        if state == "half":
+            self.told["fresh"] = changed(self.play("--limit", HOST, "--tags", "install", "--check"))
+            self.done["fresh"] = changed(self.play("--limit", HOST, "--tags", "install"))
+        elif state == "finished":
+            # The database lets in the sinks and readers of the inventory alone.
+            self.told["half"] = changed(self.play("--limit", f"{HOST},db1", "--check"))
+            self.done["half"] = changed(self.play("--limit", f"{HOST},db1"))
+
+    def remove(self) -> None:
+        """Take it out of the fleet."""
+        self.lab.play("playbooks/remove.yml", "--inventory", str(self._inventory), "--limit", HOST)
+
+    def mark(self) -> str:
+        """Remember the moment; give what runs of ours."""
+        return self.lab.on(HOST, "touch /run/before-check; systemctl show 'webmon-*' --property=Id,ActiveState,MainPID")
+
+    def written(self) -> list[str]:
+        """Give the files that were written since then, or whose mode or owner was changed."""
+        return self.lab.on(HOST, f"find {OURS} -cnewer /run/before-check").split()
+
+
+@pytest.fixture(scope="module")
+def booted(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """The host, fresh."""
+    host = Host(lab, tmp_path_factory.mktemp("matrix"))
+    yield host
+    host.remove()
+    lab.do("down", HOST)
+
+
+@pytest.fixture(scope="module", params=STATES)
+def state(booted: Host, request: pytest.FixtureRequest) -> str:
+    """What it is in."""
+    booted.bring_to(request.param)
+    return str(request.param)
+
+
+@pytest.mark.parametrize("user", ["root", USER])
+@pytest.mark.parametrize("tag", TAGS)
+def test_check_mode_ends_well_and_writes_nothing(booted: Host, state: str, tag: str, user: str) -> None:
+    secrets, running = kept(booted.lab), booted.mark()
+    out = booted.play(
+        *("--limit", HOST, "--check", "--diff", "-e", f"ansible_user={user}"), *(("--tags", tag) if tag else ())
+    )
+    assert recap(out)[HOST][1:] == (0, 0)
+    assert booted.written() == []
+    assert booted.mark() == running
+    assert kept(booted.lab) == secrets
+    if state == "finished":
+        assert recap(out)[HOST][0] == 0, changed(out)
+
+
+@pytest.mark.parametrize("state", ["finished"], indirect=True)
+@pytest.mark.usefixtures("state")
+def test_what_check_mode_told_is_what_a_run_did(booted: Host) -> None:
+    for before, told in booted.told.items():
+        done = booted.done[before]
+        print(f"{before}: told {told.total()}, done {done.total()}; not told: {sorted((done - told).elements())}")
+        assert not told - done, "told, and not done"
