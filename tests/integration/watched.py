@@ -24,6 +24,9 @@ MOST_CORES = 0.3
 """Checks included: they take some 0.02 of a core where the machine has nothing else to do, and 0.1 where it is busy."""
 MOST_CORES_AT_ONCE = 0.6
 """Over five seconds: what spins takes all that it gets."""
+MOST_FILES = TARGETS + 10
+"""Descriptors by which it may grow: of all checks at once, of a producer that ends beside the next, and of a look at
+each of three brokers meanwhile. One that leaks has more in half a minute."""
 MOST_GROWTH = 16 << 20
 """Bytes by which an outage may make an agent grow: 2,000 records in flight, at 2 KB each, and what is read of the
 outbox at once."""
@@ -244,8 +247,12 @@ def assert_costs_little(seen: Seen) -> None:
     """Hold an agent's usage in an outage against what it may be."""
     resident = [usage.resident for usage in seen.usage]
     grown = max(resident) - resident[0]
-    print(f"{cores(seen.usage):.3f} of a core, at most {busiest(seen.usage):.3f}; {grown / 2**20:.1f} MB more")
+    opened = [usage.files for usage in seen.usage]
+    print(
+        f"{cores(seen.usage):.3f} of a core, at most {busiest(seen.usage):.3f}; {grown / 2**20:.1f} MB more; "
+        f"{opened[0]} descriptors, then up to {max(opened)}, in the end {opened[-1]}"
+    )
     assert cores(seen.usage) < MOST_CORES
     assert busiest(seen.usage) < MOST_CORES_AT_ONCE
     assert grown < MOST_GROWTH
-    assert max(usage.files for usage in seen.usage) <= seen.usage[0].files + 10
+    assert max(opened) <= opened[0] + MOST_FILES
