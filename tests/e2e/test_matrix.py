@@ -20,6 +20,8 @@ TAGS: Final = ("", "preflight", "install", "configure", "run", "verify")
 PLANTED: Final = {
     name: f"planted-{name.lower()}-9d1c77e2a4" for name in ("TOKEN", "PASSWORD", "HEADER", "BODY", "PROXY")
 }
+TWICE: Final = {"init : Tell init which there are"}
+"""It changes a line of a file that a run has written whole by then, and check mode has not."""
 OURS: Final = "/etc /opt /usr /srv /var/lib/dpkg"
 """Where files stand that a role could write."""
 
@@ -122,4 +124,4 @@ def test_what_check_mode_told_is_done_by_a_run(booted: Host) -> None:
         # What stands on something that is not there yet can't be told.
         print(f"{before}: {len(told)} told, {len(done)} done; not told: {', '.join(sorted(done - told))}")
         assert told
-        assert told <= done
+        assert told - TWICE <= done

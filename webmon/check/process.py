@@ -172,31 +172,42 @@ class Processes:
     def __init__(self, loop: Loop) -> None:
         """Take the loop that watches them."""
         self._loop = loop
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._running: set[Process] = set()
+        self._starting = 0
+        """How many threads are about to start one."""
         self._closed = False
         self._inherited = _inherited()
 
     def start(self, command: Sequence[str]) -> Process:
         """Start a process; it raises as Process. From any thread but the loop's."""
-        process = Process(command, self._loop, self._forget, self._inherited)
-        with self._lock:
-            if not self._closed:
-                self._running.add(process)
-                return process
-        process.abandon()
+        with self._changed:
+            self._starting += 1
+        try:
+            process = Process(command, self._loop, self._forget, self._inherited)
+            with self._changed:
+                if not self._closed:
+                    self._running.add(process)
+                    return process
+            process.abandon()
+        finally:
+            with self._changed:
+                self._starting -= 1
+                self._changed.notify_all()
         raise InterruptedError("no more processes are started")
 
     def close(self) -> None:
-        """Kill all of them; the loop has ended."""
-        with self._lock:
+        """Kill all of them, and those that others start at this moment; the loop has ended."""
+        with self._changed:
             self._closed = True
             left = list(self._running)
         for process in left:
             process.abandon()
+        with self._changed:
+            self._changed.wait_for(lambda: self._starting == 0, _CLOSE_SECS)
 
     def _forget(self, process: Process) -> None:
-        with self._lock:
+        with self._changed:
             self._running.discard(process)
 
 

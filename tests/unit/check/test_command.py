@@ -396,3 +396,28 @@ def test_a_probe_that_closes_leaves_no_command_behind(script: Script, tmp_path: 
     assert children() <= before
     assert descriptors() == held
     wait_until(lambda: not is_alive(int((tmp_path / "child").read_text())), "the child's end", 5)
+
+
+def test_a_probe_that_closes_while_a_command_is_started_leaves_none_behind(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, spawn = children(), os.posix_spawn
+    begun, free = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any, **more: Any) -> int:
+        number = spawn(*arguments, **more)
+        begun.set()
+        free.wait(10)
+        return number
+
+    monkeypatch.setattr(os, "posix_spawn", slow)
+    probe = Probe(agent="here")
+    probe.loop.call(lambda: probe.begin(target(script("sleep 600")), SLOT, lambda _: None))
+    assert begun.wait(10)
+    closing = threading.Thread(target=probe.close)
+    closing.start()
+    closing.join(0.2)
+    assert closing.is_alive(), "it waits for what is on its way"
+    free.set()
+    closing.join(10)
+    assert children() <= before
