@@ -96,6 +96,11 @@ class More:
         return done.returncode, done.stdout
 
 
+def plant() -> dict[str, str]:
+    """Give the secrets of the host's agent, by the names of its variables."""
+    return {name: f"planted{secrets.token_hex(12)}" for name in ("TOKEN", "PASSWORD", "HEADER", "BODY", "PROXY")}
+
+
 def boot(lab: Lab) -> str:
     """Boot the host, with a user who needs a password for sudo; give that password."""
     lab.do("up", f"{HOST}=42:trixie")
@@ -121,7 +126,7 @@ def install(lab: Lab, directory: Path) -> More:
         "mkdir -p /etc/systemd/system.conf.d && printf '[Manager]\\nDefaultLimitCORE=infinity\\n' "
         "> /etc/systemd/system.conf.d/core.conf && systemctl daemon-reexec",
     )
-    planted = {name: f"planted{secrets.token_hex(12)}" for name in ("TOKEN", "PASSWORD", "HEADER", "BODY", "PROXY")}
+    planted = plant()
     inventory = directory / "more.yml"
     inventory.write_text(yaml.safe_dump(inventory_of(lab, planted, password)))
     files = [path for path in (lab.directory / "secrets").rglob("*") if path.is_file() and path.suffix != ".since"]

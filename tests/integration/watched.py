@@ -24,9 +24,6 @@ MOST_CORES = 0.3
 """Checks included: they take some 0.02 of a core where the machine has nothing else to do, and 0.1 where it is busy."""
 MOST_CORES_AT_ONCE = 0.6
 """Over five seconds: what spins takes all that it gets."""
-MOST_FILES = TARGETS + 10
-"""Descriptors by which it may grow: of all checks at once, of a producer that ends beside the next, and of a look at
-each of three brokers meanwhile. One that leaks has more in half a minute."""
 MOST_GROWTH = 16 << 20
 """Bytes by which an outage may make an agent grow: 2,000 records in flight, at 2 KB each, and what is read of the
 outbox at once."""
@@ -255,4 +252,4 @@ def assert_costs_little(seen: Seen) -> None:
     assert cores(seen.usage) < MOST_CORES
     assert busiest(seen.usage) < MOST_CORES_AT_ONCE
     assert grown < MOST_GROWTH
-    assert max(opened) <= opened[0] + MOST_FILES
+    assert max(opened) <= opened[0] + 10
