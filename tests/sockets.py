@@ -18,7 +18,7 @@ def free_port() -> int:
             return port
 
 
-def wait_for_port(port: int, seconds: float = 20) -> None:
+def wait_for_port(port: int, seconds: float = 20, *, host: str = "127.0.0.1") -> None:
     """Wait until somebody accepts connections there.
 
     Raises:
@@ -27,7 +27,7 @@ def wait_for_port(port: int, seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection((host, port), timeout=1).close()
         except OSError:
             if time.monotonic() > deadline:
                 raise

@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tests.sockets import wait_for_port
+
 ROOT = Path(__file__).parents[2]
 _LAB_NETS = {"demo": "10.77.0", "test": "10.78.0", "faults": "10.76.0"}
 _LAB_HARD = "$ ${HOME} '\"\\ #%"
@@ -52,8 +54,9 @@ class Services:
         self._broker("stop")
 
     def start_broker(self) -> None:
-        """Start it again."""
+        """Start it again, and wait until it takes connections: on a busy machine that is half a minute."""
         self._broker("start")
+        wait_for_port(self.kafka_port, 60, host=self.kafka_host)
 
     def kill_broker(self) -> None:
         """End it as a crash would (SIGKILL); it stays down until it is started."""
