@@ -15,8 +15,15 @@ _SHORT: Final = {"organizationName": "O", "commonName": "CN"}
 _OF_A_HOST: Final = frozenset({"DNS", "IP Address"})
 """Kinds of subjectAltName that name a host, as OpenSSL writes them."""
 
+_ASKED: Final = frozenset({b"Subject", b"Issuer", b"Expire date", b"X509v3 Subject Alternative Name"})
+"""What is read of the thirty things that libcurl tells of each."""
+
 Name = tuple[str, ...]
 """The values of a distinguished name, in their order."""
+
+
+Told = Sequence[Sequence[tuple[bytes, bytes]]]
+"""Names and values of each certificate, the server's own first. What a server wrote into them need be no UTF-8."""
 
 
 class Chain(NamedTuple):
@@ -32,21 +39,24 @@ class Chain(NamedTuple):
     """Who signed it, by the short names of the parts (O, CN)."""
 
 
-def read(certificates: Sequence[Sequence[tuple[str, str]]], anchors: Collection[Name], now: datetime) -> Chain | None:
+def read(certificates: Told, anchors: Collection[Name], now: datetime) -> Chain | None:
     """Read what libcurl tells of a connection's certificates (CURLINFO_CERTINFO).
 
     What the server sent is not the chain that was verified: beside that may stand others, of which one that has ended
     harms nobody. So it is followed issuer by issuer, the longest-lived of equal names first, up to a trusted name.
 
     Args:
-        certificates: names and values of each, the server's own first.
+        certificates: what it tells.
         anchors: names of the roots that are trusted.
         now: the time; what had ended by then was not relied on.
 
     Returns:
         None where there is none.
     """
-    told = [dict(certificate) for certificate in certificates]
+    told = [
+        {name.decode(): value.decode(errors="replace") for name, value in certificate if name in _ASKED}
+        for certificate in certificates
+    ]
     if not told:
         return None
     own = told[0]

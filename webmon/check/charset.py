@@ -141,9 +141,8 @@ def _resolved(label: str) -> str | None:
 
 def _is_utf8(body: bytes) -> bool:
     """Tell whether it is UTF-8, but perhaps for a last letter that was cut off."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        decoder.decode(body)
+        codecs.utf_8_decode(body)
     except UnicodeDecodeError:
         return False
     return True

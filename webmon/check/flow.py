@@ -198,9 +198,7 @@ class Check(Course):
         self._body_bytes = 0
         if self._following is None:
             words = [word.strip().lower() for value in head.values("content-encoding") for word in value.split(",")]
-            lengths = {value.strip() for value in head.joined().get("content-length", "").split(",")}
-            is_chunked = "chunked" in head.joined().get("transfer-encoding", "").lower()  # then no length counts
-            if self._ways.ignores_length and len(lengths) > 1 and not is_chunked:
+            if self._ways.ignores_length and _has_two_lengths(head):
                 self._body_fault = "the body has two lengths"
                 return False
             if _OF_LIBCURL in words and self._may_ask_otherwise(_OF_LIBCURL):
@@ -518,6 +516,12 @@ class Check(Course):
             "tls_version": facts.tls_version if facts else None,
             "tls_not_after": self._chain.not_after if self._chain else None,
         }
+
+
+def _has_two_lengths(head: Head) -> bool:
+    lengths = {one.strip() for value in head.values("content-length") for one in value.split(",")}
+    is_chunked = any("chunked" in value.lower() for value in head.values("transfer-encoding"))  # then no length counts
+    return len(lengths) > 1 and not is_chunked
 
 
 def _is_elsewhere(here: Url, there: Url) -> bool:

@@ -133,12 +133,12 @@ class Loop:
             self._turn()
             if self._stopping:
                 break
-            until = self._next()
             ended = self.monotonic()
             self._note_late(ended, ended - self._woke)
-            events = self._epoll.poll(max(0.0, until - ended))
+            until = self._next(ended)
+            events = self._epoll.poll(until - ended)
             self._woke = self.monotonic()
-            self._note_late(self._woke, self._woke - max(until, ended))
+            self._note_late(self._woke, self._woke - until)
             for fd, ready in events:
                 if fd == self._woken:
                     os.eventfd_read(self._woken)
@@ -163,8 +163,9 @@ class Loop:
             what = heapq.heappop(self._timers)[2].what
             if what is not None:
                 self.do(what)
-        for multi in list(self._multis.values()):
-            multi.look(self.monotonic())
+        now = self.monotonic()
+        for multi in [one for one in self._multis.values() if one.due is not None and one.due <= now]:
+            multi.look()
 
     def do(self, what: Callable[[], None]) -> None:
         """Do something, in the thread; what it raises is told, and harms nothing else."""
@@ -174,14 +175,17 @@ class Loop:
         except Exception:  # noqa: BLE001
             _log.exception("checks: a bug in webmon")
 
-    def _next(self) -> float:
-        now = self.monotonic()
+    def _next(self, now: float) -> float:
+        """Give when there is something to do, whatever the sockets do; not before now."""
         if self._inbox:
             return now
-        moments = [now + _LONGEST_WAIT_SECS, *(multi.due for multi in self._multis.values() if multi.due is not None)]
-        if self._timers:
-            moments.append(self._timers[0][0])
-        return min(moments)
+        moment = now + _LONGEST_WAIT_SECS
+        for multi in self._multis.values():
+            if multi.due is not None and multi.due < moment:
+                moment = multi.due
+        if self._timers and self._timers[0][0] < moment:
+            moment = self._timers[0][0]
+        return max(moment, now)
 
     def _note_late(self, now: float, seconds: float) -> None:
         if seconds > _NOTICED_SECS:
@@ -249,10 +253,9 @@ class _Multi:
             mask |= pycurl.CSELECT_ERR
         self._settle(self._multi.socket_action(fd, mask)[1])
 
-    def look(self, now: float) -> None:
-        if self.due is not None and self.due <= now:
-            self.due = None
-            self._settle(self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)[1])
+    def look(self) -> None:
+        self.due = None
+        self._settle(self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)[1])
 
     def close(self) -> None:
         for curl in list(self._done):

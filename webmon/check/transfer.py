@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import pycurl
 
+from webmon.check.chain import Told
 from webmon.check.cookie import Cookie, of_line
 from webmon.check.failure import SHOWN, Failure, Phase
 from webmon.check.kind import MAIL, WEBSOCKET
@@ -35,9 +36,12 @@ _ALIASES: Final = ["ICY ", "HTTP "]
 """Beginnings of a status line that are taken beside HTTP's own (Shoutcast, and who leaves the version out). libcurl
 takes such a response for 200."""
 _SWITCHING: Final = 101
+_TEXT: Final = pycurl.INFOTYPE_TEXT
 _DATA_IN: Final = 5
 _DATA_OUT: Final = 6
-"""CURLINFO_SSL_DATA_IN and ..._OUT, beside CURLINFO_TEXT (0)."""
+"""CURLINFO_SSL_DATA_IN and ..._OUT."""
+_TOLD: Final = frozenset({b"SSL ", b"TLSv", b"ALPN"})
+"""How those of libcurl's texts begin that are read: of a check there are sixty lines."""
 _RECORD: Final = re.compile(rb"[\x14-\x17](?:\x03|$)")
 """How a record of TLS begins (RFC 8446, 5.1)."""
 _TLS_LINE: Final = re.compile(rb"SSL connection using (TLSv[0-9.]+)")
@@ -123,7 +127,7 @@ class Facts(NamedTuple):
     http_version: str | None
     remote_ip: str | None
     tls_version: str | None
-    certificates: Sequence[Sequence[tuple[str, str]]]
+    certificates: Told
 
 
 class Kept(NamedTuple):
@@ -135,7 +139,7 @@ class Kept(NamedTuple):
     looked_up_at: float
     """When somebody last did, on the monotonic clock: about when it was opened, or the first one in its place."""
     tls_version: str | None
-    certificates: Sequence[Sequence[tuple[str, str]]]
+    certificates: Told
 
 
 class Handle:
@@ -315,7 +319,7 @@ class Handle:
         self._url = url
         self._has_certificate = trust is not None and trust.certificate is not None
         option = curl.setopt
-        option(pycurl.URL, str(url._replace(scheme=_AS.get(url.scheme, url.scheme))))
+        option(pycurl.URL, str(url._replace(scheme=_AS[url.scheme]) if url.scheme in _AS else url))
         option(pycurl.PATH_AS_IS, 1)
         option(pycurl.NOSIGNAL, 1)
         option(_HAPPY_EYEBALLS_MS, 200)
@@ -376,17 +380,21 @@ class Handle:
         option(pycurl.DEBUGFUNCTION, self._debug)
 
     def _debug(self, kind: int, text: bytes) -> None:
-        if kind == pycurl.INFOTYPE_TEXT:
-            if text.startswith(b"SSL connection using") and (match := _TLS_LINE.match(text)) is not None:
-                self._tls_version = match[1].decode()
-            elif b"Request CERT" in text:
-                self._wants_certificate = not self._has_certificate
-            elif text.startswith(b"ALPN: server did not agree"):
-                self._refused_http2 = self._needs_http2
+        if kind == _TEXT:
+            if text[:4] in _TOLD:
+                self._read_text(text)
         elif kind == _DATA_OUT and not self._hello_after and not self._is_quic:
             self._hello_after = time.monotonic() - self._began
         elif kind == _DATA_IN and self._first_of_tls is None and not self._is_quic:
             self._first_of_tls = text
+
+    def _read_text(self, text: bytes) -> None:
+        if (match := _TLS_LINE.match(text)) is not None:
+            self._tls_version = match[1].decode()
+        elif b"Request CERT" in text:
+            self._wants_certificate = not self._has_certificate
+        elif text.startswith(b"ALPN: server did not agree"):
+            self._refused_http2 = self._needs_http2
 
     def _header(self, line: bytes) -> int | None:
         self._head_left -= len(line)
@@ -595,13 +603,8 @@ class Handle:
             http_version=_VERSIONS.get(get(pycurl.INFO_HTTP_VERSION)) if self.head is not None else None,
             remote_ip=None if self._proxy else (get(pycurl.PRIMARY_IP) or None),
             tls_version=self._tls_version,
-            certificates=self._certificates() if self._secure and secured else (),
+            certificates=self.curl.getinfo_raw(pycurl.INFO_CERTINFO) if self._secure and secured else (),
         )
-
-    def _certificates(self) -> list[list[tuple[str, str]]]:
-        """Give what libcurl tells of the certificates; what a server wrote into them need be no UTF-8."""
-        told = self.curl.getinfo_raw(pycurl.INFO_CERTINFO)
-        return [[(name.decode(), value.decode(errors="replace")) for name, value in one] for one in told]
 
 
 def header_line(name: str, value: str) -> bytes:
@@ -614,6 +617,8 @@ def _unsaid(request: Request) -> list[bytes]:
 
     Servers that do not know the question refuse it with 417, and browsers do not ask it.
     """
+    if request.body is None and request.method not in _WITH_BODY:
+        return []
     given = {line.partition(b":")[0].strip(b"; ").lower() for line in request.headers}
     name = b"Content-Type" if request.body is None else b"Expect"
     return [] if name.lower() in given else [name + b":"]
