@@ -6,14 +6,19 @@ import random
 import signal
 import socket
 import threading
+import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from kafka import KafkaConsumer
+from kafka.protocol.consumer import JoinGroupRequest
 
 from tests.integration.proxy import relay
 from tests.integration.stage import SINK_PASSWORD, Stage, recent
 from tests.waiting import wait_until
 from webmon.check.result import Outcome, Phases, encode
+from webmon.kafka import client
 from webmon.sink.writer import Writer
 
 
@@ -300,6 +305,38 @@ def test_kafka_away_is_waited_for_and_said_once_each_way(stage: Stage) -> None:
     wait_until(lambda: stage.committed() == 50, "all offsets committed", 20)
     assert sink.said().count("waiting for Kafka: ") == 1
     assert "Traceback" not in sink.said()
+
+
+def test_a_join_that_ends_while_nobody_polls_gives_a_member_its_partitions(stage: Stage) -> None:
+    """As on a busy host: a poll ends before the group has answered, and that comes while something else is asked."""
+    member = KafkaConsumer(**client.consumer_args(stage.kafka_settings("sink")))
+    with contextlib.closing(member):
+        member.subscribe([stage.topic])
+        wait_until(lambda: member.poll(timeout_ms=100) is not None and len(member.assignment()) == 3, "what there is")
+        with stage.admin() as admin:
+            admin.create_partitions({stage.topic: 7})
+        send = member._coordinator._manager.send
+
+        async def late(answer: Any) -> Any:
+            found = await answer
+            await member._net.sleep(0.2)
+            return found
+
+        def send_slowly(request: Any, *arguments: Any, **named: Any) -> Any:
+            answer = send(request, *arguments, **named)
+            is_join = isinstance(request, JoinGroupRequest)
+            return member._net.call_soon_with_future(late, answer) if is_join else answer
+
+        member._coordinator._manager.send = send_slowly
+
+        def has_all() -> bool:
+            until = time.monotonic() + 0.5
+            while time.monotonic() < until:
+                member.topics()
+            member.poll(timeout_ms=0)
+            return len(member.assignment()) == 7
+
+        wait_until(has_all, "those that are new, too")
 
 
 @pytest.mark.apart

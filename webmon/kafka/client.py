@@ -329,12 +329,32 @@ class _PatientManager(KafkaConnectionManager):  # type: ignore[misc]
 
 
 class _Coordinator(ConsumerCoordinator):  # type: ignore[misc]
-    """kafka-python's own, which asks for partitions again where it could not see them for a while.
+    """kafka-python's own, which ends what it began, and asks for partitions again that it could not see for a while.
 
     Who leads a group gives it the partitions that it sees. kafka-python 3.0.12 joins again where it sees others than
     then, but does not notice when it may see none: a group that was joined before its topic might be read, as where
     rights are given anew, had no partition for ever.
     """
+
+    _join_task: Any
+
+    def need_rejoin(self) -> bool:
+        """Tell whether it is to join its group, or to go on with that.
+
+        Who joins again as it sees other partitions is content once it has given them out. Where that came while nobody
+        waited for it, as on a busy host between two polls, kafka-python 3.0.12 never took what was given to itself, and
+        sent no heartbeat any more: it stood still for ever, without an error.
+        """
+        is_under_way = self.rejoining and self._subscription.partitions_auto_assigned()
+        return bool(super().need_rejoin() or is_under_way)
+
+    async def join_group_async(self, timeout_ms: float | None = None) -> bool:
+        """Join the group; tell whether that was done in time."""
+        ended = self._join_task
+        if ended is not None and ended.succeeded() and self.rebalance_in_progress():
+            # It would be thrown away, and the group joined once more; what ends in the next turn is waited for.
+            self._join_task = self._manager.call_soon(lambda: ended.value)
+        return bool(await super().join_group_async(timeout_ms))
 
     def _handle_metadata_update(self, cluster: Any) -> None:
         if cluster.unauthorized_topics:
