@@ -75,7 +75,7 @@ class PasswordBroker:
         self.stop()
         self._tell(f"install -d -m 700 -o kafka {_DIRECTORY} && cat > {_DIRECTORY}/settings", settings)
         self._tell(
-            f"runuser -u kafka -- {_JAVA} kafka.tools.StorageTool format --cluster-id {cluster} "
+            f"runuser -u kafka -- {_JAVA} kafka.tools.StorageTool format --cluster-id={cluster} "
             f"--config {_DIRECTORY}/settings {scram}"
         )
         self._tell(
