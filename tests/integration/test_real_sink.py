@@ -353,6 +353,8 @@ def test_a_sink_that_is_let_into_its_group_before_it_may_see_the_topic_reads_it_
     wait_until(lambda: len(stage.members()) == 0, "that Kafka forgets it", 40)
     stage.let_read("group", True)
     wait_until(lambda: len(stage.members()) == 1, "that it is in its group again", 40)
+    # By then it has looked for the topic, and comes to it by itself alone.
+    threading.Event().wait(3)
     stage.let_read("topic", True)
     stage.publish([recent(number) for number in range(1, 20)])
     wait_until(lambda: stage.count() == 20, "all of it", 60)

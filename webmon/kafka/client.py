@@ -499,6 +499,8 @@ def consumer_args(kafka: Kafka) -> dict[str, Any]:
         # A sink that died hands its partitions on after ten seconds; one that stopped or joined, after one.
         "session_timeout_ms": 10_000,
         "heartbeat_interval_ms": 1_000,
+        # How soon it sees a topic that it may read now, or new partitions: kafka-python looks every 5 minutes.
+        "metadata_max_age_ms": 30_000,
         # What one broker may send at once; it bounds memory while a backlog is read.
         "fetch_max_bytes": 8 * 1024 * 1024,
         "allow_auto_create_topics": False,
