@@ -9,6 +9,7 @@ import functools
 import heapq
 import itertools
 import logging
+import math
 import os
 import select
 import threading
@@ -164,7 +165,7 @@ class Loop:
             if what is not None:
                 self.do(what)
         now = self.monotonic()
-        for multi in [one for one in self._multis.values() if one.due is not None and one.due <= now]:
+        for multi in [one for one in self._multis.values() if one.due <= now]:
             multi.look()
 
     def do(self, what: Callable[[], None]) -> None:
@@ -179,12 +180,9 @@ class Loop:
         """Give when there is something to do, whatever the sockets do; not before now."""
         if self._inbox:
             return now
-        moment = now + _LONGEST_WAIT_SECS
-        for multi in self._multis.values():
-            if multi.due is not None and multi.due < moment:
-                moment = multi.due
-        if self._timers and self._timers[0][0] < moment:
-            moment = self._timers[0][0]
+        moment = min(now + _LONGEST_WAIT_SECS, *[multi.due for multi in self._multis.values()])
+        if self._timers:
+            moment = min(moment, self._timers[0][0])
         return max(moment, now)
 
     def _note_late(self, now: float, seconds: float) -> None:
@@ -222,8 +220,8 @@ class _Multi:
     """A set of transfers that share what libcurl knows of authorities."""
 
     def __init__(self, loop: Loop) -> None:
-        self.due: float | None = None
-        """When libcurl wants a turn without any socket's being ready."""
+        self.due = math.inf
+        """When libcurl wants a turn without any socket's being ready; infinite: it does not."""
         self._loop = loop
         self._monotonic = loop.monotonic
         self._multi = pycurl.CurlMulti()
@@ -254,7 +252,7 @@ class _Multi:
         self._settle(self._multi.socket_action(fd, mask)[1])
 
     def look(self) -> None:
-        self.due = None
+        self.due = math.inf
         self._settle(self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)[1])
 
     def close(self) -> None:
@@ -285,4 +283,4 @@ class _Multi:
             self._loop.watch(fd, _WANTED[what], self.ready)
 
     def _set_timer(self, milliseconds: int) -> None:
-        self.due = None if milliseconds < 0 else self._monotonic() + milliseconds / 1000
+        self.due = math.inf if milliseconds < 0 else self._monotonic() + milliseconds / 1000

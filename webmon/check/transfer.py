@@ -40,7 +40,7 @@ _TEXT: Final = pycurl.INFOTYPE_TEXT
 _DATA_IN: Final = 5
 _DATA_OUT: Final = 6
 """CURLINFO_SSL_DATA_IN and ..._OUT."""
-_TOLD: Final = frozenset({b"SSL ", b"TLSv", b"ALPN"})
+_BEGINNINGS: Final = frozenset({b"SSL ", b"TLSv", b"ALPN"})
 """How those of libcurl's texts begin that are read: of a check there are sixty lines."""
 _RECORD: Final = re.compile(rb"[\x14-\x17](?:\x03|$)")
 """How a record of TLS begins (RFC 8446, 5.1)."""
@@ -240,13 +240,14 @@ class Handle:
     def _set_request(self, request: Request) -> None:
         """Set what is sent."""
         option = self.curl.setopt
-        option(pycurl.HTTPHEADER, [*request.headers, *_unsaid(request)])
+        has_body = request.method in _WITH_BODY or request.body is not None
+        option(pycurl.HTTPHEADER, [*request.headers, *(_unsaid(request) if has_body else ())])
         option(pycurl.COOKIEFILE, "")
         if request.cookie is not None:
             option(pycurl.COOKIE, request.cookie)
         if request.method == "HEAD":
             option(pycurl.NOBODY, 1)
-        elif request.method in _WITH_BODY or request.body is not None:
+        elif has_body:
             option(pycurl.POSTFIELDS, request.body or b"")
             option(pycurl.CUSTOMREQUEST, request.method)
         elif request.method != "GET":
@@ -381,7 +382,7 @@ class Handle:
 
     def _debug(self, kind: int, text: bytes) -> None:
         if kind == _TEXT:
-            if text[:4] in _TOLD:
+            if text[:4] in _BEGINNINGS:
                 self._read_text(text)
         elif kind == _DATA_OUT and not self._hello_after and not self._is_quic:
             self._hello_after = time.monotonic() - self._began
@@ -617,8 +618,6 @@ def _unsaid(request: Request) -> list[bytes]:
 
     Servers that do not know the question refuse it with 417, and browsers do not ask it.
     """
-    if request.body is None and request.method not in _WITH_BODY:
-        return []
     given = {line.partition(b":")[0].strip(b"; ").lower() for line in request.headers}
     name = b"Content-Type" if request.body is None else b"Expect"
     return [] if name.lower() in given else [name + b":"]
