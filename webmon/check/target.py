@@ -143,8 +143,10 @@ class Target:
 
     def sent_headers(self) -> dict[str, str]:
         """Give the headers of its request, in place of and beside those that every check sends."""
-        given = {name.lower() for name in self.headers}
         usual = {**_HEADERS, "Connection": "keep-alive" if self.connection == "reused" else "close"}
+        if not self.headers:
+            return usual
+        given = {name.lower() for name in self.headers}
         return {name: value for name, value in usual.items() if name.lower() not in given} | dict(self.headers)
 
     def without_secrets(self, text: str) -> str:

@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import sleep, thread_time
 from typing import Any, Final
 
 from prometheus_client.core import Metric
@@ -42,8 +43,17 @@ class _Family(Collector):
 
 
 def _exposition(metrics: Collector) -> list[bytes]:
-    """Give the text of all families, each made by itself: 5,000 targets at once would take 40 MB for a moment."""
-    return [generate_latest(_Family(family)) for family in metrics.collect()]
+    """Give the text of all families, each made by itself: 5,000 targets at once would take 40 MB for a moment.
+
+    Python runs one thread at a time, and thousands of targets take a good part of a second: after each family others
+    have as much time as it took, or checks would be late by all of it, and their times too long.
+    """
+    texts, worked = [], thread_time()
+    for family in metrics.collect():
+        texts.append(generate_latest(_Family(family)))
+        sleep(thread_time() - worked)
+        worked = thread_time()
+    return texts
 
 
 class Listener:

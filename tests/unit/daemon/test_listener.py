@@ -3,10 +3,11 @@
 import http.client
 import socket
 import time
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from prometheus_client.core import Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from tests.waiting import wait_until
@@ -22,8 +23,21 @@ class Broken(Collector):
         raise ZeroDivisionError
 
 
-def listen_at(address: HostPort | None) -> Listener | None:
-    return listen(address, "SINK_METRICS_ADDRESS", Broken(), lambda: True, lambda: "")
+class Slow(Collector):
+    """Families that need so many seconds of work each, by a clock of their own."""
+
+    def __init__(self, *seconds: float) -> None:
+        self.seconds = seconds
+        self.worked = 0.0
+
+    def collect(self) -> Iterator[Metric]:
+        for number, seconds in enumerate(self.seconds):
+            self.worked += seconds
+            yield GaugeMetricFamily(f"family_{number}", "One of many", value=number)
+
+
+def listen_at(address: HostPort | None, metrics: Collector | None = None) -> Listener | None:
+    return listen(address, "SINK_METRICS_ADDRESS", metrics or Broken(), lambda: True, lambda: "")
 
 
 def test_an_address_that_cannot_be_had_is_told_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -36,6 +50,22 @@ def test_an_address_that_cannot_be_had_is_told_and_stops_nothing(caplog: pytest.
 def test_off_listens_nowhere_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
     assert listen_at(None) is None
     assert caplog.messages == []
+
+
+def test_a_scrape_gives_way_to_other_threads_after_each_family_for_as_long_as_that_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    metrics, rests = Slow(0.03, 0.002), list[float]()
+    monkeypatch.setattr("webmon.daemon.listener.thread_time", lambda: metrics.worked)
+    monkeypatch.setattr("webmon.daemon.listener.sleep", rests.append)
+    listener = listen_at(HostPort("127.0.0.1", 0), metrics)
+    assert listener is not None
+    with urllib.request.urlopen(f"http://127.0.0.1:{listener.port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    listener.close()
+    assert "family_0 0.0" in text
+    assert "family_1 1.0" in text
+    assert rests == pytest.approx([0.03, 0.002])
 
 
 def test_a_request_that_fails_for_our_own_sake_is_logged_and_the_next_is_answered(
