@@ -26,6 +26,7 @@ class MailServer:
         starttls: bool = True,
         tls: bool = False,
         login: bool = True,
+        password: str = PASSWORD,
         name: str = "127.0.0.1",
         answers: Mapping[str, str] | None = None,
     ) -> None:
@@ -34,7 +35,8 @@ class MailServer:
         Args:
             starttls: whether it offers STARTTLS.
             tls: whether it speaks TLS from the begin.
-            login: whether it asks for USER and PASSWORD.
+            login: whether it asks for USER and the password.
+            password: USER's.
             name: the name in its certificate.
             answers: what it says to MAIL, to DATA, to whom mail is for, instead of taking it.
         """
@@ -42,6 +44,7 @@ class MailServer:
         """Recipients, and what they got."""
         self.logins: list[bytes] = []
         self.answers = dict(answers or {})
+        self._password = password
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         AUTHORITY.issue_cert(name).configure_cert(context)
         self._tls = context if tls else None
@@ -96,7 +99,7 @@ class MailServer:
         given = call[-1]
         assert isinstance(given, LoginPassword)
         self.logins.append(given.password)
-        is_right = (given.login, given.password) == (USER.encode(), PASSWORD.encode())
+        is_right = (given.login, given.password) == (USER.encode(), self._password.encode())
         return AuthResult(success=is_right, handled=False)
 
     async def handle_RCPT(  # noqa: N802 (it and what it is given are aiosmtpd's)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, TypeVar, get_args, get_type_hints
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -648,19 +649,33 @@ SmtpTls = Literal["starttls", "tls", "off"]
 _SMTP_PORTS: dict[SmtpTls, int] = {"starttls": 587, "tls": 465, "off": 25}
 MAIL_ADDRESS = r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?"
 """As HTML's forms take it (https://html.spec.whatwg.org/#valid-e-mail-address)."""
-HTTP_URL = r"https?://[^\s/?#]+\S*"
 _AN_ADDRESS = "an address such as ops@example.org"
-_A_URL = "http://HOST/... or https://HOST/..."
+A_URL = "http://HOST/... or https://HOST/..., with xn-- and %XX for what is not ASCII"
 MailAddress = Annotated[str, Field(pattern=f"^{MAIL_ADDRESS}$", max_length=254)]
 
 
-def _secret_url(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch(HTTP_URL, value):
+def is_http_url(text: str) -> bool:
+    """Tell whether a request can be made to a URL as it stands there."""
+    if not re.fullmatch(r"https?://[!-~]+", text):
+        return False
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+        if ":" in host:
+            ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return bool(re.fullmatch(r"[A-Za-z0-9._-]+|.*:.*", host)) and port != 0
+
+
+def _http_url(value: object) -> object:
+    if isinstance(value, str) and not is_http_url(value):
         raise ValueError
     return value
 
 
-SecretUrl = Annotated[SecretStr, BeforeValidator(_secret_url)]
+HttpUrl = Annotated[str, BeforeValidator(_http_url)]
+SecretUrl = Annotated[SecretStr, BeforeValidator(_http_url)]
 """A URL that may let in whoever knows it."""
 
 
@@ -684,7 +699,7 @@ class Alarm(_Group):
         "ALARM_MAIL_TO", "Without rules: whom alarms go to by mail", f"{_AN_ADDRESS}, several with commas", None
     )
     webhook_url: SecretUrl | None = _var(
-        "ALARM_WEBHOOK_URL", "Without rules: where alarms are posted to, as JSON", _A_URL, None
+        "ALARM_WEBHOOK_URL", "Without rules: where alarms are posted to, as JSON", A_URL, None
     )
     mail_from: MailAddress | None = _var(
         "ALARM_MAIL_FROM", "Address that mail comes from (default: webmon@ and the host's name)", _AN_ADDRESS, None
@@ -713,7 +728,7 @@ class Alarm(_Group):
     heartbeat_url: SecretUrl | None = _var(
         "ALARM_HEARTBEAT_URL",
         "What is called as long as results are judged and alarms are told: silence there means that they are not",
-        _A_URL,
+        A_URL,
         None,
     )
     heartbeat_secs: Annotated[float, Field(ge=1, le=86400)] = _var(
@@ -726,8 +741,8 @@ class Alarm(_Group):
         "the path of a readable file",
         None,
     )
-    page_url: Annotated[str, Field(pattern=f"^{HTTP_URL}$")] | None = _var(
-        "ALARM_PAGE_URL", "Where people find the operators' page; messages link to it", _A_URL, None
+    page_url: HttpUrl | None = _var(
+        "ALARM_PAGE_URL", "Where people find the operators' page; messages link to it", A_URL, None
     )
     metrics_address: Address = _var(
         "ALARM_METRICS_ADDRESS",
@@ -750,6 +765,8 @@ class Alarm(_Group):
         if (self.smtp_user is None) != (self.smtp_password is None):
             missing = "ALARM_SMTP_USER" if self.smtp_user is None else "ALARM_SMTP_PASSWORD"
             yield missing, "is missing; right would be both user and password, or neither"
+        if not all(0 < len(label) < 64 for label in self.smtp_host.removesuffix(".").split(".")):  # RFC 1035, 2.3.4
+            yield "ALARM_SMTP_HOST", f"is {self.smtp_host!r}; right would be a host name or address"
         if self.smtp_user is not None and self.smtp_tls == "off":
             yield "ALARM_SMTP_TLS", "is off, and a password would be sent readable; right would be starttls or tls"
 

@@ -1,7 +1,7 @@
 """many_down: where many targets fail at once, it is one message, and the single ones hang under it."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from webmon.alarm.book import Book
@@ -14,7 +14,7 @@ WITHIN: Final = 60_000
 """Milliseconds within which they open."""
 COUNTED: Final = frozenset({Condition.DOWN, Condition.NO_DATA})
 _NAMED: Final = 20
-"""Targets that an ending names."""
+"""Targets that a message names."""
 
 
 class Groups:
@@ -127,7 +127,8 @@ class Groups:
         group.labels = {} if key == ALL else {label: value}
         group.threshold = threshold
         group.voters = self._sizes[key]
-        group.detail = f"{len(members)} of {self._sizes[key]} targets failed within {WITHIN // 1000} s"
+        failed = f"{len(members)} of {self._sizes[key]} targets failed within {WITHIN // 1000} s"
+        group.detail = f"{failed}: {_named([episode.subject for episode in members])}"
         self._members[group.id] = {}
         desk.plan(group)
         for episode in members:
@@ -181,14 +182,17 @@ class Groups:
         self._few.pop(group.id, None)
         names = [episode.subject for episode in members.values()]
         if names:
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            group.detail = f"still failing: {', '.join(names[:_NAMED])}{more}"
+            group.detail = f"still failing: {_named(names)}"
         self._book.end(group, ended=ended, closed=moment)
         desk.closed(group, moment)
         messages: dict[str, Notice] = {n.channel: n for n in self._book.of(group) if n.state == "waiting"}
         for episode in members.values():
             if episode.held == "many":
                 desk.join(episode, messages, max(desk.now, moment))
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _are_few(group: Episode, members: Mapping[str, Episode]) -> bool:

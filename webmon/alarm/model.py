@@ -20,6 +20,8 @@ from webmon.targets.keys import Model, fields_of, right
 
 _A_LABELS: Final = "a mapping of labels to their values, in quotes"
 _CHANNELS: Final = "a list of names of channels"
+_YEARS: Final = range(1970, 9999)
+"""What Python can reckon with, in any time zone."""
 
 
 def _one_line(value: object) -> object:
@@ -34,7 +36,7 @@ def _moment(value: object) -> object:
             value = datetime.fromisoformat(value)
         except ValueError:
             raise ValueError from None  # what would be right says more than that
-    if not isinstance(value, datetime) or value.tzinfo is None:
+    if not isinstance(value, datetime) or value.tzinfo is None or value.year not in _YEARS:
         raise ValueError
     return value
 
@@ -161,9 +163,11 @@ class WindowModel(Model):
     for_: Span | None = Field(default=None, alias="for", description=SPAN)
     timezone: Zone | None = right("a name of the IANA time zones, such as Europe/Helsinki")
     from_: Moment | None = Field(
-        default=None, alias="from", description="a time with its offset, such as 2026-12-01T02:00:00+02:00"
+        default=None,
+        alias="from",
+        description="a time before the year 9999 with its offset, such as 2026-12-01T02:00:00+02:00",
     )
-    until: Moment | None = right("a time with its offset, such as 2026-12-01T04:00:00+02:00")
+    until: Moment | None = right("a time before the year 9999 with its offset, such as 2026-12-01T04:00:00+02:00")
     public: StrictBool | None = right("true or false")
 
 

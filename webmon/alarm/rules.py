@@ -17,14 +17,22 @@ from pydantic import BaseModel
 
 from webmon import files
 from webmon.alarm.channels import Alertmanager, Apprise, Channel, Mail, Webhook
-from webmon.alarm.conditions import Conditions, Step
+from webmon.alarm.conditions import Conditions, Severity, Step
 from webmon.alarm.maintenance import Every, Maintenance, Once, every
 from webmon.alarm.match import Match
-from webmon.alarm.model import ChannelModel, MatchModel, RouteModel, RuleModel, RulesFile, WindowModel
+from webmon.alarm.model import (
+    ChannelModel,
+    MatchModel,
+    RouteMatchModel,
+    RouteModel,
+    RuleModel,
+    RulesFile,
+    WindowModel,
+)
 from webmon.alarm.ruleset import DEFAULTS, Route, Rule, Ruleset
 from webmon.errors import UserError
 from webmon.render import as_duration
-from webmon.settings import HTTP_URL, Alarm
+from webmon.settings import A_URL, Alarm, is_http_url
 from webmon.targets import file as targets_file
 from webmon.targets import yaml_lines
 from webmon.targets.alarm import AlarmModel
@@ -34,8 +42,10 @@ from webmon.targets.secrets import Filling
 
 ONLY: Final = "alarm"
 """The channel that the settings name, where there is no file."""
-_CLOSED: Final = ("webhook", "apprise")
-"""Keys whose values may be secrets, and are never shown."""
+_CLOSED: Final = ("webhook", "apprise", "alertmanager", "fallback")
+"""Keys whose values may be secrets, also by mistake, and are never shown."""
+_NOT_SHOWN: Final = "it may be a secret and is not shown"
+_NO_NAME: Final = re.compile(r"\$\{(?![A-Za-z_][A-Za-z0-9_]*\})")
 _SIGNING_KEY: Final = r"(?!whsec_).*|whsec_(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 _WAYS: Final = ("mail", "webhook", "alertmanager", "apprise")
 
@@ -121,7 +131,7 @@ class _Reader:
     """Reads one file; gathers rules and faults."""
 
     def __init__(self, path: Path, secrets: Mapping[str, str] | None, vantages: int | None) -> None:
-        self._faults = Faults(path, closed=_CLOSED, mappings=("labels",))
+        self._faults = Faults(path, closed=_CLOSED, mappings=("labels",), show=_shown)
         self._secrets = secrets
         self._vantages = vantages
 
@@ -161,7 +171,7 @@ class _Reader:
             return inside
         if key in value and not (inside is None and key not in ("routes", "channels")):
             right = fields_of(RulesFile)[key].description
-            self._faults.at((key,), f"{key} is {shown(inside)}; right would be {right}")
+            self._faults.at((key,), f"{key} is {_shown(inside)}; right would be {right}")
         return kind()
 
     def _defaults(self, given: dict[str, Any]) -> Conditions:
@@ -187,30 +197,33 @@ class _Reader:
             )
 
     def _routes(self, given: list[Any], channels: Mapping[str, Channel | None]) -> Iterator[Route]:
-        last = None
+        last, read, told = None, 0, set[Severity]()
         for place, model in self._models(RouteModel, given, "routes", "route"):
             path, who = ("routes", place), f"route {place + 1}"
             if last is not None:
                 self._faults.at(
                     path, f"{who}: is never reached; right would be before route {last + 1}, or `continue: true` there"
                 )
-            matches_all = model.match is None or not model.match.model_fields_set
-            if matches_all and not model.continue_:
+            match = model.match or RouteMatchModel()
+            if not match.model_fields_set and not model.continue_:
                 last = place
+            if not match.labels and match.condition is None:
+                told |= {match.severity} if match.severity else set(Severity)
             steps = [Step(0.0, self._known(model.to, (*path, "to"), f"{who}: to", channels))]
             for number, then in enumerate(model.then or ()):
                 where = (*path, "then", number)
                 to = self._known(then.to, (*where, "to"), f"{who}: then.{number}.to", channels)
                 steps.append(Step(then.after, to))
-            match = model.match
+            read += 1
             yield Route(
                 steps=tuple(sorted(steps, key=lambda step: step.after_secs)),
-                labels=(match and match.labels) or {},
-                severity=match.severity if match else None,
-                condition=match.condition if match else None,
+                labels=match.labels or {},
+                severity=match.severity,
+                condition=match.condition,
                 goes_on=bool(model.continue_),
             )
-        if given and last is None and not self._faults.told:
+        # Of one that can't be read nobody knows what it is for.
+        if given and read == len(given) and told != set(Severity):
             self._faults.at(
                 ("routes",),
                 "routes: what none of them matches is told to nobody; right would be a last one without `match` (with "
@@ -225,7 +238,7 @@ class _Reader:
                 near = difflib.get_close_matches(name, channels, n=1)
                 right = near[0] if near else f"one of {', '.join(channels)}" if channels else "a channel of this file"
                 self._faults.at(
-                    (*path, place), f"{key} names {shown(name)}, which is no channel; right would be {right}"
+                    (*path, place), f"{key} names {_shown(name)}, which is no channel; right would be {right}"
                 )
         return tuple(dict.fromkeys(names))
 
@@ -285,18 +298,27 @@ class _Reader:
                 )
             )
         urls = [model.apprise] if isinstance(model.apprise, str) else model.apprise or []
-        return Apprise(tuple(self._filled(url, (*path, "apprise"), f"{who}: apprise") for url in urls))
+        return Apprise(tuple(self._service(url, (*path, "apprise"), f"{who}: apprise") for url in urls))
+
+    def _service(self, text: str, path: yaml_lines.Path, key: str) -> str:
+        url = self._filled(text, path, key)
+        if "${" not in text and not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url):
+            right = fields_of(ChannelModel)["apprise"].description
+            self._faults.at(path, f"{key} is not right ({_NOT_SHOWN}); right would be {right}")
+        return url
 
     def _url(self, text: str, path: yaml_lines.Path, key: str) -> str:
         url = self._filled(text, path, key)
         begins_so = "${" in url and self._secrets is None  # what it will be is not known
-        if not begins_so and not re.fullmatch(HTTP_URL, url):
-            self._faults.at(
-                path, f"{key} is not right (it may be a secret and is not shown); right would be a URL of http"
-            )
+        if not begins_so and not is_http_url(url):
+            self._faults.at(path, f"{key} is not right ({_NOT_SHOWN}); right would be {A_URL}")
         return url
 
     def _filled(self, text: str, path: yaml_lines.Path, key: str) -> str:
+        if _NO_NAME.search(text):
+            self._faults.at(
+                path, f"{key} has ${{ and no name behind it; right would be ${{NAME}}, of letters, digits and _"
+            )
         filled, missing = Filling(self._secrets).fill(text)
         for name in missing:
             self._faults.at(
@@ -343,7 +365,7 @@ class _Reader:
     def _models(self, kind: type[M], given: list[Any], key: str, word: str) -> Iterator[tuple[int, M]]:
         for place, value in enumerate(given):
             if not isinstance(value, dict):
-                self._faults.at((key, place), f"{word} {place + 1} is {shown(value)}; right would be a mapping")
+                self._faults.at((key, place), f"{word} {place + 1} is {_shown(value)}; right would be a mapping")
                 continue
             who = f"{word} {place + 1}"
             if key == "maintenance" and isinstance(value.get("name"), str):
@@ -351,6 +373,13 @@ class _Reader:
             model, _ = self._faults.validate(kind, value, (key, place), who)
             if model is not None:
                 yield place, model
+
+
+def _shown(value: object) -> str:
+    """Write a value for a message: none that may be a channel, with its secrets, in the place of something else."""
+    if isinstance(value, (dict, list)) and value:
+        return "a mapping" if isinstance(value, dict) else "a list"
+    return f"a URL ({_NOT_SHOWN})" if isinstance(value, str) and "://" in value else shown(value)
 
 
 def _has(model: BaseModel, key: str) -> bool:

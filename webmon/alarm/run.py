@@ -259,6 +259,8 @@ class Daemon:
             for line in error.lines:
                 _log.error("%s", line)
             _log.error("the reload is refused: the old rules and targets go on")
+        except Exception:  # noqa: BLE001 (whatever a file does to us, it takes nobody's alarms away)
+            _log.exception("a bug in webmon: the reload is refused, the old rules and targets go on")
         else:
             taken = True
             _log.info("rules, targets and agents were read anew")

@@ -2,7 +2,7 @@
 
 import datetime
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from operator import itemgetter
 from pathlib import Path
@@ -32,13 +32,21 @@ M = TypeVar("M", bound=BaseModel)
 class Faults:
     """Gathers the faults of one file, and knows where in it everything stood."""
 
-    def __init__(self, path: Path, *, closed: tuple[str, ...], mappings: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        closed: tuple[str, ...],
+        mappings: tuple[str, ...] = (),
+        show: Callable[[object], str] | None = None,
+    ) -> None:
         """Take what the file is.
 
         Args:
             path: what messages name.
             closed: keys whose values may be secrets, and are never shown.
             mappings: keys whose values have keys of the user's.
+            show: writes a value for a message; None: as `shown` does.
         """
         self.told: list[tuple[int, str]] = []
         """Line and message."""
@@ -46,6 +54,7 @@ class Faults:
         self._path = path
         self._closed = closed
         self._mappings = mappings
+        self._show = show or shown
 
     def read(self, text: str) -> Any:
         """Read the file's text; None where it is no YAML, which is told."""
@@ -86,14 +95,14 @@ class Faults:
         elif fault["type"] == "missing":
             self.add(line, f"{who}: {key} is missing; right would be {right}")
         elif str(cause := fault.get("ctx", {}).get("error", "")):
-            self.add(line, f"{who}: {key} is {shown(value)}: {cause}")
+            self.add(line, f"{who}: {key} is {self._show(value)}: {cause}")
         elif keys[0] in self._closed:
             told = (
                 str(value) if isinstance(value, tuple(_READ_SO)) else "not right (it may be a secret and is not shown)"
             )
             self.add(line, f"{who}: {key} is {told}{so}; right would be {right}")
         else:
-            self.add(line, f"{who}: {key} is {shown(value)}{so}; right would be {right}")
+            self.add(line, f"{who}: {key} is {self._show(value)}{so}; right would be {right}")
 
     def unknown(self, line: int, who: str, key: str, known: tuple[str, ...]) -> None:
         """Tell of a key, or a name, that is not known."""

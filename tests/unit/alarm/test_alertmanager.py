@@ -1,6 +1,7 @@
 """What Alertmanager is told: alerts that last, labels that it takes, and each of its peers."""
 
 import json
+import time
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.receiver import Receiver, status
+from tests.receiver import Receiver, hang, status
+from tests.sockets import free_port
 from webmon.alarm.channels import Alertmanager
 from webmon.alarm.notice import Notice
 from webmon.alarm.senders.alertmanager import AlertmanagerSender, alert, label_names
@@ -66,7 +68,7 @@ def test_no_two_labels_become_one(labels: dict[str, str]) -> None:
 
 def test_every_peer_is_told_and_one_that_takes_it_is_enough(notice: Notice) -> None:
     with Receiver(status(200)) as one, Receiver(status(503, {"Retry-After": "9"})) as two, Receiver() as three:
-        way = Alertmanager((one.url, two.url, three.url + "prefix/"))
+        way = Alertmanager((one.url, two.url + "api/v2/alerts", three.url + "prefix/"))
         with closing(AlertmanagerSender(way)) as sender:
             assert sender.post([notice], watchdog=True).state == "taken"
     assert [receiver.requests[0].path for receiver in (one, two, three)] == [
@@ -90,6 +92,24 @@ def test_where_no_peer_takes_it_the_best_answer_counts(
         way = Alertmanager(tuple(peer.url for peer in peers))
         answer = stack.enter_context(closing(AlertmanagerSender(way))).send(notice)
     assert (answer.state, answer.after) == (state, after)
+
+
+def test_peers_that_hang_are_waited_for_side_by_side(notice: Notice) -> None:
+    with Receiver(hang) as one, Receiver(hang) as two, Receiver(hang) as three, Receiver() as well:
+        way = Alertmanager(tuple(peer.url for peer in (one, two, three, well)))
+        with closing(AlertmanagerSender(way, deadline=2.0)) as sender:
+            begin = time.monotonic()
+            assert sender.send(notice).state == "taken"
+            assert time.monotonic() - begin < 4
+    assert well.requests[0].at < time.time() - 1.0  # before the others were given up
+
+
+def test_a_peer_that_asks_to_be_left_alone_holds_no_other_back(notice: Notice) -> None:
+    with Receiver(status(429, {"Retry-After": "3600"})) as one:
+        way = Alertmanager((one.url, f"http://127.0.0.1:{free_port()}/"))
+        with closing(AlertmanagerSender(way)) as sender:
+            answer = sender.send(notice)
+    assert (answer.state, answer.after) == ("again", None)
 
 
 def test_a_thousand_alerts_are_told_in_requests_that_it_takes(notice: Notice) -> None:

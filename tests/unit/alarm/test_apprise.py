@@ -3,13 +3,14 @@
 import json
 import sys
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
 from tests.receiver import Behaviour, Receiver, hang, status
 from tests.sockets import free_port
 from webmon.alarm.channels import Apprise
-from webmon.alarm.notice import Notice
+from webmon.alarm.notice import Notice, Seen
 from webmon.alarm.senders.apprise import AppriseSender
 from webmon.errors import UserError
 
@@ -52,6 +53,40 @@ def test_one_that_hangs_is_waited_for_no_longer_than_its_deadline(notice: Notice
         with closing(AppriseSender(way, "pager", deadline=5)) as sender:
             answer = sender.send(notice)
     assert (answer.state, len(answer.left), len(other.requests)) == ("again", 1, 1)
+
+
+def test_it_says_why_a_service_did_not_take_it(notice: Notice, capfd: pytest.CaptureFixture[str]) -> None:
+    with Receiver(status(404)) as receiver, closing(AppriseSender(Apprise((url(receiver),)), "pager")) as sender:
+        answer = sender.send(notice)
+    assert (answer.state, "404" in answer.said) == ("again", True), answer.said
+    assert capfd.readouterr() == ("", "")  # nothing of it in a log of its own
+
+
+def test_what_a_site_says_calls_nobody_and_is_no_link(notice: Notice) -> None:
+    said = "not HTTP/1: b'@everyone <!channel> [click](http://evil.example/login) *bold*'"
+    hostile = replace(notice, target="@here", seen=(Seen("oslo", "protocol_error", said),))
+    with Receiver() as receiver, closing(AppriseSender(Apprise((url(receiver),)), "pager")) as sender:
+        assert sender.send(hostile).state == "taken"
+    body = json.loads(receiver.requests[0].body)
+    for part in (body["title"], body["message"]):
+        assert not set(part) & set("@<[*")
+        assert "evil.example" not in part or "://evil" not in part
+    assert "\uff20everyone" in body["message"]
+    assert "https://webmon.example.org/alarms/b54adc00" in body["message"]  # ours stays one
+
+
+def test_an_ending_that_tells_of_what_still_fails_is_no_success(notice: Notice) -> None:
+    ended = replace(notice, event="ended", until=notice.since, others=(notice,))
+    with Receiver() as receiver, closing(AppriseSender(Apprise((url(receiver),)), "pager")) as sender:
+        sender.send(ended)
+    assert json.loads(receiver.requests[0].body)["type"] == "failure"
+
+
+def test_a_token_in_the_place_of_a_host_is_not_told(notice: Notice) -> None:
+    with closing(AppriseSender(Apprise(("json://t0ken-t0ken.invalid/",)), "pager")) as sender:
+        answer = sender.send(notice)
+    assert answer.state == "again"
+    assert "t0ken" not in answer.said
 
 
 def test_what_it_says_holds_no_secret(notice: Notice) -> None:

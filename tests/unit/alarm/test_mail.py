@@ -134,6 +134,18 @@ def test_a_wrong_password_is_final_and_not_told(authority: Path, notice: Notice)
     assert "wr0ng" not in answer.said
 
 
+def test_a_password_with_an_umlaut_lets_in(authority: Path, notice: Notice) -> None:
+    with MailServer(password="pässwörd99") as server:
+        assert sender(server.port, authority, smtp_password=SecretStr("pässwörd99")).send(notice).state == "taken"
+        wrong = sender(server.port, authority, smtp_password=SecretStr("fälsch-99")).send(notice)
+    assert (wrong.state, wrong.said[:4], "fälsch" in wrong.said) == ("failed", "535 ", False)
+
+
+def test_what_is_no_name_of_a_host_is_told_and_ends_nothing(authority: Path, notice: Notice) -> None:
+    answer = sender(25, authority, smtp_host=f"{'a' * 64}.example.org").send(notice)
+    assert (answer.state, "label" in answer.said) == ("again", True)
+
+
 def test_nobody_there_is_tried_again(authority: Path, notice: Notice) -> None:
     assert sender(free_port(), authority).send(notice) == Answer("again", "Connection refused", left=(A,))
 

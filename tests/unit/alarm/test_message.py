@@ -65,6 +65,17 @@ def test_what_was_over_before_it_could_be_told_has_both_times(notice: Notice) ->
     assert "told late: nobody judged meanwhile" in message.text(late)
 
 
+def test_all_targets_are_told_as_such_and_an_ending_does_not_count_what_still_fails_as_back(notice: Notice) -> None:
+    many = replace(
+        notice, condition="many_down", target="*", what="5 of 10 targets failed within 60 s: a, b", vantages=0
+    )
+    assert message.subject(many) == "MANY DOWN all targets: 5 of 10 targets failed within 60 s: a, b"
+    left = tuple(replace(notice, target=name) for name in ("a", "b"))
+    ended = replace(many, event="ended", until=notice.since + timedelta(seconds=53), others=left)
+    assert message.subject(ended) == "MOST UP all targets: was down for 53 s; still failing: a, b"
+    assert "what          all targets\n" in message.text(ended)
+
+
 def test_a_group_names_all_of_it(notice: Notice) -> None:
     others = tuple(replace(notice, target=f"site-{number}") for number in range(60))
     group = replace(notice, others=others)

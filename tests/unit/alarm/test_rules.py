@@ -167,8 +167,8 @@ def test_all_faults_of_rules_and_targets_are_told_at_once(tmp_path: Path) -> Non
         f"9: route 2: then.0.after is 0; right would be {span}",
         "12: channel 'mail': mail.to is 'nobody'; right would be a list of addresses, such as [ops@example.org]",
         "13: channel 'both' has webhook and alertmanager; right would be one of mail, webhook, alertmanager, apprise",
-        "14: channel 'hook': webhook.url is not right (it may be a secret and is not shown); right would be a URL of "
-        "http",
+        "14: channel 'hook': webhook.url is not right (it may be a secret and is not shown); right would be "
+        "http://HOST/... or https://HOST/..., with xn-- and %XX for what is not ASCII",
         "14: channel 'hook': webhook.secret names ${NO_SUCH}, which is not set; right would be a variable of the .env "
         "or the environment",
         "15: channel 'two': apprise is not right (it may be a secret and is not shown); right would be a URL of "
@@ -183,8 +183,8 @@ def test_all_faults_of_rules_and_targets_are_told_at_once(tmp_path: Path) -> Non
         "22: maintenance 'c' is here twice, first on line 21; right would be a name of its own",
         "22: maintenance 'c': until is not after from; right would be a later time",
         "23: maintenance 'd': from is 2026-12-01 02:00:00 (YAML reads what looks like a date so); right would be a "
-        "time with its offset, such as 2026-12-01T02:00:00+02:00",
-        "23: maintenance 'd': until is 'tomorrow'; right would be a time with its offset, such as "
+        "time before the year 9999 with its offset, such as 2026-12-01T02:00:00+02:00",
+        "23: maintenance 'd': until is 'tomorrow'; right would be a time before the year 9999 with its offset, such as "
         "2026-12-01T04:00:00+02:00",
         "24: maintenance 'e' has every; right would be every and for (and timezone), or from and until",
         "25: channel is not known; right would be channels",
@@ -222,6 +222,87 @@ def test_channels_and_circles_that_lead_nowhere_are_told(tmp_path: Path) -> None
         "3: route 2: is never reached; right would be before route 1, or `continue: true` there",
         "8: channel 'four': fallback names 'tow', which is no channel; right would be two",
     ]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[::1/",
+        "http://[zz]/",
+        "http://u:t0ken-t0ken@127.0.0.1℀/",
+        "http://hüks.invalid/",
+        "http://h/ü",
+        "http://h:99999/",
+        "http://h:abc/",
+        "http://:80/",
+        "ftp://h/",
+    ],
+)
+def test_a_url_that_nothing_can_be_sent_to_is_told(url: str, tmp_path: Path) -> None:
+    path = write(tmp_path, f'routes: [{{to: [a]}}]\nchannels: {{a: {{webhook: {{url: "{url}"}}}}}}\n')
+    assert faults(path) == [
+        "2: channel 'a': webhook.url is not right (it may be a secret and is not shown); right would be "
+        "http://HOST/... or https://HOST/..., with xn-- and %XX for what is not ASCII"
+    ]
+
+
+@pytest.mark.parametrize("time", ["9999-12-31T00:00:00Z", '"9999-12-31T00:00:00Z"', '"0001-01-01T00:00:00+14:00"'])
+def test_a_time_that_nothing_can_reckon_with_is_told(time: str, tmp_path: Path) -> None:
+    path = write(tmp_path, TAIL + f"maintenance: [{{name: a, from: {time}, for: 366d}}]\n")
+    [fault] = faults(path)
+    assert fault.startswith("3: maintenance 'a': from is ")
+    assert "right would be a time before the year 9999 with its offset" in fault
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "channels: {a: {mail: {to: [a@b.c]}, fallback: {webhook: {url: https://h/t0ken}}}}",
+        'channels: {a: {mail: {to: [a@b.c]}, fallback: "tgram://t0ken"}}',
+        'channels: {a: {alertmanager: "https://am/?token=t0ken"}}',
+        "channels: [{webhook: {url: https://h/t0ken}}]",
+        "channels: https://h/t0ken",
+        "channels: {a: https://h/t0ken}",
+        "routes: [{to: [{webhook: {url: https://h/t0ken}}]}]",
+        "routes: [{to: [https://h/t0ken]}]",
+        "routes: [https://h/t0ken]",
+    ],
+)
+def test_a_channel_in_a_wrong_place_is_told_without_its_secrets(text: str, tmp_path: Path) -> None:
+    told = faults(write(tmp_path, text))
+    assert told
+    assert "t0ken" not in "".join(told)
+
+
+def test_what_looks_like_a_secret_s_name_and_is_none_is_told(tmp_path: Path) -> None:
+    channels = 'channels: {a: {webhook: {url: "https://h/", secret: "${HOOK-SECRET}"}}}\n'
+    assert faults(write(tmp_path, f"routes: [{{to: [a]}}]\n{channels}"), secrets=SECRETS) == [
+        "2: channel 'a': webhook.secret has ${ and no name behind it; right would be ${NAME}, of letters, digits and _"
+    ]
+
+
+def test_what_is_no_url_of_apprise_is_told(tmp_path: Path) -> None:
+    [fault] = faults(write(tmp_path, "routes: [{to: [a]}]\nchannels: {a: {apprise: hello}}\n"))
+    assert fault.startswith("2: channel 'a': apprise is not right")
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        "[{to: [a], continue: true}]",
+        "[{match: {severity: critical}, to: [a]}, {to: [], continue: true}]",
+        "[{match: {severity: critical}, to: [a]}, {match: {severity: warning}, to: []}]",
+    ],
+)
+def test_routes_that_match_everything_between_them_are_right(routes: str, tmp_path: Path) -> None:
+    assert load(write(tmp_path, f"routes: {routes}\nchannels: {{a: {{mail: {{to: [a@b.c]}}}}}}\n")).routes
+
+
+def test_what_is_told_to_nobody_is_told_beside_other_faults(tmp_path: Path) -> None:
+    routes = "routes:\n- {match: {severity: critical}, to: [a]}\n"
+    told = faults(write(tmp_path, f"{routes}channels: {{a: {{mail: {{to: [nobody]}}}}}}\n"))
+    assert len(told) == 2
+    assert told[0].startswith("1: routes: what none of them matches")
 
 
 def test_what_no_route_matches_is_told_to_nobody_and_so_a_fault(tmp_path: Path) -> None:

@@ -604,6 +604,8 @@ def test_the_end_of_many_names_those_that_are_still_down_which_are_told_singly_f
         world.fail(name, interval=86400)
         world.wait(SECOND)
     assert world.said() == ["opened site0 down", "opened * many_down"]
+    [group] = [e for e in world.judge.episodes() if e.condition is Condition.MANY_DOWN]
+    assert group.detail == "5 of 5 targets failed within 60 s: site0, site1, site2, site3, site4"
     world.wait(10 * MINUTE)
     for name in names[:4]:
         world.up(name, interval=86400)

@@ -103,6 +103,21 @@ def test_a_date_to_come_back_at_is_kept(notice: Notice) -> None:
     assert 30 < after <= 91
 
 
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Fri, 31 Dec 99999999999999999999 23:59:59 GMT",
+        "Fri, 31 Dec 2027 99999999999999999999:59:59 GMT",
+        "Fri, 31 Dec 2027 23:59:59 +99999999999999999999",
+        "Fri, 31 Dec 9999 23:59:59 -2359",
+    ],
+)
+def test_a_date_that_there_never_is_says_no_more_than_none(date: str, notice: Notice) -> None:
+    with Receiver(status(503, {"Retry-After": date})) as receiver:
+        answer = sent(receiver, notice)
+    assert (answer.state, answer.after in (None, 86_400.0)) == ("again", True)
+
+
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 def test_no_redirect_is_followed(code: int, notice: Notice) -> None:
     with Receiver() as other, Receiver(status(code, {"Location": other.url})) as receiver:
@@ -149,6 +164,31 @@ def test_a_secret_that_a_receiver_sends_back_is_not_told(notice: Notice) -> None
     assert "s3cret" not in answer.said
     assert "t0ken" not in answer.said
     assert answer.said.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("before", "behind", "said"),
+    [
+        ("t0ken-t0ken@", "", "t0ken-t0ken"),
+        ("u:p4ss@", "", "p4ss"),
+        ("", "hook?t0ken-t0ken", "t0ken-t0ken"),
+        ("", "hook?a=b;token=t0ken-t0ken", "t0ken-t0ken"),
+        ("", "hook#t0ken-t0ken", "t0ken-t0ken"),
+        ("", "t0ken%2Dt0ken", "t0ken-t0ken"),
+    ],
+)
+def test_a_secret_is_not_told_wherever_in_the_url_it_stands(
+    before: str, behind: str, said: str, notice: Notice
+) -> None:
+    with Receiver(status(400, body=f"nobody is let in by {said}".encode())) as receiver:
+        url = f"http://{before}127.0.0.1:{receiver.port}/{behind}"
+        with closing(WebhookSender(Webhook(url))) as sender:
+            assert sender.send(notice).said == "400 Bad Request: nobody is let in by ***"
+
+
+def test_a_signing_key_is_not_told_without_its_prefix_either(notice: Notice) -> None:
+    with Receiver(status(400, body=b"no MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")) as receiver:
+        assert sent(receiver, notice, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").said == "400 Bad Request: no ***"
 
 
 def test_a_certificate_that_can_not_be_verified_is_sent_nothing(tmp_path: Path, notice: Notice) -> None:

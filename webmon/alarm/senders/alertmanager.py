@@ -8,7 +8,9 @@ its labels and its startsAt, never changes; severity, counts and errors are anno
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -51,7 +53,8 @@ class AlertmanagerSender:
 
     def __init__(self, way: Alertmanager, authority: Path | None = None, deadline: float = DEADLINE) -> None:
         """Take the peers; it raises as Poster."""
-        self._peers = [Poster(url.rstrip("/") + _PATH, authority, deadline=deadline) for url in way.urls]
+        self._deadline = deadline
+        self._peers = [Poster(url.rstrip("/").removesuffix(_PATH) + _PATH, authority, deadline=deadline) for url in way.urls]
 
     def send(self, notice: Notice, only: tuple[str, ...] = ()) -> Answer:  # noqa: ARG002 (peers tell each other)
         """Tell of one episode."""
@@ -71,7 +74,10 @@ class AlertmanagerSender:
         alerts = [alert(notice, now) for notice in notices]
         if watchdog:
             alerts.append(_dated({"alertname": WATCHDOG}, {}, now, now + LASTS))
-        answers = [self._tell(peer, alerts) for peer in self._peers]
+        # Side by side: one that hangs may not let alerts end at the others.
+        until = time.monotonic() + self._deadline
+        with ThreadPoolExecutor(len(self._peers)) as pool:
+            answers = list(pool.map(lambda peer: self._tell(peer, alerts, until), self._peers))
         said = "; ".join(f"{peer.host}: {answer.said}" for peer, answer in zip(self._peers, answers, strict=True))
         refused = tuple(
             f"{peer.host}: {answer.said}"
@@ -80,9 +86,10 @@ class AlertmanagerSender:
         )
         if any(answer.state == "taken" for answer in answers):
             return taken(said, refused)
-        waits = [answer.after for answer in answers if answer.after is not None]
-        if any(answer.state == "again" for answer in answers):
-            return again(said, min(waits, default=None), refused=refused)
+        waits = [answer.after for answer in answers if answer.state == "again"]
+        if waits:
+            # Who did not say how long is asked again soon.
+            return again(said, None if None in waits else min(filter(None, waits), default=0.0), refused=refused)
         return failed(said, refused)
 
     def close(self) -> None:
@@ -90,9 +97,11 @@ class AlertmanagerSender:
         for peer in self._peers:
             peer.close()
 
-    def _tell(self, peer: Poster, alerts: list[dict[str, Any]]) -> Answer:
+    def _tell(self, peer: Poster, alerts: list[dict[str, Any]], until: float) -> Answer:
         answer = taken("nothing to tell")
         for start in range(0, len(alerts), _BATCH):
+            if time.monotonic() > until:
+                return again("not done in time")
             answer = peer.post(json.dumps(alerts[start : start + _BATCH]).encode(), {})
             if answer.state != "taken":
                 break

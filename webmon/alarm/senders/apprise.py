@@ -5,17 +5,24 @@ it does not say whether a failure is for good, so none is. It neither tries agai
 """
 
 import logging
+from dataclasses import replace
 from typing import Any, Final
 
 from webmon.alarm.channels import Apprise
 from webmon.alarm.notice import Notice
 from webmon.alarm.senders import message
 from webmon.alarm.senders.answer import DEADLINE, Answer, again, line, taken, within
+from webmon.alarm.senders.http import words_of
 from webmon.check import secrets
 from webmon.errors import UserError
 
 _SPARE: Final = 2.0
 """Seconds that Apprise gets less than we wait for it, so that it can say what became of each."""
+_WIDE: Final = 0xFEE0
+"""From a sign of ASCII to its wide form, which people read alike and no chat takes for markup."""
+_CALLS: Final = str.maketrans({mark: chr(ord(mark) + _WIDE) for mark in "@<["})
+"""What calls people or begins a link, in one chat or another."""
+_MARKUP: Final = _CALLS | str.maketrans({mark: chr(ord(mark) + _WIDE) for mark in ">]*_`~|"})
 
 
 class AppriseSender:
@@ -33,14 +40,18 @@ class AppriseSender:
             raise UserError(
                 f"channel {name!r} needs Apprise, which is not installed; right would be webmon[apprise]"
             ) from None
-        # It says in its own log what our answer says, and more of what a service sent.
-        logging.getLogger("apprise").setLevel(logging.CRITICAL)
+        # It says in its own log what our answer says, and more of what a service sent. We read it there.
+        log = logging.getLogger("apprise")
+        log.propagate = False
+        if not log.handlers:
+            log.addHandler(logging.NullHandler())
         self._apprise: Any = apprise
         self._asset = apprise.AppriseAsset(
             app_id="webmon", app_desc="webmon", default_service_retry=0, http_redirects=False, storage_mode="memory"
         )
         self._deadline = deadline
-        self._hidden = way.urls
+        # Of some services the host is a token.
+        self._hidden = tuple(word for url in way.urls for word in words_of(url, host_too=True))
         self._services: dict[str, Any] = {}
         for number, url in enumerate(way.urls, 1):
             service = apprise.Apprise.instantiate(url, asset=self._asset, tag=[f"n{number}"])
@@ -64,7 +75,9 @@ class AppriseSender:
         told = self._apprise.Apprise(asset=self._asset)
         told.add(list(due.values()))
         kinds = self._apprise.NotifyType
-        kind = kinds.SUCCESS if notice.is_over else kinds.FAILURE if notice.severity == "critical" else kinds.WARNING
+        is_over = notice.is_over and all(other.is_over for other in notice.others)
+        kind = kinds.SUCCESS if is_over else kinds.FAILURE if notice.severity == "critical" else kinds.WARNING
+        notice = _harmless(notice)
         with told.notify(
             title=message.subject(notice),
             body=message.text(notice),
@@ -84,3 +97,16 @@ class AppriseSender:
         said = [entry.message for entry in one.logs() if entry.level in ("WARNING", "ERROR", "CRITICAL")]
         why = str(said[-1]) if said else "not done in time" if one.status.name == "TIMEOUT" else "not taken"
         return secrets.without(line(why), self._hidden)
+
+
+def _harmless(notice: Notice) -> Notice:
+    """Let nothing that a site or an agent says call people or be markup: each service has its own, and Apprise escapes
+    that of few.
+    """
+    seen = tuple(
+        replace(one, error=one.error and one.error.translate(_MARKUP).replace("://", ":\uff0f\uff0f"))
+        for one in notice.seen
+    )
+    others = tuple(_harmless(other) for other in notice.others)
+    what = notice.what and notice.what.translate(_CALLS)
+    return replace(notice, target=notice.target.translate(_CALLS), what=what, seen=seen, others=others)

@@ -1,12 +1,13 @@
 """A request to a receiver, on libcurl: one deadline over name, connection, TLS and answer; no redirect is followed."""
 
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 import pycurl
 
@@ -51,11 +52,8 @@ class Poster:
         self._trusts = Trusts((authority,) if authority else ())
         self._bundle = self._trusts.of(Tls()).bundle
         self._curl = pycurl.Curl()
-        parts = urlsplit(url)
-        words = [*parts.path.split("/"), *(value for _, value in parse_qsl(parts.query)), parts.password or ""]
-        # Who knows a URL's long words may be let in by them.
-        self._hidden = (*hidden, url, *(word for word in words if len(word) >= _TOKEN))
-        self.host = parts.hostname or ""
+        self._hidden = (*hidden, *words_of(url))
+        self.host = urlsplit(url).hostname or ""
         """What may be told of the URL."""
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -161,7 +159,18 @@ class _Received:
             return min(float(value[:10]), _LONGEST)
         try:
             moment = parsedate_to_datetime(value)
-        except ValueError:
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            seconds = (moment - datetime.fromtimestamp(time.time(), UTC)).total_seconds()
+        except (ValueError, OverflowError):  # of a year, an hour or a zone with too many digits
             return None
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return min(max(0.0, (moment - datetime.fromtimestamp(time.time(), UTC)).total_seconds()), _LONGEST)
+        return min(max(0.0, seconds), _LONGEST)
+
+
+def words_of(url: str, *, host_too: bool = False) -> tuple[str, ...]:
+    """Give what may let in whoever knows it: a URL, and its password and long words, as it has them and as they are."""
+    before, _, rest = url.partition("://")[2].partition("/")
+    user, _, host = before.rpartition("@")
+    name, _, password = user.partition(":")
+    words = [name, *(host.split(":") if host_too else ()), *re.split(r"[/?#&;=]", rest)]
+    found = [url, password, *(word for word in words if len(word) >= _TOKEN)]
+    return tuple(dict.fromkeys(form for word in found for form in (word, unquote_plus(word)) if form))

@@ -4,6 +4,7 @@ Without STARTTLS (or TLS from the begin, as the settings have it), or with a cer
 is sent, and nobody logs in.
 """
 
+import base64
 import contextlib
 import hashlib
 import re
@@ -31,6 +32,7 @@ _ID: Final = 70
 _NOWHERE: Final = "webmon.invalid"
 """In place of a domain that is too long for that (RFC 2606)."""
 _PERMANENT: Final = 500
+_LOGGED_IN: Final = 235
 _AWAY: Final = (421, b"not sent")
 
 
@@ -92,7 +94,7 @@ class _Session:
             return failed(said) if error.smtp_code >= _PERMANENT else again(said, left=to)
         except ssl.SSLCertVerificationError as error:
             return again(f"certificate refused: {error.verify_message}. Nothing was sent", left=to)
-        except (smtplib.SMTPException, OSError) as error:
+        except (smtplib.SMTPException, OSError, UnicodeError) as error:
             return again(self._told(getattr(error, "strerror", None) or str(error)), left=to)
         finally:
             if self._smtp is not None:
@@ -120,7 +122,7 @@ class _Session:
             if code != 220:
                 raise smtplib.SMTPResponseException(code, said)
         if self._settings.smtp_user is not None and self._password is not None:
-            smtp.login(self._settings.smtp_user, self._password)
+            _log_in(smtp, self._settings.smtp_user, self._password)
         return smtp
 
     def _judged(self, to: tuple[str, ...], refused: Mapping[str, tuple[int, bytes]]) -> Answer:
@@ -137,6 +139,20 @@ class _Session:
 
     def _told(self, said: str) -> str:
         return secrets.without(said, (self._password,)) if self._password else said
+
+
+def _log_in(smtp: smtplib.SMTP, user: str, password: str) -> None:
+    """Log in; Python's own way takes nothing but ASCII."""
+    if (user + password).isascii():
+        smtp.login(user, password)
+        return
+    smtp.ehlo_or_helo_if_needed()  # what it offered before TLS does not count
+    if "PLAIN" not in smtp.esmtp_features.get("auth", "").split():
+        raise smtplib.SMTPNotSupportedError("The server offers no AUTH PLAIN, which a password beyond ASCII needs.")
+    word = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+    code, said = smtp.docmd("AUTH", f"PLAIN {word}")  # RFC 4616: in UTF-8
+    if code != _LOGGED_IN:
+        raise smtplib.SMTPAuthenticationError(code, said)
 
 
 def mail_of(notice: Notice, *, sender: str, to: tuple[str, ...]) -> EmailMessage:

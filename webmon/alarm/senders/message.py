@@ -19,6 +19,8 @@ _SUBJECT: Final = 200
 """Characters of a subject."""
 _NAME: Final = 100
 """Characters of a name in a subject: a target without a name is called by its URL."""
+_ALL: Final = "*"
+"""The subject of many_down where it is none of a label."""
 _SHOWN: Final = 50
 """Vantages, and targets of a group, that are listed; the rest is counted."""
 
@@ -48,8 +50,10 @@ _WORDS: Final = {
 def subject(notice: Notice) -> str:
     """Give one line: `DOWN shop: timeout (3 of 3 vantages)`, or `UP shop: was down for 12 min`."""
     words = _WORDS.get(notice.condition) or _Words(notice.condition.upper(), f"{notice.condition.upper()} OVER", "so")
-    name = _cut(_plain(notice.target), _NAME)
-    if notice.others:
+    name = _cut(_name(notice), _NAME)
+    # What is told for the first time where a group ends has not come back with it.
+    left = [_name(other) for other in notice.others if notice.event == "ended" and not other.is_over]
+    if notice.others and not left:
         name += f" and {len(notice.others)} {'other' if len(notice.others) == 1 else 'others'}"
     lasted = as_duration(notice.duration)
     cause = _cause(notice)
@@ -59,7 +63,7 @@ def subject(notice: Notice) -> str:
         case "ended" if notice.ended_by is not None:
             told = f"OVER {name}: {_plain(notice.ended_by)}; was {words.was} for {lasted}"
         case "ended":
-            told = f"{words.ends} {name}: was {words.was} for {lasted}"
+            told = f"{words.ends} {name}: was {words.was} for {lasted}{_joined('; still failing: ', ', '.join(left))}"
         case "over":
             told = f"WAS {words.begins} {name}: for {lasted}{_joined(', ', cause)}{_share(notice)}"
         case event:
@@ -97,7 +101,7 @@ _Row = tuple[str, str, str | None]
 
 def _rows(notice: Notice) -> Iterator[_Row]:
     """Give what is told, in its order."""
-    yield "what", _plain(notice.target), None
+    yield "what", _name(notice), None
     if notice.url is not None:
         yield "url", _plain(notice.url), _link(notice.url)
     for what in (notice.what, notice.ended_by):
@@ -134,6 +138,11 @@ def _as_seen(seen: Seen) -> str:
 def moment(time: datetime) -> str:
     """Give a time for people, in UTC, to the second."""
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _name(notice: Notice) -> str:
+    is_all = notice.condition == "many_down" and notice.target == _ALL
+    return "all targets" if is_all else _plain(notice.target)
 
 
 def _cause(notice: Notice) -> str:

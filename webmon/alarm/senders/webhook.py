@@ -29,7 +29,8 @@ class WebhookSender:
     def __init__(self, way: Webhook, authority: Path | None = None, deadline: float = DEADLINE) -> None:
         """Take where it goes; it raises as Poster."""
         self._secret = way.secret
-        self._poster = Poster(way.url, authority, hidden=(way.secret,) if way.secret else (), deadline=deadline)
+        hidden = (way.secret, way.secret.removeprefix(_PREFIX)) if way.secret else ()
+        self._poster = Poster(way.url, authority, hidden=hidden, deadline=deadline)
 
     def send(self, notice: Notice, only: tuple[str, ...] = ()) -> Answer:  # noqa: ARG002 (there is one recipient)
         """Send a notice."""
