@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
+from webmon.check.url import Url
+
 _DELIMITERS: Final = re.compile(r"[\t -/;-@\[-`{-~]+")
 _TIME: Final = re.compile(r"([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?![0-9])")
 _DAY: Final = re.compile(r"[0-9]{1,2}(?![0-9])")
 _YEAR: Final = re.compile(r"[0-9]{2,4}(?![0-9])")
+_ADDRESS: Final = re.compile(r"[0-9.]+|.*:.*")
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _FIRST_OF_1900, _LAST_OF_1900, _FIRST_YEAR = 69, 99, 1601
 """Years of two digits that are of that century, for Chromium; to the RFC 69 is 2069, but servers west of Greenwich
@@ -19,25 +22,27 @@ delete with the evening before 1970."""
 
 
 class Cookie(NamedTuple):
-    """What tells a cookie from others of its host, as Latin-1."""
+    """What tells a cookie from others, as Latin-1."""
 
     name: str
     value: str
+    domain: str
+    """A host, or behind a dot a domain, whose hosts are all sent it."""
     path: str
 
 
 def of_line(line: bytes) -> Cookie:
     """Read a line of libcurl's list of cookies."""
-    _, _, path, _, _, name, value = line.decode("latin-1").split("\t", 6)
-    return Cookie(name, value, _plain(path))
+    domain, _, path, _, _, name, value = line.decode("latin-1").split("\t", 6)
+    return Cookie(name, value, domain.removeprefix("#HttpOnly_").lower(), _plain(path))
 
 
-def ended(headers: Iterable[str], asked: str, now: datetime) -> frozenset[Cookie]:
+def ended(headers: Iterable[str], asked: Url, now: datetime) -> frozenset[Cookie]:
     """Give the cookies that have ended when they come.
 
     Args:
         headers: the values of Set-Cookie of a response.
-        asked: path and query of the request.
+        asked: what was asked for.
         now: the time.
     """
     found: dict[Cookie, bool] = {}
@@ -45,9 +50,12 @@ def ended(headers: Iterable[str], asked: str, now: datetime) -> frozenset[Cookie
         pair, *rest = header.split(";")
         name, _, value = pair.partition("=")
         attributes = {key.strip(" \t").lower(): said for key, _, said in (one.partition("=") for one in rest)}
-        path = attributes.get("path", asked.partition("?")[0].rpartition("/")[0])
+        path = attributes.get("path", asked.target.partition("?")[0].rpartition("/")[0])
+        domain = attributes.get("domain", "").strip(" \t").lower().lstrip(".")
+        # Below an address there is no other host.
+        domain = f".{domain}" if domain and not _ADDRESS.fullmatch(asked.host) else asked.host
         expires = None if "max-age" in attributes else moment(attributes.get("expires", ""))
-        cookie = Cookie(name.strip(" \t"), value.strip(" \t"), _plain(path))
+        cookie = Cookie(name.strip(" \t"), value.strip(" \t"), domain, _plain(path))
         found[cookie] = expires is not None and expires <= now
     return frozenset(cookie for cookie, has_ended in found.items() if has_ended)
 

@@ -38,6 +38,8 @@ _LARGE_JSON: Final = 2 << 10
 """The same where it is read as JSON, of which each value costs up to 20 us."""
 _PASSED_OVER_BY_BROWSERS: Final = frozenset({"Header without colon", "Carriage return found in header"})
 """Lines that end a transfer of libcurl, and that browsers pass over."""
+_OTHER_CODING: Final = "Unsolicited Transfer-Encoding"
+"""The same of one whose body is packed for the way; it is of no use where that is the page of a redirect."""
 _PROXY_WANTS_A_USER: Final = 407
 _OF_LIBCURL: Final = "br"
 """A coding that we do not ask for and libcurl alone can unpack."""
@@ -45,12 +47,16 @@ _HARMLESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that may be sent twice."""
 _SHORT_KEY: Final = "dh key too small"
 """What OpenSSL says of old servers that prefer Diffie-Hellman without curves, which browsers do not speak."""
+_NOTHING_IN_COMMON: Final = "alert handshake failure"
+"""What OpenSSL says of servers that take none of our ways, be it that they agree on keys by X25519MLKEM768 alone."""
+_IDLE: Final = "408"
+"""Of a connection that was kept; browsers ask again on another."""
 _OF_THE_CONNECTION: Final = re.compile(
     r"Invalid HTTP header field was received: .*"
-    r"name: \[(connection|keep-alive|proxy-connection|transfer-encoding|upgrade|te|content-length)]"
+    r"name: \[(connection|keep-alive|proxy-connection|transfer-encoding|upgrade|te|content-length|:[a-z]+)]"
 )
-"""What libcurl says of a header that HTTP/2 does not have (RFC 9113, 8.2.2) and servers behind a proxy send all the
-same; and of a Content-Length that is no number, stands twice, or is of a response that has no body."""
+"""What libcurl says of a header that HTTP/2 does not have (RFC 9113, 8.2.2 and 8.3) and servers behind a proxy send all
+the same; and of a Content-Length that is no number, stands twice, or is of a response that has no body."""
 _MORE_THAN_PROMISED: Final = re.compile(r"received invalid frame: FRAME\[DATA, .*error -505")
 """What libcurl says of a body in HTTP/2 that is longer than its length, or should not be: nothing of the frame came."""
 _LESS_THAN_PROMISED: Final = re.compile(r"received invalid frame: FRAME\[(DATA|HEADERS), .*eos=1.*error -532")
@@ -183,7 +189,7 @@ class Check(Course):
 
     def _is_asked_again(self) -> bool:
         """Tell whether the same was asked before; now it is asked on a connection of its own, which may end with it."""
-        return self._ways._replace(without_dhe=False) != Ways()
+        return self._ways._replace(without_dhe=False, post_quantum=False) != Ways()
 
     def _sent_headers(self) -> dict[str, str]:
         if self._target.connection == "fresh" or not self._ways.ignores_length:
@@ -261,11 +267,13 @@ class Check(Course):
             self._patience.cancel()
         elapsed = self._probe.monotonic() - self._phase_began
         is_whole = handle.is_well(code, text) or self._has_ended(handle, code, text)
+        if is_whole and handle.is_left_idle():
+            self._asks_again = self._may_ask_otherwise(_IDLE)
         if self._asks_again or (not is_whole and self._may_ask_otherwise(text)):
             self._transfer(self._addresses)
             return
         if not is_whole:
-            if text in _PASSED_OVER_BY_BROWSERS and self._has_what_it_asks(handle):
+            if (text in _PASSED_OVER_BY_BROWSERS or text.startswith(_OTHER_CODING)) and self._has_what_it_asks(handle):
                 self._take_response(handle, elapsed)
                 return
             told = handle.failure(code, text)._replace(is_led=self._redirects > 0 and self._target.proxy is None)
@@ -310,6 +318,10 @@ class Check(Course):
         may_repeat = self._method in _HARMLESS
         if _SHORT_KEY in why:  # nothing was asked yet
             ways = ways._replace(without_dhe=True)
+        elif _NOTHING_IN_COMMON in why:  # nor here
+            ways = ways._replace(post_quantum=True)
+        elif may_repeat and why == _IDLE:
+            ways = ways._replace(afresh=True)
         elif may_repeat and why == _OF_LIBCURL and self._looks_at_body():
             ways = ways._replace(unpacks=True)
         elif may_repeat and why.startswith("Invalid Content-Length"):
@@ -435,7 +447,7 @@ class Check(Course):
             self._began_private = self._is_inside()
         if self._handle is not None:
             said = self._handle.head.values("set-cookie") if self._handle.head else []
-            self._handle.bound_cookies(cookie.ended(said, self._url.target, self._probe.now()))
+            self._handle.bound_cookies(cookie.ended(said, self._url, self._probe.now()))
         if _is_elsewhere(self._url, there):
             self._headers = {
                 name: value

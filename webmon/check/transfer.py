@@ -35,6 +35,7 @@ _STATUS: Final = re.compile(
 _ALIASES: Final = ["ICY ", "HTTP "]
 """Beginnings of a status line that are taken beside HTTP's own (Shoutcast, and who leaves the version out). libcurl
 takes such a response for 200."""
+_IDLED: Final = 408
 _SWITCHING: Final = 101
 _TEXT: Final = pycurl.INFOTYPE_TEXT
 _DATA_IN: Final = 5
@@ -93,6 +94,10 @@ class Ways(NamedTuple):
     """Whether HTTP/1.1 is spoken."""
     without_dhe: bool = False
     """Whether Diffie-Hellman needs curves; without them, servers take keys that are too short."""
+    post_quantum: bool = False
+    """Whether keys are agreed on by what a quantum computer can't undo, and by nothing else."""
+    afresh: bool = False
+    """Whether it is asked on a new connection."""
 
 
 class Head(NamedTuple):
@@ -236,6 +241,8 @@ class Handle:
             option(pycurl.HTTP_VERSION, _ASKED_VERSIONS["1.1" if ways.by_http_1 else http_version])
         if ways.without_dhe:
             option(pycurl.SSL_CIPHER_LIST, "DEFAULT:!kDHE")
+        if ways.post_quantum:
+            option(pycurl.SSL_EC_CURVES, "X25519MLKEM768")
 
     def _set_request(self, request: Request) -> None:
         """Set what is sent."""
@@ -364,6 +371,7 @@ class Handle:
         option(pycurl.CAINFO, trust.bundle)
         # A session that is resumed shows no certificate.
         option(pycurl.SSL_SESSIONID_CACHE, 0)
+        # Not X25519MLKEM768, as browsers: each check would pay for it, and next to every server takes X25519, too.
         option(pycurl.SSL_EC_CURVES, "X25519:P-256:P-384:P-521:X448")
         option(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_3 if trust.minimum == "1.3" else pycurl.SSLVERSION_TLSv1_2)
         if trust.verify:
@@ -523,6 +531,10 @@ class Handle:
         """Give the seconds to the connection; 0: there is none. libcurl itself says it when TLS is done or failed."""
         told: int = self.curl.getinfo(pycurl.CONNECT_TIME_T)
         return told * _SECONDS or self._hello_after
+
+    def is_left_idle(self) -> bool:
+        """Tell whether a response is the server's word that it waited for a request for too long (RFC 9110, 15.5.9)."""
+        return self.head is not None and self.head.status == _IDLED and self._is_reused()
 
     def _is_reused(self) -> bool:
         return self.curl.getinfo(pycurl.NUM_CONNECTS) == 0 and bool(self.curl.getinfo(pycurl.PRIMARY_IP))

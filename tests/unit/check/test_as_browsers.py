@@ -264,6 +264,25 @@ def test_a_cookie_of_another_path_is_not_deleted_with_one(probe: Probe) -> None:
     assert check_server(probe, by_path(pages)).outcome is UP
 
 
+def test_a_cookie_of_another_domain_is_not_deleted_with_one(probe: Probe) -> None:
+    def pages(path: str, request: bytes) -> bytes:
+        if path == "/":
+            gone = b"Set-Cookie: a=1; Path=/; Domain=shop.example; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
+            return moved(b"/2", b"Set-Cookie: a=1; Path=/", gone)
+        return WELCOME if b"a=1" in request else NOT_FOUND
+
+    with HostileServer(by_path(pages)) as server:
+        assert check(probe, f"http://www.shop.example:{server.port}/").outcome is UP
+
+
+@pytest.mark.parametrize("coding", [b"foo", b"gzip, chunked", b"none"])
+def test_a_redirect_whose_page_is_packed_for_the_way_is_followed(probe: Probe, coding: bytes) -> None:
+    def pages(path: str, request: bytes) -> bytes:
+        return moved(b"/2", b"Transfer-Encoding: " + coding) if path == "/" else WELCOME
+
+    assert check_server(probe, by_path(pages)).outcome is UP
+
+
 def test_a_cookie_is_of_its_path_and_host(probe: Probe) -> None:
     seen: list[bytes] = []
 
@@ -856,6 +875,27 @@ def test_short_keys_of_diffie_hellman_are_not_spoken_of_where_there_is_another_w
         assert [check(probe, server.url, **settings).outcome for _ in range(2)] == [outcome] * 2
 
 
+MLKEM: Final = b"\x11\xec"
+"""X25519MLKEM768, as a client's hello names it (draft-ietf-tls-ecdhe-mlkem)."""
+
+
+@pytest.mark.parametrize("connection", ["fresh", "reused"])
+def test_a_server_that_agrees_to_none_of_our_ways_is_asked_by_the_one_that_is_kept_back(
+    probe: Probe, connection: Any
+) -> None:
+    hellos: list[bytes] = []
+
+    def refuse(served: socket.socket) -> None:
+        hellos.append(served.recv(65536))
+        served.sendall(b"\x15\x03\x03\x00\x02\x02\x28")  # handshake_failure
+
+    with HostileServer(refuse) as server:
+        result = check(probe, f"https://localhost:{server.port}/", connection=connection)
+    assert result.outcome is Outcome.TLS_ERROR
+    assert "handshake failure" in str(result.error)
+    assert [b"\x00\x0a\x00\x04\x00\x02" + MLKEM in hello for hello in hellos] == [False, True]
+
+
 # Versions of HTTP
 
 
@@ -906,6 +946,7 @@ def test_the_version_of_http_is_the_one_that_both_speak(  # noqa: PLR0917 (its p
         ("content-length", ""),
         ("content-length", "7, 7"),
         ("content-length", "5"),
+        (":version", "HTTP/2"),
     ],
 )
 def test_a_header_that_http_2_does_not_have_is_passed_over(probe: Probe, pki: Pki, header: tuple[str, str]) -> None:

@@ -234,6 +234,26 @@ def test_a_request_is_sent_again_where_the_server_closed_just_then(probe: Probe,
     assert result.phases.connect is not None
 
 
+@pytest.mark.parametrize(("method", "outcome"), [("GET", Outcome.UP), ("PUT", Outcome.STATUS_MISMATCH)])
+def test_a_kept_connection_of_which_the_server_says_that_it_idled_is_left_for_another(
+    probe: Probe, method: Any, outcome: Outcome
+) -> None:
+    def behave(connection: socket.socket) -> None:
+        Served(most=1)(connection)
+        answer(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")(connection)
+
+    with HostileServer(behave) as server:
+        found = [check(probe, server.url, connection="reused", method=method).outcome for _ in range(2)]
+        assert found == [Outcome.UP, outcome]
+
+
+def test_a_new_connection_whose_answer_is_408_is_judged_by_it(probe: Probe) -> None:
+    served = Served(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", most=1)
+    with HostileServer(served) as server:
+        assert check(probe, server.url, connection="reused").http_status == 408
+        assert len(served.requests) == 1
+
+
 @pytest.mark.parametrize("rest", [OK + b"Content-", OK + b"Content-Length: 9\r\n\r\nabc"])
 def test_an_answer_that_breaks_off_is_not_asked_for_again(probe: Probe, rest: bytes) -> None:
     def behave(connection: socket.socket) -> None:

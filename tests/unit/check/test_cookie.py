@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webmon.check.cookie import ended, moment, of_line
+from webmon.check.url import parse
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -61,24 +62,32 @@ OLD = "Expires=Thu, 01-Jan-70 00:00:01 GMT"
 @pytest.mark.parametrize(
     ("headers", "gone"),
     [
-        ([f"a=1; Path=/; {OLD}"], {("a", "1", "")}),
-        ([f" a = ;{OLD.lower()}; Secure"], {("a", "", "/in")}),
-        ([f"a=b=c;{OLD}; Path=/Out/"], {("a", "b=c", "/out")}),
-        ([f"a=;{OLD}; Path=out"], {("a", "", "")}),
+        ([f"a=1; Path=/; {OLD}"], {("a", "1", "shop.example", "")}),
+        ([f" a = ;{OLD.lower()}; Secure"], {("a", "", "shop.example", "/in")}),
+        ([f"a=b=c;{OLD}; Path=/Out/"], {("a", "b=c", "shop.example", "/out")}),
+        ([f"a=;{OLD}; Path=out"], {("a", "", "shop.example", "")}),
         (["a=1; Expires=Thu, 01-Jan-30 00:00:01 GMT", "b=1", "c=1; Expires=never"], set()),
         ([f"a=1; Max-Age=60; {OLD}"], set()),
         ([f"a=1; {OLD}; Expires=Thu, 01-Jan-30 00:00:01 GMT"], set()),
         ([f"a=1; {OLD}", "a=1"], set()),
-        (["a=1", f"a=1; {OLD}", "a=2"], {("a", "1", "/in")}),
-        (["a=1; Path=/", f"a=1; Path=/old; {OLD}"], {("a", "1", "/old")}),
+        (["a=1", f"a=1; {OLD}", "a=2"], {("a", "1", "shop.example", "/in")}),
+        (["a=1", f"a=1; Domain=example; {OLD}"], {("a", "1", ".example", "/in")}),
+        ([f"a=1; domain= .Shop.Example; {OLD}"], {("a", "1", ".shop.example", "/in")}),
+        (["a=1; Path=/", f"a=1; Path=/old; {OLD}"], {("a", "1", "shop.example", "/old")}),
     ],
 )
 def test_a_cookie_has_ended_by_the_last_word_of_its_response(
-    headers: list[str], gone: set[tuple[str, str, str]]
+    headers: list[str], gone: set[tuple[str, str, str, str]]
 ) -> None:
-    assert ended(headers, "/in/page?of=/x/y", NOW) == gone
+    assert ended(headers, parse("http://shop.example/in/page?of=/x/y"), NOW) == gone
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "[2001:db8::1]"])
+def test_a_cookie_of_an_address_is_of_no_domain(host: str) -> None:
+    asked = parse(f"http://{host}/")
+    assert ended([f"a=1; Domain={host}; {OLD}"], asked, NOW) == {("a", "1", asked.host, "")}
 
 
 def test_a_line_of_libcurl_says_which_cookie_it_is() -> None:
     line = b"#HttpOnly_.shop.example\tTRUE\t/%7Ex/\tFALSE\t3155760001\ta\t\xe9"
-    assert of_line(line) == ("a", "\xe9", "/%7ex")
+    assert of_line(line) == ("a", "\xe9", ".shop.example", "/%7ex")

@@ -54,7 +54,9 @@ class AlertmanagerSender:
     def __init__(self, way: Alertmanager, authority: Path | None = None, deadline: float = DEADLINE) -> None:
         """Take the peers; it raises as Poster."""
         self._deadline = deadline
-        self._peers = [Poster(url.rstrip("/").removesuffix(_PATH) + _PATH, authority, deadline=deadline) for url in way.urls]
+        self._peers = [
+            Poster(url.rstrip("/").removesuffix(_PATH) + _PATH, authority, deadline=deadline) for url in way.urls
+        ]
 
     def send(self, notice: Notice, only: tuple[str, ...] = ()) -> Answer:  # noqa: ARG002 (peers tell each other)
         """Tell of one episode."""
