@@ -674,7 +674,6 @@ def _http_url(value: object) -> object:
     return value
 
 
-HttpUrl = Annotated[str, BeforeValidator(_http_url)]
 SecretUrl = Annotated[SecretStr, BeforeValidator(_http_url)]
 """A URL that may let in whoever knows it."""
 
@@ -741,8 +740,11 @@ class Alarm(_Group):
         "the path of a readable file",
         None,
     )
-    page_url: HttpUrl | None = _var(
-        "ALARM_PAGE_URL", "Where people find the operators' page; messages link to it", A_URL, None
+    page_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+\S*$")] | None = _var(
+        "ALARM_PAGE_URL",
+        "Where people find the operators' page; messages link to it",
+        "http://HOST/... or https://HOST/...",
+        None,
     )
     metrics_address: Address = _var(
         "ALARM_METRICS_ADDRESS",

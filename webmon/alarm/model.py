@@ -165,9 +165,9 @@ class WindowModel(Model):
     from_: Moment | None = Field(
         default=None,
         alias="from",
-        description="a time before the year 9999 with its offset, such as 2026-12-01T02:00:00+02:00",
+        description="a time from 1970 to 9998 with its offset, such as 2026-12-01T02:00:00+02:00",
     )
-    until: Moment | None = right("a time before the year 9999 with its offset, such as 2026-12-01T04:00:00+02:00")
+    until: Moment | None = right("a time from 1970 to 9998 with its offset, such as 2026-12-01T04:00:00+02:00")
     public: StrictBool | None = right("true or false")
 
 

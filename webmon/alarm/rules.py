@@ -302,7 +302,7 @@ class _Reader:
 
     def _service(self, text: str, path: yaml_lines.Path, key: str) -> str:
         url = self._filled(text, path, key)
-        if "${" not in text and not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url):
+        if "${" not in text and not re.match(r"[A-Za-z0-9][A-Za-z0-9+.-]*://", url):
             right = fields_of(ChannelModel)["apprise"].description
             self._faults.at(path, f"{key} is not right ({_NOT_SHOWN}); right would be {right}")
         return url
@@ -357,7 +357,11 @@ class _Reader:
                 )
             return found_every
         assert model.from_ is not None
-        until = model.until or model.from_ + lasts
+        try:
+            until = model.until or model.from_ + lasts
+        except OverflowError:
+            self._faults.at((*path, "for"), f"{who}: it ends after the year 9999; right would be an earlier end")
+            return None
         if until <= model.from_:
             self._faults.at((*path, "until"), f"{who}: until is not after from; right would be a later time")
         return Once(model.from_, until)

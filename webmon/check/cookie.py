@@ -8,13 +8,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from webmon.check.url import Url
-
 _DELIMITERS: Final = re.compile(r"[\t -/;-@\[-`{-~]+")
 _TIME: Final = re.compile(r"([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?![0-9])")
 _DAY: Final = re.compile(r"[0-9]{1,2}(?![0-9])")
 _YEAR: Final = re.compile(r"[0-9]{2,4}(?![0-9])")
-_ADDRESS: Final = re.compile(r"[0-9.]+|.*:.*")
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _FIRST_OF_1900, _LAST_OF_1900, _FIRST_YEAR = 69, 99, 1601
 """Years of two digits that are of that century, for Chromium; to the RFC 69 is 2069, but servers west of Greenwich
@@ -37,26 +34,30 @@ def of_line(line: bytes) -> Cookie:
     return Cookie(name, value, domain.removeprefix("#HttpOnly_").lower(), _plain(path))
 
 
-def ended(headers: Iterable[str], asked: Url, now: datetime) -> frozenset[Cookie]:
+def ended(headers: Iterable[str], asked: str, host: str, now: datetime) -> frozenset[Cookie]:
     """Give the cookies that have ended when they come.
 
     Args:
         headers: the values of Set-Cookie of a response.
-        asked: what was asked for.
+        asked: path and query of the request.
+        host: whom it asked, as its header Host has it, in small letters and without a port.
         now: the time.
     """
     found: dict[Cookie, bool] = {}
     for header in headers:
         pair, *rest = header.split(";")
         name, _, value = pair.partition("=")
-        attributes = {key.strip(" \t").lower(): said for key, _, said in (one.partition("=") for one in rest)}
-        path = attributes.get("path", asked.target.partition("?")[0].rpartition("/")[0])
-        domain = attributes.get("domain", "").strip(" \t").lower().lstrip(".")
-        # Below an address there is no other host.
-        domain = f".{domain}" if domain and not _ADDRESS.fullmatch(asked.host) else asked.host
+        said_of = [(key.strip(" \t").lower(), said) for key, _, said in (one.partition("=") for one in rest)]
+        attributes = dict(said_of)
+        path = attributes.get("path", asked.partition("?")[0].rpartition("/")[0])
+        domains = [said.strip(" \t").lower().lstrip(".") for key, said in said_of if key == "domain"]
+        domain = next(filter(None, reversed(domains)), None)
+        # Of a domain that is the host libcurl may make a cookie of the host alone, as where it is all of a registry's.
+        places = {f".{domain}"} if domain not in (None, host) else {host, f".{host}"} if domain else {host}
         expires = None if "max-age" in attributes else moment(attributes.get("expires", ""))
-        cookie = Cookie(name.strip(" \t"), value.strip(" \t"), domain, _plain(path))
-        found[cookie] = expires is not None and expires <= now
+        for place in places:
+            cookie = Cookie(name.strip(" \t"), value.strip(" \t"), place, _plain(path))
+            found[cookie] = expires is not None and expires <= now
     return frozenset(cookie for cookie, has_ended in found.items() if has_ended)
 
 

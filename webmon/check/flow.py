@@ -95,6 +95,8 @@ class Check(Course):
         self._headers = headers
         self._http_version: str = target.http_version
         self._ways = Ways()
+        self._first_refusal: tuple[Outcome, str] | None = None
+        """What is told where a handshake that was tried in another way fails, too."""
         self._handle: Handle | None = None
         self._on_the_way = False
         self._first_sent: float | None = None
@@ -270,21 +272,32 @@ class Check(Course):
         if is_whole and handle.is_left_idle():
             self._asks_again = self._may_ask_otherwise(_IDLE)
         if self._asks_again or (not is_whole and self._may_ask_otherwise(text)):
+            if self._ways.post_quantum and self._first_refusal is None:
+                # If that is not the reason, this is what is told; and what it took is part of what the check took.
+                told = self._told(handle, code, text)
+                self._first_refusal = failure.judge(told)
+                for phase, seconds in handle.facts(elapsed, told.phase).phases.items():
+                    self._spend(phase, seconds)
             self._transfer(self._addresses)
             return
         if not is_whole:
-            if (text in _PASSED_OVER_BY_BROWSERS or text.startswith(_OTHER_CODING)) and self._has_what_it_asks(handle):
+            if self._has_what_it_asks(handle, text):
                 self._take_response(handle, elapsed)
                 return
-            told = handle.failure(code, text)._replace(is_led=self._redirects > 0 and self._target.proxy is None)
+            told = self._told(handle, code, text)
             self._see_head(handle)
             self._note(handle.facts(elapsed, told.phase))
             outcome, line = failure.judge(told)
+            if self._first_refusal is not None and told.phase in ("connect", "tls"):
+                outcome, line = self._first_refusal
             if told.proxy is not None and not told.proxy_status:
                 self._status = None
             self._finish(Verdict(outcome, line))
             return
         self._take_response(handle, elapsed)
+
+    def _told(self, handle: Handle, code: int, text: str) -> failure.Failure:
+        return handle.failure(code, text)._replace(is_led=self._redirects > 0 and self._target.proxy is None)
 
     def _take_response(self, handle: Handle, elapsed: float) -> None:
         head = handle.head
@@ -350,12 +363,15 @@ class Check(Course):
         self._following = self._location(head)
         return True
 
-    def _has_what_it_asks(self, handle: Handle) -> bool:
+    def _has_what_it_asks(self, handle: Handle, text: str) -> bool:
         """Tell whether what came before a line that libcurl refuses says all that is asked: where to, or the status."""
-        head = handle.head_so_far()
+        passed_over = text in _PASSED_OVER_BY_BROWSERS
+        head = handle.head_so_far() if passed_over or text.startswith(_OTHER_CODING) else None
         if head is None:
             return False
         self._following = self._location(head)
+        if not passed_over:
+            return self._following is not None
         more = self._looks_at_body() or self._target.expect.headers or self._target.expect.headers_not
         return self._following is not None or (head.status not in _REDIRECTS and not more)
 
@@ -428,6 +444,11 @@ class Check(Course):
         ip = self._facts.remote_ip if self._facts else None
         return ip is not None and networks.is_private(ip)
 
+    def _asked_host(self) -> str:
+        """Give whose cookies libcurl takes them for: the host of the header Host."""
+        given = next((value for name, value in self._headers.items() if name.lower() == "host"), None)
+        return re.sub(r":[0-9]*$", "", given).strip("[]").lower() if given else self._url.host
+
     def _becomes_get(self, status: int) -> bool:
         """Tell whether a redirect is followed by GET and without the body; else what was sent is sent again.
 
@@ -447,7 +468,7 @@ class Check(Course):
             self._began_private = self._is_inside()
         if self._handle is not None:
             said = self._handle.head.values("set-cookie") if self._handle.head else []
-            self._handle.bound_cookies(cookie.ended(said, self._url, self._probe.now()))
+            self._handle.bound_cookies(cookie.ended(said, self._url.target, self._asked_host(), self._probe.now()))
         if _is_elsewhere(self._url, there):
             self._headers = {
                 name: value
@@ -457,7 +478,7 @@ class Check(Course):
         if self._becomes_get(status):
             self._method, self._body = "GET", None
             self._headers = {name: value for name, value in self._headers.items() if name.lower() not in _OF_A_BODY}
-        self._url, self._ways = there, Ways()
+        self._url, self._ways, self._first_refusal = there, Ways(), None
         self._start()
 
     # The end
@@ -500,6 +521,8 @@ class Check(Course):
         phase = handle.reached()
         self._note(handle.facts(self._probe.monotonic() - self._phase_began, phase))
         self._see_head(handle)
+        if self._first_refusal is not None and phase in ("connect", "tls"):
+            return Verdict(*self._first_refusal)
         at_proxy = self._target.proxy is not None and phase == "connect"
         doing = failure.DOING[phase]
         return self._timeout(f"the proxy {self._target.proxy}: {doing}" if at_proxy else doing)

@@ -5,12 +5,13 @@ import time
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.receiver import Receiver, hang, status
+from tests.receiver import TAKEN, Receiver, hang, status
 from tests.sockets import free_port
 from webmon.alarm.channels import Alertmanager
 from webmon.alarm.notice import Notice
@@ -110,6 +111,27 @@ def test_a_peer_that_asks_to_be_left_alone_holds_no_other_back(notice: Notice) -
         with closing(AlertmanagerSender(way)) as sender:
             answer = sender.send(notice)
     assert (answer.state, answer.after) == ("again", None)
+
+
+def test_who_asks_to_be_left_alone_for_no_time_is_asked_at_once(notice: Notice) -> None:
+    one, two = (Receiver(status(429, {"Retry-After": after})) for after in ("3600", "0"))
+    with one, two, closing(AlertmanagerSender(Alertmanager((one.url, two.url)))) as sender:
+        assert sender.send(notice).after == 0.0
+
+
+def test_all_requests_to_a_peer_are_done_in_one_deadline(notice: Notice) -> None:
+    def slow(handler: Any) -> None:
+        time.sleep(0.4)
+        TAKEN(handler)
+
+    many = [replace(notice, target=f"site-{number}") for number in range(1501)]
+    with ExitStack() as stack:
+        receiver = stack.enter_context(Receiver(slow, slow, slow, hang))
+        sender = AlertmanagerSender(Alertmanager((receiver.url,)), deadline=1.0)
+        stack.enter_context(closing(sender))
+        begin = time.monotonic()
+        assert sender.post(many).state == "again"
+        assert time.monotonic() - begin < 1.5
 
 
 def test_a_thousand_alerts_are_told_in_requests_that_it_takes(notice: Notice) -> None:

@@ -183,8 +183,8 @@ def test_all_faults_of_rules_and_targets_are_told_at_once(tmp_path: Path) -> Non
         "22: maintenance 'c' is here twice, first on line 21; right would be a name of its own",
         "22: maintenance 'c': until is not after from; right would be a later time",
         "23: maintenance 'd': from is 2026-12-01 02:00:00 (YAML reads what looks like a date so); right would be a "
-        "time before the year 9999 with its offset, such as 2026-12-01T02:00:00+02:00",
-        "23: maintenance 'd': until is 'tomorrow'; right would be a time before the year 9999 with its offset, such as "
+        "time from 1970 to 9998 with its offset, such as 2026-12-01T02:00:00+02:00",
+        "23: maintenance 'd': until is 'tomorrow'; right would be a time from 1970 to 9998 with its offset, such as "
         "2026-12-01T04:00:00+02:00",
         "24: maintenance 'e' has every; right would be every and for (and timezone), or from and until",
         "25: channel is not known; right would be channels",
@@ -251,7 +251,7 @@ def test_a_time_that_nothing_can_reckon_with_is_told(time: str, tmp_path: Path) 
     path = write(tmp_path, TAIL + f"maintenance: [{{name: a, from: {time}, for: 366d}}]\n")
     [fault] = faults(path)
     assert fault.startswith("3: maintenance 'a': from is ")
-    assert "right would be a time before the year 9999 with its offset" in fault
+    assert "right would be a time from 1970 to 9998 with its offset" in fault
 
 
 @pytest.mark.parametrize(
@@ -278,6 +278,13 @@ def test_what_looks_like_a_secret_s_name_and_is_none_is_told(tmp_path: Path) -> 
     channels = 'channels: {a: {webhook: {url: "https://h/", secret: "${HOOK-SECRET}"}}}\n'
     assert faults(write(tmp_path, f"routes: [{{to: [a]}}]\n{channels}"), secrets=SECRETS) == [
         "2: channel 'a': webhook.secret has ${ and no name behind it; right would be ${NAME}, of letters, digits and _"
+    ]
+
+
+def test_an_end_that_nothing_can_reckon_with_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path, TAIL + "maintenance: [{name: a, from: 9998-12-31T23:00:00Z, for: 366d}]\n")
+    assert faults(path) == [
+        "3: maintenance 'a': it ends after the year 9999; right would be an earlier end",
     ]
 
 

@@ -175,6 +175,7 @@ def test_a_secret_that_a_receiver_sends_back_is_not_told(notice: Notice) -> None
         ("", "hook?a=b;token=t0ken-t0ken", "t0ken-t0ken"),
         ("", "hook#t0ken-t0ken", "t0ken-t0ken"),
         ("", "t0ken%2Dt0ken", "t0ken-t0ken"),
+        ("", "?key=abcd/efgh/ijkl12/mn", "abcd/efgh/ijkl12/mn"),
     ],
 )
 def test_a_secret_is_not_told_wherever_in_the_url_it_stands(

@@ -5,6 +5,7 @@ import contextlib
 import gzip
 import socket
 import ssl
+import time
 import unicodedata
 import zlib
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from tests.hostile import (
     HostileServer,
     answer,
     by_path,
+    hang,
     leave,
     moved,
     page,
@@ -238,7 +240,10 @@ def test_as_many_redirects_are_followed_as_by_browsers(probe: Probe) -> None:
         (b"Version=1", b"Expires=Thu, 01-Jan-70 00:00:01 GMT"),
     ],
 )
-def test_a_cookie_that_is_deleted_on_the_way_is_sent_no_more(probe: Probe, made: bytes, deleted: bytes) -> None:
+@pytest.mark.parametrize("host", [{}, {"Host": "Shop.Example:8080"}])
+def test_a_cookie_that_is_deleted_on_the_way_is_sent_no_more(
+    probe: Probe, made: bytes, deleted: bytes, host: dict[str, str]
+) -> None:
     def pages(path: str, request: bytes) -> bytes:
         if path == "/":
             done = b"done=1" in request and b"pending" not in request
@@ -249,7 +254,7 @@ def test_a_cookie_that_is_deleted_on_the_way_is_sent_no_more(probe: Probe, made:
         return moved(b"/login" if b"pending" in request else b"/")
 
     with HostileServer(by_path(pages)) as server:
-        result = check(probe, f"http://shop.example:{server.port}/")
+        result = check(probe, f"http://{'127.0.0.1' if host else 'shop.example'}:{server.port}/", headers=host)
     assert (result.outcome, result.redirects) == (UP, 3)
 
 
@@ -281,6 +286,8 @@ def test_a_redirect_whose_page_is_packed_for_the_way_is_followed(probe: Probe, c
         return moved(b"/2", b"Transfer-Encoding: " + coding) if path == "/" else WELCOME
 
     assert check_server(probe, by_path(pages)).outcome is UP
+    refused = check_server(probe, answer(OK + b"Transfer-Encoding: " + coding + b"\r\n\r\nWelcome"))
+    assert refused.outcome is Outcome.READ_ERROR
 
 
 def test_a_cookie_is_of_its_path_and_host(probe: Probe) -> None:
@@ -894,6 +901,28 @@ def test_a_server_that_agrees_to_none_of_our_ways_is_asked_by_the_one_that_is_ke
     assert result.outcome is Outcome.TLS_ERROR
     assert "handshake failure" in str(result.error)
     assert [b"\x00\x0a\x00\x04\x00\x02" + MLKEM in hello for hello in hellos] == [False, True]
+
+
+@pytest.mark.parametrize("then", [hang, answer(b"\x15\x03\x03\x00\x02\x02\x46"), reset])
+def test_what_is_told_of_a_refused_handshake_is_the_first_refusal_and_all_its_time(
+    probe: Probe, then: Behaviour
+) -> None:
+    tries: list[float] = []
+
+    def refuse(served: socket.socket) -> None:
+        served.recv(65536)
+        tries.append(time.monotonic())
+        if len(tries) == 1:
+            time.sleep(0.2)
+            served.sendall(b"\x15\x03\x03\x00\x02\x02\x28")
+        else:
+            then(served)
+
+    with HostileServer(refuse) as server:
+        result = check(probe, f"https://localhost:{server.port}/", timeout=1)
+    assert (result.outcome, len(tries)) == (Outcome.TLS_ERROR, 2)
+    assert "handshake failure" in str(result.error)
+    assert (result.phases.tls or 0) >= 0.19
 
 
 # Versions of HTTP

@@ -10,15 +10,15 @@ import json
 import re
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from webmon.alarm.channels import Alertmanager
 from webmon.alarm.notice import Notice
 from webmon.alarm.senders import message
-from webmon.alarm.senders.answer import DEADLINE, Answer, again, failed, taken
+from webmon.alarm.senders.answer import DEADLINE, Answer, again, failed, side_by_side, taken
 from webmon.alarm.senders.http import Poster
 from webmon.render import printable
 
@@ -78,8 +78,7 @@ class AlertmanagerSender:
             alerts.append(_dated({"alertname": WATCHDOG}, {}, now, now + LASTS))
         # Side by side: one that hangs may not let alerts end at the others.
         until = time.monotonic() + self._deadline
-        with ThreadPoolExecutor(len(self._peers)) as pool:
-            answers = list(pool.map(lambda peer: self._tell(peer, alerts, until), self._peers))
+        answers = side_by_side([partial(self._tell, peer, alerts, until) for peer in self._peers])
         said = "; ".join(f"{peer.host}: {answer.said}" for peer, answer in zip(self._peers, answers, strict=True))
         refused = tuple(
             f"{peer.host}: {answer.said}"
@@ -88,10 +87,10 @@ class AlertmanagerSender:
         )
         if any(answer.state == "taken" for answer in answers):
             return taken(said, refused)
-        waits = [answer.after for answer in answers if answer.state == "again"]
-        if waits:
+        if due := [answer for answer in answers if answer.state == "again"]:
+            waits = [answer.after for answer in due if answer.after is not None]
             # Who did not say how long is asked again soon.
-            return again(said, None if None in waits else min(filter(None, waits), default=0.0), refused=refused)
+            return again(said, min(waits) if len(waits) == len(due) else None, refused=refused)
         return failed(said, refused)
 
     def close(self) -> None:
@@ -102,9 +101,10 @@ class AlertmanagerSender:
     def _tell(self, peer: Poster, alerts: list[dict[str, Any]], until: float) -> Answer:
         answer = taken("nothing to tell")
         for start in range(0, len(alerts), _BATCH):
-            if time.monotonic() > until:
+            left = until - time.monotonic()
+            if left <= 0:
                 return again("not done in time")
-            answer = peer.post(json.dumps(alerts[start : start + _BATCH]).encode(), {})
+            answer = peer.post(json.dumps(alerts[start : start + _BATCH]).encode(), {}, seconds=left)
             if answer.state != "taken":
                 break
         return answer

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -78,7 +78,23 @@ def within(seconds: float, work: Callable[[], Answer], cut: Callable[[], Answer 
         work: what is done.
         cut: breaks the connection, so that the thread ends; gives the answer, where it was there before the work ended.
     """
-    done: queue.SimpleQueue[Answer | BaseException] = queue.SimpleQueue()
+    done = _begun(work)
+    try:
+        return _of(done.get(timeout=seconds))
+    except queue.Empty:
+        return cut() or again(f"not done within {seconds:g} s")
+
+
+def side_by_side(works: Sequence[Callable[[], Answer]]) -> list[Answer]:
+    """Give what each gives, in their order, once all are done; a process that ends waits for none."""
+    return [_of(done.get()) for done in [_begun(work) for work in works]]
+
+
+_Done = queue.SimpleQueue[Answer | BaseException]
+
+
+def _begun(work: Callable[[], Answer]) -> _Done:
+    done: _Done = queue.SimpleQueue()
 
     def run() -> None:
         try:
@@ -87,10 +103,10 @@ def within(seconds: float, work: Callable[[], Answer], cut: Callable[[], Answer 
             done.put(error)
 
     threading.Thread(target=run, name="sending", daemon=True).start()
-    try:
-        answer = done.get(timeout=seconds)
-    except queue.Empty:
-        return cut() or again(f"not done within {seconds:g} s")
+    return done
+
+
+def _of(answer: Answer | BaseException) -> Answer:
     if isinstance(answer, BaseException):
         raise answer
     return answer

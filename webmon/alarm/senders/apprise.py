@@ -43,6 +43,7 @@ class AppriseSender:
         # It says in its own log what our answer says, and more of what a service sent. We read it there.
         log = logging.getLogger("apprise")
         log.propagate = False
+        log.setLevel(logging.WARNING)
         if not log.handlers:
             log.addHandler(logging.NullHandler())
         self._apprise: Any = apprise

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote_plus, urlsplit
+from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 import pycurl
 
@@ -56,17 +56,18 @@ class Poster:
         self.host = urlsplit(url).hostname or ""
         """What may be told of the URL."""
 
-    def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Post once; never raises for what a receiver or the network does."""
-        return self._ask(body, headers)
+    def post(self, body: bytes, headers: Mapping[str, str], *, seconds: float | None = None) -> Answer:
+        """Post once, in so many seconds at most; never raises for what a receiver or the network does."""
+        return self._ask(body, headers, seconds)
 
     def get(self) -> Answer:
         """Call the URL once, with nothing to say; never raises for what a receiver or the network does."""
         return self._ask(None, {})
 
-    def _ask(self, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+    def _ask(self, body: bytes | None, headers: Mapping[str, str], seconds: float | None = None) -> Answer:
         received = _Received()
         self._prepare(body, headers, received)
+        self._curl.setopt(pycurl.TIMEOUT_MS, max(1, round((self._deadline if seconds is None else seconds) * 1000)))
         try:
             self._curl.perform()
         except pycurl.error as error:
@@ -86,7 +87,6 @@ class Poster:
         option(pycurl.URL, self._url)
         option(pycurl.NOSIGNAL, 1)
         option(pycurl.FOLLOWLOCATION, 0)
-        option(pycurl.TIMEOUT_MS, max(1, round(self._deadline * 1000)))
         option(pycurl.CAINFO, self._bundle)
         given = {"User-Agent": f"webmon/{__version__}", **headers}
         if body is not None:
@@ -168,9 +168,10 @@ class _Received:
 
 def words_of(url: str, *, host_too: bool = False) -> tuple[str, ...]:
     """Give what may let in whoever knows it: a URL, and its password and long words, as it has them and as they are."""
-    before, _, rest = url.partition("://")[2].partition("/")
+    before, rest = re.match(r"([^/?#]*)(.*)", url.partition("://")[2], re.DOTALL).groups()  # type: ignore[union-attr]
     user, _, host = before.rpartition("@")
     name, _, password = user.partition(":")
-    words = [name, *(host.split(":") if host_too else ()), *re.split(r"[/?#&;=]", rest)]
+    values = (value for _, value in parse_qsl(rest.partition("#")[0].partition("?")[2]))
+    words = [name, *(host.split(":") if host_too else ()), *re.split(r"[/?#&;=]", rest), *values]
     found = [url, password, *(word for word in words if len(word) >= _TOKEN)]
     return tuple(dict.fromkeys(form for word in found for form in (word, unquote_plus(word)) if form))
