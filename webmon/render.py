@@ -224,6 +224,11 @@ def as_percent(share: float | None) -> str:
     return "100 %" if share >= 1 else f"{hundredths(share) / 100:.2f} %"
 
 
+def some(names: Sequence[str], most: int) -> str:
+    """Name the first of some, so many at most, and count the rest: `a, b and 3 more`."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def as_duration(seconds: float | None) -> str:
     """Give a long span of time for people, in two units at most: 45 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
     if seconds is None:

@@ -20,6 +20,7 @@ from webmon.render import (
     columns_of,
     lines,
     show,
+    some,
 )
 
 Row = tuple[str, float | None, str]
@@ -168,3 +169,9 @@ def test_a_share_is_rounded_down_so_that_a_failure_shows(share: float | None, te
 )
 def test_a_duration_has_two_units_at_most(seconds: float | None, text: str) -> None:
     assert as_duration(seconds) == text
+
+
+def test_the_first_of_some_are_named_and_the_rest_is_counted() -> None:
+    assert some([], 2) == ""
+    assert some(["a", "b"], 2) == "a, b"
+    assert some(["a", "b", "c", "d"], 2) == "a, b and 2 more"

@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 Agree = Literal["majority", "all", "any"] | int
+
+
+ALL: Final = "*"
+"""The subject of many_down where it is of all targets, and not of those with a label."""
 
 
 class Condition(StrEnum):

@@ -1,15 +1,15 @@
 """many_down: where many targets fail at once, it is one message, and the single ones hang under it."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from webmon.alarm.book import Book
-from webmon.alarm.conditions import Condition, Severity
+from webmon.alarm.conditions import ALL, Condition, Severity
 from webmon.alarm.desk import Desk
 from webmon.alarm.records import Episode, Notice
+from webmon.render import some
 
-ALL: Final = "*"
 WITHIN: Final = 60_000
 """Milliseconds within which they open."""
 COUNTED: Final = frozenset({Condition.DOWN, Condition.NO_DATA})
@@ -128,7 +128,7 @@ class Groups:
         group.threshold = threshold
         group.voters = self._sizes[key]
         failed = f"{len(members)} of {self._sizes[key]} targets failed within {WITHIN // 1000} s"
-        group.detail = f"{failed}: {_named([episode.subject for episode in members])}"
+        group.detail = f"{failed}: {some([episode.subject for episode in members], _NAMED)}"
         self._members[group.id] = {}
         desk.plan(group)
         for episode in members:
@@ -182,17 +182,13 @@ class Groups:
         self._few.pop(group.id, None)
         names = [episode.subject for episode in members.values()]
         if names:
-            group.detail = f"still failing: {_named(names)}"
+            group.detail = f"still failing: {some(names, _NAMED)}"
         self._book.end(group, ended=ended, closed=moment)
         desk.closed(group, moment)
         messages: dict[str, Notice] = {n.channel: n for n in self._book.of(group) if n.state == "waiting"}
         for episode in members.values():
             if episode.held == "many":
                 desk.join(episode, messages, max(desk.now, moment))
-
-
-def _named(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _are_few(group: Episode, members: Mapping[str, Episode]) -> bool:

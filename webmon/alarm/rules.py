@@ -36,16 +36,14 @@ from webmon.settings import A_URL, Alarm, is_http_url
 from webmon.targets import file as targets_file
 from webmon.targets import yaml_lines
 from webmon.targets.alarm import AlarmModel
-from webmon.targets.faults import Faults, circles, shown
+from webmon.targets.faults import NOT_SHOWN, Faults, circles, shown
 from webmon.targets.keys import fields_of
-from webmon.targets.secrets import Filling
+from webmon.targets.secrets import NO_NAME, Filling
 
 ONLY: Final = "alarm"
 """The channel that the settings name, where there is no file."""
 _CLOSED: Final = ("webhook", "apprise", "alertmanager", "fallback")
 """Keys whose values may be secrets, also by mistake, and are never shown."""
-_NOT_SHOWN: Final = "it may be a secret and is not shown"
-_NO_NAME: Final = re.compile(r"\$\{(?![A-Za-z_][A-Za-z0-9_]*\})")
 _SIGNING_KEY: Final = r"(?!whsec_).*|whsec_(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 _WAYS: Final = ("mail", "webhook", "alertmanager", "apprise")
 
@@ -197,8 +195,9 @@ class _Reader:
             )
 
     def _routes(self, given: list[Any], channels: Mapping[str, Channel | None]) -> Iterator[Route]:
-        last, read, told = None, 0, set[Severity]()
-        for place, model in self._models(RouteModel, given, "routes", "route"):
+        last, told = None, set[Severity]()
+        models = list(self._models(RouteModel, given, "routes", "route"))
+        for place, model in models:
             path, who = ("routes", place), f"route {place + 1}"
             if last is not None:
                 self._faults.at(
@@ -214,7 +213,6 @@ class _Reader:
                 where = (*path, "then", number)
                 to = self._known(then.to, (*where, "to"), f"{who}: then.{number}.to", channels)
                 steps.append(Step(then.after, to))
-            read += 1
             yield Route(
                 steps=tuple(sorted(steps, key=lambda step: step.after_secs)),
                 labels=match.labels or {},
@@ -223,7 +221,7 @@ class _Reader:
                 goes_on=bool(model.continue_),
             )
         # Of one that can't be read nobody knows what it is for.
-        if given and read == len(given) and told != set(Severity):
+        if given and len(models) == len(given) and told != set(Severity):
             self._faults.at(
                 ("routes",),
                 "routes: what none of them matches is told to nobody; right would be a last one without `match` (with "
@@ -304,18 +302,18 @@ class _Reader:
         url = self._filled(text, path, key)
         if "${" not in text and not re.match(r"[A-Za-z0-9][A-Za-z0-9+.-]*://", url):
             right = fields_of(ChannelModel)["apprise"].description
-            self._faults.at(path, f"{key} is not right ({_NOT_SHOWN}); right would be {right}")
+            self._faults.at(path, f"{key} is not right ({NOT_SHOWN}); right would be {right}")
         return url
 
     def _url(self, text: str, path: yaml_lines.Path, key: str) -> str:
         url = self._filled(text, path, key)
         begins_so = "${" in url and self._secrets is None  # what it will be is not known
         if not begins_so and not is_http_url(url):
-            self._faults.at(path, f"{key} is not right ({_NOT_SHOWN}); right would be {A_URL}")
+            self._faults.at(path, f"{key} is not right ({NOT_SHOWN}); right would be {A_URL}")
         return url
 
     def _filled(self, text: str, path: yaml_lines.Path, key: str) -> str:
-        if _NO_NAME.search(text):
+        if NO_NAME.search(text):
             self._faults.at(
                 path, f"{key} has ${{ and no name behind it; right would be ${{NAME}}, of letters, digits and _"
             )
@@ -383,7 +381,7 @@ def _shown(value: object) -> str:
     """Write a value for a message: none that may be a channel, with its secrets, in the place of something else."""
     if isinstance(value, (dict, list)) and value:
         return "a mapping" if isinstance(value, dict) else "a list"
-    return f"a URL ({_NOT_SHOWN})" if isinstance(value, str) and "://" in value else shown(value)
+    return f"a URL ({NOT_SHOWN})" if isinstance(value, str) and "://" in value else shown(value)
 
 
 def _has(model: BaseModel, key: str) -> bool:

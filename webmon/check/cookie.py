@@ -47,13 +47,15 @@ def ended(headers: Iterable[str], asked: str, host: str, now: datetime) -> froze
     for header in headers:
         pair, *rest = header.split(";")
         name, _, value = pair.partition("=")
-        said_of = [(key.strip(" \t").lower(), said) for key, _, said in (one.partition("=") for one in rest)]
-        attributes = dict(said_of)
+        said_of = ((key.strip(" \t").lower(), said) for key, _, said in (one.partition("=") for one in rest))
+        # An empty domain says nothing.
+        attributes = {key: said for key, said in said_of if key != "domain" or said.strip(" \t.")}
         path = attributes.get("path", asked.partition("?")[0].rpartition("/")[0])
-        domains = [said.strip(" \t").lower().lstrip(".") for key, said in said_of if key == "domain"]
-        domain = next(filter(None, reversed(domains)), None)
+        domain = attributes.get("domain", "").strip(" \t").lower().lstrip(".")
+        places = [f".{domain}"] if domain else []
         # Of a domain that is the host libcurl may make a cookie of the host alone, as where it is all of a registry's.
-        places = {f".{domain}"} if domain not in (None, host) else {host, f".{host}"} if domain else {host}
+        if domain in ("", host):
+            places.append(host)
         expires = None if "max-age" in attributes else moment(attributes.get("expires", ""))
         for place in places:
             cookie = Cookie(name.strip(" \t"), value.strip(" \t"), place, _plain(path))

@@ -7,6 +7,7 @@ from typing import Final
 from webmon.doctor.finding import Finding, failed, ok, warning
 from webmon.errors import UserError
 from webmon.kafka import agents
+from webmon.render import some
 
 _SHOWN: Final = 5
 
@@ -26,11 +27,10 @@ def examine(path: Path | None, variable: str) -> Iterator[Finding]:
             yield failed("agents", line)
         return
     if without := listed.without_key():
-        names = ", ".join(without[:_SHOWN]) + (f" and {len(without) - _SHOWN} more" if len(without) > _SHOWN else "")
         yield warning(
             "agents",
-            f"{path} takes results without a MAC of {names}, so any agent can speak for those: give them their keys "
-            "(playbooks/agents.yml)",
+            f"{path} takes results without a MAC of {some(without, _SHOWN)}, so any agent can speak for those: give "
+            "them their keys (playbooks/agents.yml)",
         )
     else:
         yield ok("agents", f"{path} lists {len(listed)}, and takes no result that its agent did not sign")

@@ -10,6 +10,7 @@ from webmon.doctor.finding import Finding, failed, ok, warning
 from webmon.errors import UserError
 from webmon.kafka import client, reach
 from webmon.kafka.reach import KafkaAwayError
+from webmon.render import some
 from webmon.settings import Init, Kafka
 
 _IMPLIED: Final = {"DESCRIBE"}
@@ -95,9 +96,8 @@ def _topic_rights(rights: Mapping[str, Sequence[str]], topics: Mapping[str, dict
             yield ok("rights on Kafka", f"we may {may} topic {name}, and no more")
     others = {name: _rights_on(topic) - _IMPLIED for name, topic in topics.items() if name not in rights}
     if reachable := sorted(name for name, has in others.items() if has):
-        shown = ", ".join(f"{'/'.join(sorted(others[name]))} {name}" for name in reachable[:3])
-        more = f" and {len(reachable) - 3} more" if len(reachable) > 3 else ""
-        yield warning("rights on Kafka", f"we may {shown}{more}, which we do not need: remove that right")
+        shown = some([f"{'/'.join(sorted(others[name]))} {name}" for name in reachable], 3)
+        yield warning("rights on Kafka", f"we may {shown}, which we do not need: remove that right")
 
 
 def _cluster_rights(admin: KafkaAdminClient) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from webmon.doctor import clock
 from webmon.doctor.finding import Finding, failed, ok, warning
 from webmon.errors import UserError
+from webmon.render import some
 from webmon.report.status import STALE_INTERVALS
 from webmon.settings import Postgres
 from webmon.store import postgres
@@ -19,6 +20,8 @@ from webmon.store.names import Tables
 from webmon.store.postgres import DatabaseAwayError
 from webmon.store.version import SCHEMA_VERSION, current
 
+_SHOWN: Final = 4
+"""Rights that a line names."""
 _VERBS: Final = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 _POWERS: Final = (
     *("pg_read_all_data", "pg_write_all_data", "pg_read_server_files", "pg_write_server_files"),
@@ -181,9 +184,13 @@ def _rights(
         elif has and not is_wanted:
             beyond.append(right)
     if missing:
-        yield failed("rights in the database", f"role {settings.user!r} lacks {_some(missing)}; see `webmon init`")
+        yield failed(
+            "rights in the database", f"role {settings.user!r} lacks {some(missing, _SHOWN)}; see `webmon init`"
+        )
     if beyond:
-        yield warning("rights in the database", f"role {settings.user!r} may also {_some(beyond)}: remove that right")
+        yield warning(
+            "rights in the database", f"role {settings.user!r} may also {some(beyond, _SHOWN)}: remove that right"
+        )
     if not missing and not beyond:
         yield ok("rights in the database", f"role {settings.user!r} may do what it must, and no more")
     yield _bounds(cursor, settings)
@@ -234,10 +241,6 @@ def _bounds(cursor: Cursor, settings: Postgres) -> Finding:
     return ok(
         "bounds in the database", f"role {settings.user!r} can take neither all connections nor make large objects"
     )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def _newest(cursor: Cursor, tables: Tables) -> Finding:

@@ -15,6 +15,7 @@ from webmon.check.kind import HTTP
 from webmon.check.result import CheckResult
 from webmon.check.target import Target
 from webmon.check.verdict import Expectations, Response, one_line, show_status
+from webmon.render import some
 
 _BAR: Final = 40
 """Characters of the longest bar."""
@@ -110,8 +111,7 @@ def _certificate(target: Target, result: CheckResult, trace: Trace) -> Iterator[
     if trace.chain is None:
         return
     if names := trace.chain.names:
-        more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-        yield f"for {', '.join(names[:_NAMES])}{more}"
+        yield f"for {some(names, _NAMES)}"
     if parts := [trace.chain.issuer[key] for key in ("O", "CN") if key in trace.chain.issuer]:
         yield f"by {', '.join(parts)}"
 

@@ -19,6 +19,7 @@ _READ_SO: Final = {bool: "yes, no, on and off", datetime.date: "what looks like 
 """Types of values that surprise those who wrote a text, and what YAML makes them of."""
 _LARGEST_SHOWN: Final = 1e15
 """A number of thousands of digits is no help in a message."""
+NOT_SHOWN: Final = "it may be a secret and is not shown"
 _SHOWN_NUMBER: Final = 40
 _SHOWN: Final = 200
 """Characters of a value in a message."""
@@ -97,9 +98,7 @@ class Faults:
         elif str(cause := fault.get("ctx", {}).get("error", "")):
             self.add(line, f"{who}: {key} is {self._show(value)}: {cause}")
         elif keys[0] in self._closed:
-            told = (
-                str(value) if isinstance(value, tuple(_READ_SO)) else "not right (it may be a secret and is not shown)"
-            )
+            told = str(value) if isinstance(value, tuple(_READ_SO)) else f"not right ({NOT_SHOWN})"
             self.add(line, f"{who}: {key} is {told}{so}; right would be {right}")
         else:
             self.add(line, f"{who}: {key} is {self._show(value)}{so}; right would be {right}")

@@ -4,7 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-_SECRET: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
+_SECRET: Final = re.compile(rf"\$\{{({_NAME})\}}")
+NO_NAME: Final = re.compile(rf"\$\{{(?!{_NAME}\}})")
+"""What looks like one, and names none."""
 
 
 class Filling:

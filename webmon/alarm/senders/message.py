@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
+from webmon.alarm.conditions import ALL
 from webmon.alarm.notice import Notice, Seen
 from webmon.render import as_duration, printable
 
@@ -19,8 +20,6 @@ _SUBJECT: Final = 200
 """Characters of a subject."""
 _NAME: Final = 100
 """Characters of a name in a subject: a target without a name is called by its URL."""
-_ALL: Final = "*"
-"""The subject of many_down where it is none of a label."""
 _SHOWN: Final = 50
 """Vantages, and targets of a group, that are listed; the rest is counted."""
 
@@ -141,7 +140,7 @@ def moment(time: datetime) -> str:
 
 
 def _name(notice: Notice) -> str:
-    is_all = notice.condition == "many_down" and notice.target == _ALL
+    is_all = notice.condition == "many_down" and notice.target == ALL
     return "all targets" if is_all else _plain(notice.target)
 
 
