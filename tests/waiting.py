@@ -6,10 +6,18 @@ from collections.abc import Callable
 import pytest
 
 
-def wait_until(condition: Callable[[], bool], what: str = "what was awaited", seconds: float = 30) -> None:
-    """Return once the condition holds; fail with what was awaited when it does not in so many seconds."""
+def wait_until(
+    condition: Callable[[], bool], what: str | Callable[[], str] = "what was awaited", seconds: float = 30
+) -> None:
+    """Return once the condition holds; fail with what was awaited when it does not in so many seconds.
+
+    Args:
+        condition: asked again and again.
+        what: is awaited; asked for at the failure where it tells what is there instead.
+        seconds: at most.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(f"not within {seconds:g} s: {what}")
+            pytest.fail(f"not within {seconds:g} s: {what() if callable(what) else what}")
         time.sleep(0.02)

@@ -40,7 +40,7 @@ def watch(agent: AgentProcess, *targets: Mapping[str, object], **settings: str) 
     (agent.workspace / "targets.yml").write_text(json.dumps(document))
     agent.configure(MONITORING_TARGETS_PATH="targets.yml", **settings)
     agent.start()
-    wait_until(lambda: "READY=1" in agent.heard(), f"it runs: {agent.log.read_text()}", 60)
+    wait_until(lambda: "READY=1" in agent.heard(), lambda: f"it runs: {agent.log.read_text()}", 60)
 
 
 def peak(agent: AgentProcess) -> int:

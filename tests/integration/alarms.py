@@ -95,12 +95,12 @@ class Alarms:
             program.process.wait()
         self._running.clear()
 
-    def is_noted(self, target: str) -> bool:
-        """Tell whether the log says of all notices of a target that they are told."""
+    def noted(self, target: str, state: str) -> list[str]:
+        """Give the events of a target's notices that are in a state, as the log has them."""
         values = {key: json.loads(value) for key, value in self.log().items() if "/" in key}
         ours = {one["id"] for one in values.values() if one.get("subject") == target}
         notices = [one for one in values.values() if one.get("episode") in ours]
-        return bool(notices) and all(one.get("state") == "sent" for one in notices)
+        return [one["event"] for one in notices if one.get("state", "waiting") == state]
 
     def publish(self, *outcomes: Outcome, target: str = "shop", agent: str = "a", interval: float = 60.0) -> datetime:
         """Let checks end now, one after the other; give when the last was, to the millisecond."""
@@ -148,14 +148,13 @@ class Alarms:
         """Give `event target` of each, those of our own left out."""
         return [f"{one['event']} {one['target']}" for one in self.of(target)]
 
-    def said_since(self, start: int) -> set[str]:
-        """Give `event target` of what came after so many requests."""
-        came = [json.loads(request.body) for request in list(self.receiver.requests)[start:]]
-        return {f"{one['event']} {one['target']}" for one in came if one["condition"] != "monitor"}
-
     def wait(self, condition: Callable[[], object], what: str, seconds: float = 30) -> None:
         """Wait for something; where it does not come, say what was told."""
-        wait_until(lambda: bool(condition()), f"{what}; told: {self.said()}", seconds)
+
+        def told() -> str:
+            return "\n".join([f"{what}; told: {self.said()}; the judges:", *(one.said() for one in self._running)])
+
+        wait_until(lambda: bool(condition()), told, seconds)
 
     def log(self) -> dict[str, bytes]:
         """Read the alarm log, the newest value under each key."""

@@ -57,7 +57,7 @@ def test_a_judge_that_is_killed_at_a_point_loses_nothing(alarms: Alarms, point: 
         calm.wait_for_line("judging")
         alarms.publish(UP, DOWN, target=target)
         alarms.wait(lambda: alarms.said(target) == ["opened " + target], "the opening")
-        wait_until(lambda: alarms.is_noted(target), "the opening noted as sent")
+        wait_until(lambda: alarms.noted(target, "sent") == ["opened"], "the opening noted as sent")
         calm.stop(signal.SIGKILL)
     if point == "in-send":
         victim = alarms.start(KAFKA_ALARM_GROUP_ID=alarms.group())

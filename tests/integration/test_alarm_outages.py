@@ -126,11 +126,13 @@ def test_a_receiver_that_is_back_gets_one_message_of_what_is_over(alarms: Alarms
     judge.wait_for_line("judging")
     alarms.publish(UP, DOWN, target="over")
     alarms.publish(UP, DOWN, target="lasts")
-    wait_until(lambda: len(alarms.receiver.requests) > 3, "some tries", 30)
+    alarms.wait(lambda: alarms.said("over") and alarms.said("lasts"), "a try of both")
     alarms.publish(UP, target="over")
-    seen = len(alarms.receiver.requests)
+    wait_until(lambda: alarms.noted("over", "waiting") == ["over"], "the end in the log")
     alarms.receiver.behaviours.clear()
-    alarms.wait(lambda: alarms.said_since(seen) == {"over over", "opened lasts"}, "what is due", 60)
+    alarms.wait(lambda: alarms.noted("over", "sent") and alarms.noted("lasts", "sent"), "what is due", 60)
+    assert (alarms.noted("over", "sent"), alarms.said("over")[-1]) == (["over"], "over over")
+    assert (alarms.noted("lasts", "sent"), alarms.said("lasts")[-1]) == (["opened"], "opened lasts")
 
 
 def test_a_channel_that_hangs_delays_no_other(alarms: Alarms) -> None:

@@ -159,7 +159,7 @@ def written(services: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
                 names = {name for (name,) in of_sites} == set(NAMES) and {name for (name,) in of_all} == TARGETS
                 return names and not silent and bool(dead)
 
-            wait_until(stored, f"all is stored; the agent said:\n{agent.log.read_text()}", 90)
+            wait_until(stored, lambda: f"all is stored; the agent said:\n{agent.log.read_text()}", 90)
             agent.send(signal.SIGTERM)
             assert agent.wait(30) == 0, agent.log.read_text()
         stage.remember(list(of_people(now)))

@@ -116,7 +116,7 @@ class Watched:
 
     def wait_until_said(self, text: str, seconds: float = 30) -> None:
         """Wait until it logs a text."""
-        wait_until(lambda: text in self.said(), f"{text!r} in the log of {self.name}:\n{self.said()}", seconds)
+        wait_until(lambda: text in self.said(), lambda: f"{text!r} in the log of {self.name}:\n{self.said()}", seconds)
 
     def waiting(self) -> list[CheckResult]:
         """Read what waits in its outbox, beside it."""
