@@ -45,7 +45,7 @@ ON_SECOND: Final = tuple(
 PYTEST: Final = (str(BIN / "python"), "-m", "pytest", "--durations=20")
 E2E: Final = (*PYTEST, "-m", "not long", "--timeout=1200")
 """One of its tests runs many playbooks, beside those of another lab."""
-BROWSER: Final = Job("browser", [*PYTEST, "tests/browser"], show=True, most=600)
+BROWSER: Final = Job("browser", [*PYTEST, "tests/browser"], show=True, most=1800)
 DEMO: Final = (str(BIN / "python"), "-m", "tests.lab.demo")
 BASH: Final = b"#!/usr/bin/env bash"
 ALONE: Final = {"agent", "flat", "overload"}
@@ -76,7 +76,7 @@ def check(steps: Steps) -> None:
             {"ANSIBLE_HOST_PATTERN_MISMATCH": "warning"},
         ),
         Job("READMEs of the roles", [BIN / "python", "tests/roles_readme.py", "--check"]),
-        Job("unit tests", [*PYTEST, "-n", "2", "tests/unit"], show=True, most=900),
+        Job("unit tests", [*PYTEST, "-n", "2", "tests/unit"], show=True, most=1500),
     )
 
 

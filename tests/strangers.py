@@ -54,8 +54,8 @@ def sites() -> Iterator[list[dict[str, Any]]]:
                 if "http" in scheme
                 else f"{scheme}://localhost:{server.port}",
                 "labels": {name[:50]: EVIL, "team": name},
-                "interval": "1s",
-                "timeout": "900ms",
+                "interval": "5s",
+                "timeout": "4s",
                 **more,
             }
             for name, (server, scheme, more) in zip(NAMES, served.values(), strict=True)

@@ -7,7 +7,7 @@ import pytest
 
 
 def wait_until(
-    condition: Callable[[], bool], what: str | Callable[[], str] = "what was awaited", seconds: float = 30
+    condition: Callable[[], bool], what: str | Callable[[], str] = "what was awaited", seconds: float = 60
 ) -> None:
     """Return once the condition holds; fail with what was awaited when it does not in so many seconds.
 
@@ -17,7 +17,12 @@ def wait_until(
         seconds: at most.
     """
     deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
+    while True:
+        asked = time.monotonic()
+        if condition():
+            return
+        now = time.monotonic()
+        if now > deadline:
             pytest.fail(f"not within {seconds:g} s: {what() if callable(what) else what}")
-        time.sleep(0.02)
+        # A look that takes its time is not to take the time of what it waits for.
+        time.sleep(min(max(0.02, now - asked), 0.5))

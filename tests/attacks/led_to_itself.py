@@ -31,7 +31,9 @@ def main() -> int:
     for server in (inside, *sites):
         server.__enter__()
     agent.target(*(site.url for site in sites))
-    agent.configure(MONITORING_METRICS_ADDRESS=f"127.0.0.1:{METRICS}")
+    agent.configure(
+        MONITORING_METRICS_ADDRESS=f"127.0.0.1:{METRICS}", MONITORING_RETRY_SECS="5", MONITORING_TIMEOUT_SECS="4"
+    )
     agent.start()
     try:
         wait_until(lambda: "READY=1" in agent.heard(), "it runs", 60)

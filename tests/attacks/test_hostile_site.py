@@ -73,7 +73,10 @@ def test_bombs_and_floods_cost_their_own_checks_alone(agent: AgentProcess) -> No
 @HOSTILE_SITE
 def test_no_site_leads_an_agent_to_the_metadata_of_a_cloud(agent: AgentProcess) -> None:
     with HostileServer(redirect(lambda: f"http://{METADATA}/latest/meta-data/")) as site:
-        watch(agent, {"name": "led", "url": site.url}, {"name": "named", "url": f"http://{METADATA}/"})
+        patient = {"interval": "5s", "timeout": "4s"}
+        watch(
+            agent, {"name": "led", "url": site.url} | patient, {"name": "named", "url": f"http://{METADATA}/"} | patient
+        )
         wait_until(lambda: results(agent).keys() >= {"led", "named"}, "both are checked")
         for name, (result, *_) in results(agent).items():
             assert result.outcome is not Outcome.UP

@@ -26,7 +26,7 @@ def _as_root() -> None:
 def webmon(*arguments: str, where: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [str(Path(sys.executable).with_name("webmon")), *arguments],
-        cwd=where, capture_output=True, text=True, check=False, timeout=20, env=os.environ | environment,
+        cwd=where, capture_output=True, text=True, check=False, timeout=60, env=os.environ | environment,
     )  # fmt: skip
 
 

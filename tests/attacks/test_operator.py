@@ -13,7 +13,7 @@ from tests.attacks.positions import OPERATOR
 def webmon(*arguments: str, where: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [str(Path(sys.executable).with_name("webmon")), *arguments],
-        cwd=where, capture_output=True, text=True, check=False, timeout=20,
+        cwd=where, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
 
 

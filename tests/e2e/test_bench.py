@@ -18,7 +18,7 @@ def test_a_bench_prints_its_table_and_keeps_it_where_it_is_started(lab: Lab, tmp
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=1000,
     )
     assert done.returncode in {0, 1}, done.stderr[-3000:]
     assert done.stdout.endswith("\nkept in build/bench.json\n"), done.stdout

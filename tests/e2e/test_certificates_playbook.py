@@ -73,7 +73,9 @@ def assert_nothing_was_lost_or_refused(lab: Lab, since: str) -> None:
     wait_until(lambda: not missing_slots(lab, AGENTS, since), "a row of every slot", 60)
     for host, unit in UNITS.items():
         said = lab.on(host, f"journalctl -u {unit} --since '{since}' --no-pager -o cat; :")
-        wrong = [line for line in said.splitlines() if "handshake" in line or "certificate" in line.lower()]
+        # A vantage that was too busy says so, with the last of the sites: that may be one with a bad certificate.
+        lines = [line for line in said.splitlines() if "because of this host and not of the sites" not in line]
+        wrong = [line for line in lines if "handshake" in line or "certificate" in line.lower()]
         assert not wrong, f"{host}: {wrong}"
 
 

@@ -40,7 +40,7 @@ def test_a_unit_that_works_stays_and_the_services_of_other_hosts_are_not_touched
 def test_with_what_does_not_work_the_first_host_gets_env_and_unit_back_and_no_other_host_is_touched(
     lab: Lab,
 ) -> None:
-    before, since = {host: settings(lab, host) for host in AGENTS}, now(lab)
+    before = {host: settings(lab, host) for host in AGENTS}
     others = {host: runs(lab, host, "webmon-agent") for host in AGENTS[1:]}
     done = lab.try_play(AGENTS_PLAYBOOK, *TOPIC, *MEMORY)
     assert done.returncode != 0
@@ -50,4 +50,5 @@ def test_with_what_does_not_work_the_first_host_gets_env_and_unit_back_and_no_ot
     assert "It has its former ones again, and works." in said
     assert {host: settings(lab, host) for host in AGENTS} == before
     assert {host: runs(lab, host, "webmon-agent") for host in others} == others
-    wait_until(lambda: newest(lab, since) == set(AGENTS), "results of every vantage", 30)
+    back = now(lab)
+    wait_until(lambda: newest(lab, back) == set(AGENTS), "results of every vantage", 30)

@@ -87,11 +87,14 @@ class Program:
         """Give what it logged so far."""
         return self.log.read_text(encoding="utf-8")
 
-    def wait_for_line(self, text: str, seconds: float = 30) -> None:
+    def wait_for_line(self, text: str, seconds: float = 60) -> None:
         """Wait until it logs a text; fail with all that it logged when it does not, or when it ends before."""
         deadline = time.monotonic() + seconds
-        while text not in self.said():
-            if time.monotonic() > deadline or self.process.poll() is not None:
+        while True:
+            has_ended = self.process.poll() is not None  # before it is read: the line may be its last
+            if text in self.said():
+                return
+            if has_ended or time.monotonic() > deadline:
                 pytest.fail(f"no {text!r} in:\n{self.said()}")
             time.sleep(0.05)
 
@@ -347,7 +350,7 @@ class Stage:
         ours = self.kafka_settings("init")
         consumer = KafkaConsumer(ours.dead_letter_topic, **(client.consumer_args(ours) | {"group_id": None}))
         found: list[Any] = []
-        until = time.monotonic() + 15
+        until = time.monotonic() + 60
         try:
             while len(found) < count and time.monotonic() < until:
                 for records in consumer.poll(timeout_ms=500, max_records=count - len(found)).values():
@@ -401,8 +404,11 @@ class Stage:
     def members(self) -> dict[str, Any]:
         """Give what each member of the group has."""
         with self.admin() as admin:
-            group = admin.describe_groups([self.topic])[self.topic]
-        return {member["member_id"]: member["member_assignment"] for member in group["members"]}
+            while True:
+                with contextlib.suppress(kafka_errors.CoordinatorNotAvailableError):  # of a broker that just started
+                    group = admin.describe_groups([self.topic])[self.topic]
+                    return {member["member_id"]: member["member_assignment"] for member in group["members"]}
+                time.sleep(0.2)
 
     def remove(self) -> None:
         """Leave nothing on the services."""

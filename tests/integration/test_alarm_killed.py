@@ -80,6 +80,8 @@ def test_a_judge_that_is_killed_at_a_point_loses_nothing(alarms: Alarms, point: 
     doubles = [one for one, count in Counter(told).items() if count > 1]
     assert doubles == ([] if point in ("before-write", "after-write", "before-send") else doubles[:1]), told
     assert [one[0] for one in dict.fromkeys(told)] == ["opened", "ended"]
+    # Else the next one begins with what this one left.
+    wait_until(lambda: "ended" in alarms.noted(target, "sent"), "the ending noted as sent")
 
 
 def flip(alarms: Alarms, target: str, chance: random.Random) -> datetime:

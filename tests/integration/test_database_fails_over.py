@@ -77,7 +77,7 @@ def test_a_standby_that_takes_over_under_load_costs_no_result_and_doubles_none(
     first, second = pair.addresses["first"], pair.addresses["second"]
     load = Load(stage)
     try:
-        wait_until(lambda: stage.count() > PER_SECOND, "rows under load", 30)
+        wait_until(lambda: stage.count() > PER_SECOND, "rows under load", 90)
         pair.kill_first()
         sink.wait_for_line("waiting for the database")
         told = (

@@ -58,7 +58,7 @@ def test_results_are_stored_by_password_alone_and_no_log_has_it(stage: PasswordS
         agent.target(server.url)
         agent.start()
         sink = stage.start_sink(notify_socket=None, **stage.way("sink", "SCRAM-SHA-256"), MONITORING_LOG_LEVEL="DEBUG")
-        wait_until(lambda: stage.count() > 0, "a stored row", 30)
+        wait_until(lambda: stage.count() > 0, "a stored row", 90)
         sink.stop()
         said = sink.said() + agent.log.read_text()
     assert "SaslAuthenticateRequest" in said  # it does log at that level

@@ -276,7 +276,7 @@ def test_retention_waits_for_a_sink_that_is_adding_a_series_of_an_old_target(sta
         waiting = (
             "SELECT 1 FROM pg_stat_activity WHERE application_name = 'webmon-retention' AND wait_event_type = 'Lock'"
         )
-        wait_until(lambda: bool(stage.sql(waiting)), "retention waits", 20)
+        wait_until(lambda: bool(stage.sql(waiting)), "retention waits", 60)
     running.join()
     sink.close()
     assert dangling(stage) == {}

@@ -6,7 +6,6 @@ import json
 import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from psycopg2 import sql
 from tests.integration.stage import Stage
 from tests.integration.test_real_reports import check as check_of_day
 from tests.integration.test_real_reports import put, roll_up
+from tests.sockets import free_port
 from tests.waiting import wait_until
 from webmon.check.result import CheckResult, Outcome
 from webmon.page.chart import Charts
@@ -385,12 +385,6 @@ def test_a_slow_database_is_given_up_after_its_time_and_read_again(stage: Stage,
     collector.stop()
 
 
-def free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
-
-
 def get(address: str, path: str) -> tuple[int, str]:
     host, _, port = address.rpartition(":")
     with contextlib.closing(http.client.HTTPConnection(host, int(port), timeout=10)) as connection:
@@ -409,8 +403,10 @@ def answers(address: str, path: str, status: int, word: str) -> bool:
 def test_it_runs_shows_what_is_public_anew_after_a_reload_and_the_doctor_finds_it_well(
     stage: Stage, tmp_path: Path
 ) -> None:
-    put(stage, [check("shop", "a", timedelta(seconds=-1)), check("internal", "a", timedelta(seconds=0))])
-    public, operator, metrics = (free_address() for _ in range(3))
+    # As of now and not of when the module began: the doctor looks at how old the newest is.
+    now = datetime.now(UTC)
+    put(stage, [check_of_day("shop", "a", now), check_of_day("internal", "a", now)])
+    public, operator, metrics = (f"127.0.0.1:{free_port()}" for _ in range(3))
     page_file = tmp_path / "page.yml"
     page_file.write_text("title: Ours\ngroups: [{name: All, targets: [{target: shop, as: Checkout}]}]\n")
     # No way to Kafka: nobody can act, and all the rest works.

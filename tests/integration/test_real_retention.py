@@ -183,7 +183,7 @@ def test_the_floor_waits_for_a_sink_that_is_adding_rows_and_its_hour_is_rolled_u
         running = threading.Thread(target=retention, args=(stage,), kwargs={"POSTGRES_KEEP_ROWS_DAYS": "3"})
         running.start()
         waiting = "SELECT 1 FROM pg_locks WHERE mode = 'ShareLock' AND NOT granted AND relation = %s::regclass"
-        wait_until(lambda: bool(stage.sql(waiting, stage.table)), "the floor waits", 20)
+        wait_until(lambda: bool(stage.sql(waiting, stage.table)), "the floor waits", 60)
         # A minute later in the same hour, which retention has just rolled up.
         cursor.execute(
             tables.fill(

@@ -8,13 +8,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.proxy import relay
 from tests.integration.stage import Stage, recent
+from tests.sockets import free_port
 from tests.waiting import wait_until
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def get(port: int, path: str) -> tuple[int, str]:

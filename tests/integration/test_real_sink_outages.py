@@ -66,14 +66,15 @@ def test_a_frozen_broker_is_noticed_told_once_each_way_and_costs_no_core(stage: 
 def test_a_letter_that_a_frozen_broker_does_not_take_leaves_no_producer_behind(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dead_letters, "ACKNOWLEDGE_SECS", 1.0)
     record = SimpleNamespace(topic=stage.topic, partition=0, offset=0, key=b"k", value=b"v", headers=[])
     letters = dead_letters.DeadLetters(stage.kafka_settings("sink"))
     threads = set(threading.enumerate())
     letters.send([Unreadable(record, "first")])
     with stage.services.frozen_broker():
-        with pytest.raises(KafkaAwayError):
-            letters.send([Unreadable(record, "second")])
+        with monkeypatch.context() as frozen:
+            frozen.setattr(dead_letters, "ACKNOWLEDGE_SECS", 1.0)
+            with pytest.raises(KafkaAwayError):
+                letters.send([Unreadable(record, "second")])
         wait_until(lambda: set(threading.enumerate()) <= threads, "no thread of a producer", 5)
     letters.send([Unreadable(record, "second")])
     letters.close()

@@ -12,9 +12,9 @@ import itertools
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka import errors as kafka_errors
@@ -24,6 +24,8 @@ TOPIC: Final = "molecule-watched"
 PARTITIONS: Final = 6
 SAMPLE_SECS: Final = 0.1
 WRITE_SECS: Final = 0.01
+TRIED_SECS: Final = 30.0
+T = TypeVar("T")
 
 Missing = frozenset[int]
 """The ids of the brokers that lack a copy of any partition, at one moment."""
@@ -41,24 +43,39 @@ def main() -> int:
         "request_timeout_ms": 2000,
         "reconnect_backoff_max_ms": 500,
     }
-    make_topic(client, len(brokers))
+    insist(lambda: make_topic(client, len(brokers)))
     writer = Writer(client)
     writer.start()
     samples: list[Missing] = []
+    is_begun = False
     for sample in watch(client):
-        samples.append(sample)
-        if writer.acknowledged and not sample:
+        if not is_begun and writer.acknowledged and not sample:
+            is_begun = True
             (directory / "watching").touch()
+        if is_begun:  # brokers that have just started lack copies
+            samples.append(sample)
         if (directory / "end").exists():
             break
     writer.end()
     phases = [phase for phase, _ in itertools.groupby(samples)]
-    lost = writer.acknowledged - read_all(client)
+    lost = writer.acknowledged - insist(lambda: read_all(client))
     print(f"{len(samples)} samples; lacking copies, one after the other:", *([*phase] for phase in phases))
     print(f"{len(writer.acknowledged)} records acknowledged, {len(lost)} of them lost")
     faults = [*faults_of(phases, len(brokers)), *(["acknowledged records are lost"] if lost else [])]
     print(*faults, sep="\n", end="")
     return 1 if faults else 0
+
+
+def insist(do: Callable[[], T]) -> T:
+    """Do something, again for half a minute where brokers are too busy to answer in time."""
+    until = time.monotonic() + TRIED_SECS
+    while True:
+        try:
+            return do()
+        except kafka_errors.KafkaError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(SAMPLE_SECS)
 
 
 def make_topic(client: dict[str, Any], copies: int) -> None:

@@ -68,6 +68,9 @@ class Outbox:
         self._pending_bytes = 0
         self._gone: set[int] = set()
         """Acknowledged, and still in the file as far as is known: these are not handed out any more."""
+        self._count = 0
+        """Results in the spool, and how many of those acknowledged are not among them: both of one moment."""
+        self._apart = 0
         self._has_news = False
         """Whether something was acknowledged since the last commit began."""
         self._waiting_since: float | None = None
@@ -124,7 +127,8 @@ class Outbox:
 
     def __len__(self) -> int:
         """Give how many results wait, those not yet committed included."""
-        return max(0, self._spool.count - len(self._gone)) + len(self._pending)
+        with self._changed:
+            return max(0, self._count - (len(self._gone) - self._apart)) + len(self._pending)
 
     def span(self) -> tuple[datetime, datetime] | None:
         """Give when the oldest and the newest committed result were put; None where there is none."""
@@ -167,6 +171,7 @@ class Outbox:
                 if self._is_on_disk:
                     # They are in the file no more; what a failure had left open is known now.
                     self._gone -= gone
+                self._count, self._apart = self._spool.count, 0 if self._is_on_disk else len(gone)
                 for row in rows:
                     # put() may have dropped the oldest meanwhile.
                     if self._pending and self._pending[0].id == row.id:
@@ -292,7 +297,9 @@ class Outbox:
         self._substitute(error)
 
     def _use(self, disk: Disk) -> None:
-        self._spool, self._is_on_disk = disk, True
+        with self._changed:
+            self._spool, self._is_on_disk = disk, True
+            self._count, self._apart = disk.count, 0
         if self._seen_dropped is None:
             self._seen_dropped = disk.dropped
         self._note_dropped()
@@ -331,9 +338,10 @@ class Outbox:
                 "until it can",
                 {"file": self._path, "cause": error, "megabytes": _PENDING_BYTES >> 20},
             )
-        self._is_on_disk = False
         self._retry_at = time.monotonic() + _RETRY_SECS
-        self._spool = Memory()
+        with self._changed:
+            self._spool, self._is_on_disk = Memory(), False
+            self._count, self._apart = 0, len(self._gone)
 
     def _return_to_disk(self) -> None:
         """Try the file again, and move there what waits in memory; where that fails memory goes on."""
@@ -360,7 +368,7 @@ class Outbox:
             return
         with self._changed:
             self._gone -= gone
-        self._use(disk)
+            self._use(disk)
         self.opened += 1
         _log.warning(
             "outbox %(file)s can be used again; %(waiting)d results wait in it",

@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
@@ -37,9 +36,6 @@ _CHECKS_STOP_SECS: Final = 10.0
 _PUBLISHER_STOP_SECS: Final = 6.0
 _OUTBOX_STOP_SECS: Final = 3.0
 """Together below the 20 s in which an agent stops."""
-_SWITCH_SECS: Final = 0.0001
-"""How long a thread that runs Python goes on while another waits to."""
-
 
 Environment = Callable[[], Mapping[str, str]]
 """Reads the variables of the .env and the process environment, where the targets' secrets are."""
@@ -56,8 +52,6 @@ def run(settings: AgentSettings, environment: Environment) -> int:
         UserError: the targets or the outbox cannot be used.
     """
     log.configure(settings.common.log_level)
-    # Checks need Python for moments, often: with the usual 5 ms each would wait as long for whoever publishes.
-    sys.setswitchinterval(_SWITCH_SECS)
     targets = _load_targets(settings.monitoring, environment)
     signals = Signals(hears_hangup=True)
     agent = Agent(settings, targets)

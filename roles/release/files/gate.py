@@ -254,6 +254,8 @@ def properties(unit: str) -> dict[str, str]:
 
 def journal(unit: str, since: float) -> list[str]:
     """Give the end of what a service and systemd said of it since a moment."""
+    # What it wrote last, as it died, may not be there yet.
+    subprocess.run(["journalctl", "--sync"], capture_output=True, check=False)
     command = ["journalctl", f"--unit={unit}", f"--since=@{since:.0f}", f"--lines={JOURNAL_LINES}"]
     command += ["--no-pager", "--no-hostname", "--quiet", "--output=short"]
     said = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stdout

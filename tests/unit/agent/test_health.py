@@ -24,7 +24,6 @@ from webmon.daemon import threads
 def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
     """An agent of this process, whose parts count as standing still after a second and a half."""
     monkeypatch.setattr(checks_module, "STUCK_SECS", 1.5)
-    monkeypatch.setattr(outbox_module, "_COMMIT_SECS", 0.5)
     workspace = AgentProcess(tmp_path)
     workspace.configure()
     workspace.target("http://127.0.0.1:1/")
@@ -88,8 +87,9 @@ def test_a_check_that_passes_its_deadline_is_not_well_until_it_ends(
     goes_on(agent)
 
 
-def test_an_outbox_that_commits_nothing_is_not_well(agent: Agent) -> None:
-    with agent._outbox._lock:  # as a disk that takes for ever
+def test_an_outbox_that_commits_nothing_is_not_well(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    with agent._outbox._lock, monkeypatch.context() as patch:  # as a disk that takes for ever
+        patch.setattr(outbox_module, "_COMMIT_SECS", 0.5)
         stands_still(agent, "outbox: nothing was committed for ")
     goes_on(agent)
 

@@ -82,6 +82,31 @@ def test_what_was_acknowledged_leaves(outbox: Outbox, path: Path) -> None:
     assert len(outbox) == 2
 
 
+def test_how_many_wait_is_true_while_some_of_them_leave(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(outbox, 5)
+    wait_until(lambda: len(outbox.read(0, 10)) == 5)
+    told: list[int] = []
+    # They are in the file no more, and the commit is not done yet.
+    monkeypatch.setattr(Disk, "_give_back", lambda _: told.append(len(outbox)))
+    outbox.remove([row.id for row in outbox.read(0, 3)])
+    assert len(outbox) == 2
+    wait_until(lambda: bool(told))
+    assert set(told) == {2}
+
+
+def test_how_many_wait_in_memory_is_true_after_some_of_them_were_sent(
+    outbox: Outbox, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_disk(outbox, path, monkeypatch)
+    put(outbox, 5, size=9000)
+    wait_until(lambda: not outbox.is_on_disk and len(outbox.read(0, 9)) == 5)
+    outbox.remove([row.id for row in outbox.read(0, 3)])
+    assert len(outbox) == 2
+    put(outbox, 1)
+    wait_until(lambda: len(outbox.read(0, 9)) == 3)
+    assert len(outbox) == 3
+
+
 def test_a_stop_leaves_everything_on_disk_for_the_next_start(path: Path) -> None:
     first = Outbox(path, LIMIT)
     put(first, 100)

@@ -1,6 +1,7 @@
 """The publisher against a producer that the test owns; tests/integration has the real broker."""
 
 import hmac
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -117,15 +118,16 @@ def test_a_result_is_sent_and_leaves_the_outbox_when_acknowledged(
     assert publisher.last_acknowledged is not None
 
 
-def test_a_result_stays_in_the_outbox_until_it_is_acknowledged(
-    outbox: Outbox, broker: Broker, publisher: Publisher
-) -> None:
+def test_a_result_stays_in_the_outbox_until_it_is_acknowledged(outbox: Outbox, broker: Broker) -> None:
+    patient = Publisher(SETTINGS, outbox, stall_secs=60, make_producer=broker.make)
+    patient.start()
     broker.settle = stay_silent
     put(outbox, 1)
     wait_until(lambda: broker.values == [b"1"])
     assert len(outbox.read(0, 9)) == 1
     broker.producers[0].futures[0].success(None)
     wait_until(lambda: len(outbox) == 0)
+    patient.stop(5)
 
 
 def test_a_producer_without_acknowledgements_is_given_up_and_all_is_sent_again(
@@ -133,7 +135,7 @@ def test_a_producer_without_acknowledgements_is_given_up_and_all_is_sent_again(
 ) -> None:
     broker.settle = stay_silent
     put(outbox, 1, 2)
-    wait_until(lambda: len(broker.producers) == 2)
+    wait_until(lambda: len(broker.producers) >= 2)
     assert broker.producers[0].abandoned
     broker.settle = acknowledge
     wait_until(lambda: len(outbox) == 0)
@@ -142,14 +144,17 @@ def test_a_producer_without_acknowledgements_is_given_up_and_all_is_sent_again(
     assert "publishing again after" in caplog.text
 
 
-def test_one_late_record_is_no_stall_while_others_are_acknowledged(
-    outbox: Outbox, broker: Broker, publisher: Publisher
-) -> None:
+def test_one_late_record_is_no_stall_while_others_are_acknowledged(outbox: Outbox, broker: Broker) -> None:
+    stall_secs = 1.5  # a busy disk may take a second of it
+    publisher = Publisher(SETTINGS, outbox, stall_secs=stall_secs, make_producer=broker.make)
+    publisher.start()
     broker.settle = lambda value, future: None if value == b"0" else future.success(None)
-    for number in range(20):
-        put(outbox, number)
+    began, numbers = time.monotonic(), itertools.count()
+    while time.monotonic() < began + 1.5 * stall_secs:
+        put(outbox, next(numbers))
         time.sleep(0.03)
     assert len(broker.producers) == 1
+    publisher.stop(5)
 
 
 @pytest.mark.parametrize(
@@ -208,10 +213,9 @@ def test_a_broker_that_goes_away_is_told_before_the_producer_counts_as_dead(
     monkeypatch.setattr(publisher_module, "_LOOK_SECS", 0.1)
     publisher = Publisher(SETTINGS, outbox, stall_secs=60, make_producer=broker.make)
     publisher.start()
-    broker.settle = stay_silent
+    # It goes as it is sent something: of a silence it is looked at once.
+    broker.settle = lambda _, __: away.append(reach.KafkaAwayError("nobody there"))
     put(outbox, 1)
-    wait_until(lambda: broker.values == [b"1"])
-    away.append(reach.KafkaAwayError("nobody there"))
     wait_until(lambda: "nobody there" in caplog.text)
     assert broker.producers[0].abandoned
     # What waiting does not mend is told at once, although the outage was told before.
@@ -276,11 +280,14 @@ def test_a_broker_that_is_away_is_tried_again_and_its_cause_told_once(
     publisher.stop(5)
 
 
-def test_stop_waits_a_moment_for_the_last_acknowledgements(outbox: Outbox, broker: Broker) -> None:
+def test_stop_waits_a_moment_for_the_last_acknowledgements(
+    outbox: Outbox, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def soon(_: bytes, future: Future) -> None:
         threading.Timer(0.1, future.success, [None]).start()
 
     broker.settle = soon
+    monkeypatch.setattr(publisher_module, "_CLOSE_SECS", 5)
     publisher = Publisher(SETTINGS, outbox, make_producer=broker.make)
     publisher.start()
     put(outbox, 1)

@@ -42,7 +42,7 @@ def test_an_agent_without_a_broker_checks_keeps_reloads_and_stops(agent: AgentPr
         wait_until(lambda: "the old list goes on" in agent.log.read_text(), seconds=20)
         count = len(agent.results())
         wait_until(lambda: len(agent.results()) > count, seconds=20)
-        assert agent.heard().count("READY=1") == 3
+        wait_until(lambda: agent.heard().count("READY=1") == 3, seconds=20)
 
         agent.send(signal.SIGTERM)
         assert agent.wait(20) == 0

@@ -131,7 +131,9 @@ def test_all_requests_to_a_peer_are_done_in_one_deadline(notice: Notice) -> None
         stack.enter_context(closing(sender))
         begin = time.monotonic()
         assert sender.post(many).state == "again"
-        assert time.monotonic() - begin < 1.5
+        # With a deadline for each there would be a fourth, which hangs.
+        assert len(receiver.requests) <= 3
+        assert time.monotonic() - begin < 2
 
 
 def test_a_thousand_alerts_are_told_in_requests_that_it_takes(notice: Notice) -> None:

@@ -61,7 +61,7 @@ def is_alive(pid: int) -> bool:
     """Tell whether a process goes on; whoever adopted it may take its time to reap it."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return state not in ("Z", "X")
 

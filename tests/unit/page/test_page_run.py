@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.sockets import free_port
 from tests.unit.page import fakes
 from tests.waiting import wait_until
 from webmon.page.cache import Cache
@@ -24,12 +25,6 @@ COMMAND = (
     "--env-file",
 )
 FILE = 'title: Example status\ngroups:\n  - {name: All, match: {names: ["*"]}}\n'
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 class Daemon:
