@@ -112,6 +112,7 @@ def look(
         UserError: it can't be read, or is another's.
     """
     base = Path.cwd()
+    environment = {name: value for name, value in environment.items() if value}
     if env_file is None:
         return Source(None, {WORKSPACE: str(base), **environment}, {}, environment), []
     is_here, env_file = env_file == _HERE, env_file.absolute()

@@ -63,9 +63,6 @@ def show(
     first cell. Programs get an empty list, or the header alone.
     """
     out = sys.stdout if out is None else out
-    if isinstance(out, io.TextIOWrapper):
-        # A terminal of an old encoding gets \u2026 and the like, and never a traceback.
-        out.reconfigure(errors="backslashreplace")
     if form is Form.JSON:
         print(as_json(columns, rows), file=out)
     elif form is Form.CSV:

@@ -47,13 +47,21 @@ def _var(name: str, meaning: str, right: str, default: Any = ...) -> Any:
     return Field(default, alias=name, description=meaning, json_schema_extra={"right": right})
 
 
+def _is_host(text: str) -> bool:
+    """Tell whether a text may be a host's name or address, as far as its labels go (RFC 1035, 2.3.4)."""
+    return all(0 < len(label) < 64 for label in text.removesuffix(".").split("."))
+
+
 def _comma_list(value: object) -> object:
     return [part for part in (p.strip() for p in value.split(",")) if part] if isinstance(value, str) else value
 
 
 def _in_workspace(value: str, info: ValidationInfo) -> Path:
     workspace: Path = (info.context or {})["workspace"]
-    return workspace / Path(value).expanduser()
+    try:
+        return workspace / Path(value).expanduser()
+    except RuntimeError as error:  # ~ of a user whom this host does not know
+        raise ValueError from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,6 +190,11 @@ class _Group(BaseModel):
         """Give the variables that must be set because of what others are, as they stand in the .env."""
         return ()
 
+    @classmethod
+    def is_asked_for(cls, values: Mapping[str, str]) -> bool:
+        """Tell whether any variable of it is set."""
+        return not values.keys().isdisjoint(str(field.alias) for field in cls.model_fields.values())
+
     def faults(self) -> Iterator[tuple[str, str]]:
         """Give what is wrong beyond one value: (variable, message)."""
         yield from ()
@@ -298,7 +311,10 @@ class Kafka(_Group):
         return (*_FOR_SASL, *pair)
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """Tell when a password would never be asked for."""
+        """Tell when a password would never be asked for, or a host can be none."""
+        for host in self.hosts:
+            if not _is_host(host):
+                yield "KAFKA_HOST", f"has {host!r}; right would be a host name or address"
         if self.security_protocol == "SSL":
             without = "has no effect without KAFKA_SECURITY_PROTOCOL=SASL_SSL; right would be both, or none"
             values = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
@@ -767,7 +783,7 @@ class Alarm(_Group):
         if (self.smtp_user is None) != (self.smtp_password is None):
             missing = "ALARM_SMTP_USER" if self.smtp_user is None else "ALARM_SMTP_PASSWORD"
             yield missing, "is missing; right would be both user and password, or neither"
-        if not all(0 < len(label) < 64 for label in self.smtp_host.removesuffix(".").split(".")):  # RFC 1035, 2.3.4
+        if not _is_host(self.smtp_host):
             yield "ALARM_SMTP_HOST", f"is {self.smtp_host!r}; right would be a host name or address"
         if self.smtp_user is not None and self.smtp_tls == "off":
             yield "ALARM_SMTP_TLS", "is off, and a password would be sent readable; right would be starttls or tls"
@@ -1088,7 +1104,7 @@ def check(env_file: Path, component: str | None, *, with_files: bool = True) -> 
         UserError: the file can't be read.
     """
     kinds = KINDS[component] if component else tuple(kind for kinds in KINDS.values() for kind in kinds)
-    source, faults = look(env_file, {}, readers=_readers(*kinds) if component else None)
+    source, faults = look(env_file, {}, readers=_readers(*kinds) if component else REPORT_READERS)
     return faults + judge(source, component, with_files=with_files)
 
 
@@ -1101,6 +1117,8 @@ def judge(
     # Of several kinds, too, each once and in order.
     hints = dict.fromkeys(hint for kind in kinds for hint in get_type_hints(kind).values())
     groups = dict.fromkeys(_group_of(hint) for hint in hints if not _is_left_out(hint, source))
+    if component is None:  # a file that sets nothing of a group is not of whoever reads that
+        groups = dict.fromkeys(group for group in groups if group.is_asked_for(source.values))
     made = [_load_group(group, source, faults, with_files=with_files, whole=component is not None) for group in groups]
     loaded = [group for group in made if group is not None]
     faults += unknown(source, named | _named_in_lists(loaded) if with_files else named)

@@ -137,14 +137,6 @@ def test_nothing_found_is_a_friendly_line_for_people_and_an_empty_answer_for_pro
     assert "\033" not in shown(Form.TABLE, ROWS)
 
 
-def test_an_old_encoding_is_no_traceback() -> None:
-    buffer = io.BytesIO()
-    out = io.TextIOWrapper(buffer, encoding="ascii")
-    show(Form.TABLE, COLUMNS, [("ü密", 1.0, "")], nothing="", out=out)
-    out.flush()
-    assert b"\\xfc\\u5bc6" in buffer.getvalue()
-
-
 @pytest.mark.parametrize(
     ("share", "text"),
     [(None, "no data"), (1.0, "100 %"), (0.999999, "99.99 %"), (0.9999, "99.99 %"), (0.29, "29.00 %"), (0.0, "0.00 %")],

@@ -781,6 +781,31 @@ def test_a_check_without_a_component_judges_what_is_set(workspace: Path) -> None
     ]
 
 
+def test_a_check_without_a_component_asks_for_nothing_of_what_the_file_is_not_about(workspace: Path) -> None:
+    assert settings.check(write(workspace, AGENT), None) == []
+
+
+def test_a_host_that_can_be_none_is_told(workspace: Path) -> None:
+    file = write(
+        workspace, AGENT.replace("KAFKA_HOST=kafka.example.org", "KAFKA_HOST=kafka1..example.org,kafka2.example.org")
+    )
+    (line,) = settings.check(file, "agent")
+    assert line.endswith("KAFKA_HOST: has 'kafka1..example.org'; right would be a host name or address")
+
+
+def test_the_home_of_a_user_who_is_not_there_is_told(workspace: Path) -> None:
+    file = write(workspace, AGENT + "MONITORING_OUTBOX_PATH=~nobodyhere/outbox.sqlite\n")
+    (line,) = settings.check(file, "agent")
+    assert "MONITORING_OUTBOX_PATH is '~nobodyhere/outbox.sqlite'" in line
+
+
+def test_an_empty_variable_of_the_environment_hides_none_of_the_file(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_HOST", "")
+    assert settings.load(settings.AgentSettings, write(workspace, AGENT)).kafka.hosts == ["kafka.example.org"]
+
+
 def test_every_component_has_what_its_settings_are_judged_by() -> None:
     assert settings.KINDS.keys() == set(options.COMPONENTS) >= set(get_args(settings.Component))
 

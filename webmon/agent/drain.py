@@ -7,6 +7,7 @@ from typing import Final
 
 from webmon.agent.outbox import Outbox
 from webmon.agent.publisher import Publisher
+from webmon.agent.spool import is_outbox
 from webmon.daemon import log
 from webmon.errors import UserError
 from webmon.settings import AgentSettings
@@ -25,14 +26,17 @@ def run(settings: AgentSettings, path: Path | None, seconds: float) -> int:
         seconds: how long to try.
 
     Raises:
-        UserError: there is no such outbox, or an agent uses it.
+        UserError: there is no such outbox, it is damaged, or an agent uses it.
     """
     log.configure(settings.common.log_level)
     path = path or settings.monitoring.outbox_path
     if not os.access(path, os.F_OK):
         raise UserError(f"{path}: there is no such file; right would be the outbox of an agent that does not run")
+    if not is_outbox(path):
+        raise UserError(f"{path}: is no outbox, or is damaged; it was left as it is")
     outbox = Outbox(path, settings.monitoring.outbox_bytes)
     publisher = Publisher(settings.kafka, outbox, mac_key=settings.monitoring.mac_key)
+    left = 1
     try:
         found = len(outbox)
         left = _empty(outbox, publisher, seconds)
@@ -45,6 +49,9 @@ def run(settings: AgentSettings, path: Path | None, seconds: float) -> int:
         why = publisher.away_cause or ("not done in time" if outbox.is_on_disk else "the file can't be read")
         when = f" (of {span[0]:{_MOMENT}} to {span[1]:{_MOMENT}} UTC)" if span else ""
         print(f"{path}: {left} of {found} results{when} are left: {why}; nothing is lost, try again later")
+        return 1
+    if outbox.aside:
+        print(f"{path}: is damaged; what could not be read of it is in {outbox.aside[-1]}")
         return 1
     refused = f", {publisher.refused} of them refused by Kafka" if publisher.refused else ""
     print(f"{path}: {found} results sent{refused}; it is empty and removed")

@@ -85,6 +85,10 @@ class Outbox:
         """What the file said last of its dropped results; None before it was opened first."""
         self._in_file = 0
         """Results in the file when it was seen last."""
+        self.aside: list[Path] = []
+        """Files that were corrupt, as they are kept."""
+        self._may_hold = 0
+        """The highest id that the file may have: what came later was never put in it."""
         self.opened = 1
         """How often a database was opened; a reader starts anew when it changes, for older rows may be back."""
         self._open_first()
@@ -168,10 +172,10 @@ class Outbox:
             if not self._commit([row for row in rows if row.id not in gone], gone):
                 return False
             with self._changed:
-                if self._is_on_disk:
-                    # They are in the file no more; what a failure had left open is known now.
-                    self._gone -= gone
-                self._count, self._apart = self._spool.count, 0 if self._is_on_disk else len(gone)
+                # They are in the file no more, as what a failure had left open is known now; or were never in it.
+                of_file = set() if self._is_on_disk else {number for number in gone if number <= self._may_hold}
+                self._gone -= gone - of_file
+                self._count, self._apart = self._spool.count, len(of_file)
                 for row in rows:
                     # put() may have dropped the oldest meanwhile.
                     if self._pending and self._pending[0].id == row.id:
@@ -209,7 +213,9 @@ class Outbox:
                 waiting = [row.id for row in self._spool.read(0, self._spool.count) if row.id not in gone]
                 self._give_up([*waiting, *(row.id for row in self._pending)], "its disk failed")
             is_empty = self.is_on_disk and not self._spool.count
+            self._report_dropped(at_once=True)
             self._spool.close()
+            self._spool = Memory()  # for who still asks, as a scrape that goes on
             if remove_empty and is_empty:
                 for file in (*self._files(), self._lock_path):
                     file.unlink(missing_ok=True)
@@ -263,15 +269,18 @@ class Outbox:
                 return
 
     def _commit(self, rows: Sequence[Row], gone: set[int]) -> bool:
+        if self._is_on_disk:
+            self._may_hold = max([self._may_hold, *(row.id for row in rows)])
         try:
             self._spool.change(rows, gone, self._limit if self._is_on_disk else min(self._limit, _PENDING_BYTES))
         except sqlite3.Error as error:
             self._replace(error)
-            return False
+        else:
+            self._note_dropped()
+            return True
         finally:
             self._report_dropped()
-        self._note_dropped()
-        return True
+        return False
 
     def _open_first(self) -> None:
         try:
@@ -300,6 +309,7 @@ class Outbox:
         with self._changed:
             self._spool, self._is_on_disk = disk, True
             self._count, self._apart = disk.count, 0
+            self._may_hold = max(self._may_hold, disk.last_id)
         if self._seen_dropped is None:
             self._seen_dropped = disk.dropped
         self._note_dropped()
@@ -320,15 +330,22 @@ class Outbox:
             for file in self._files():
                 if file.exists():
                     file.rename(aside.with_name(aside.name + file.name.removeprefix(self._path.name)))
+        self.aside.append(aside)
+        is_known = self._seen_dropped is not None
         with self._changed:
             lost = max(0, self._in_file - len(self._gone))
-            self.dropped += lost
+            self._count_told(lost)
             self._gone.clear()
         self._in_file, self._seen_dropped = 0, 0
         _log.error(
             "outbox %(file)s is corrupt (%(cause)s): kept as %(aside)s, going on with an empty one; "
-            "%(dropped)d results that were in it are not sent",
-            {"file": self._path, "cause": error, "aside": aside, "dropped": lost},
+            "%(dropped)s that were in it are not sent",
+            {
+                "file": self._path,
+                "cause": error,
+                "aside": aside,
+                "dropped": f"{lost} results" if is_known else "results",
+            },
         )
 
     def _substitute(self, error: sqlite3.Error | OSError) -> None:
@@ -360,6 +377,7 @@ class Outbox:
         try:
             gone = self._acknowledged()
             waiting = memory.read(self._dropped_up_to(disk), memory.count)
+            self._may_hold = max([self._may_hold, *(row.id for row in waiting)])
             disk.change([row for row in waiting if row.id not in gone], gone, self._limit)
         except sqlite3.Error as error:
             disk.close()
@@ -389,7 +407,7 @@ class Outbox:
         if not ids:
             return
         with self._changed:
-            self.dropped += len(ids)
+            self._count_told(len(ids))
         oldest, newest = _moments(min(ids), max(ids))
         _log.error(
             "outbox %(file)s: %(why)s: %(dropped)d results of %(oldest)s to %(newest)s UTC are lost",
@@ -402,13 +420,23 @@ class Outbox:
             },
         )
 
-    def _report_dropped(self) -> None:
+    def _count_told(self, dropped: int) -> None:
+        """Count results that are given up for a reason that is told for itself."""
+        self.dropped += dropped
+        reported, at = self._reported
+        self._reported = reported + dropped, at
+
+    def _report_dropped(self, *, at_once: bool = False) -> None:
+        """Tell what was dropped because there was no room, once a minute at most."""
         reported, at = self._reported
         now = time.monotonic()
-        if self.dropped > reported and now - at >= _REPORT_SECS:
+        if self.dropped > reported and (at_once or now - at >= _REPORT_SECS):
+            full = f"is full (MONITORING_OUTBOX_BYTES {self._limit})"
+            if not self._is_on_disk:
+                full = f"can't be used, and the {_PENDING_BYTES >> 20} MB of memory in its place are full"
             _log.error(
-                "outbox %(file)s is full (MONITORING_OUTBOX_BYTES %(bytes)d): dropped the oldest %(dropped)d results",
-                {"file": self._path, "bytes": self._limit, "dropped": self.dropped - reported},
+                "outbox %(file)s %(full)s: dropped the oldest %(dropped)d results",
+                {"file": self._path, "full": full, "dropped": self.dropped - reported},
             )
             self._reported = self.dropped, now
 

@@ -13,7 +13,6 @@ from webmon.agent.outbox import Outbox
 from webmon.agent.publisher import Publisher
 from webmon.agent.rounds import Rounds
 from webmon.agent.schedule import PAUSE, SECOND
-from webmon.agent.shard import mine
 from webmon.agent.telling import Telling
 from webmon.check.probe import utc_now
 from webmon.check.result import CheckResult, UnreadableResultError, decode, encode
@@ -27,6 +26,7 @@ from webmon.kafka import certificate
 from webmon.settings import AgentSettings, Monitoring, check_files
 from webmon.targets import commands as commands_file
 from webmon.targets import file as targets_file
+from webmon.targets.shard import mine
 
 _log = logging.getLogger(__name__)
 

@@ -193,6 +193,18 @@ class Memory:
             self._bytes -= row.size
 
 
+def is_outbox(path: Path) -> bool:
+    """Tell whether a file may be an outbox: a database with no table but ours, or with none yet."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as db:
+            tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.OperationalError:  # it can't be opened now: whoever uses it says why
+        return True
+    except sqlite3.DatabaseError:
+        return False
+    return tables <= {"results"}
+
+
 def is_corrupt(error: Exception) -> bool:
     """Tell whether a file is damaged; a disk that is full or gone is another matter."""
     return isinstance(error, sqlite3.Error) and (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _CORRUPT

@@ -59,6 +59,10 @@ def is_of_names(result: CheckResult) -> bool:
     return result.outcome is Outcome.DNS_ERROR or (result.outcome is Outcome.TIMEOUT and not was_sent)
 
 
+def _since_boot() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def asked_host(target: Target) -> str:
     """Give the host that a check of a target connects to: its proxy's where it has one."""
     return target.proxy.host if target.proxy else target.asked.host
@@ -107,7 +111,7 @@ class Vantage:
         canaries: Sequence[HostPort],
         resolve: Resolve,
         is_silent: Callable[[str], bool] = lambda _: False,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = _since_boot,
         is_own: Callable[[str], bool] = is_own,
     ) -> None:
         """Take what is asked whether there is a way.
@@ -116,7 +120,7 @@ class Vantage:
             canaries: where each listens.
             resolve: how names become addresses.
             is_silent: whether the last lookup of a name got no answer at all.
-            monotonic: the clock.
+            monotonic: the clock, which goes on while the host is suspended: what answered before that shows nothing.
             is_own: whether an address is one of this host.
         """
         self._canaries = canaries

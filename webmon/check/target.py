@@ -179,5 +179,6 @@ def _of_basic(value: str) -> Iterator[str]:
 
 
 def without_password(text: str) -> str:
-    """Take user and password out of the URLs in a text."""
-    return re.sub(r"://\S*@", "://...@", text)
+    """Take user and password out of the URLs in a text; in one that is quoted a blank may be in them, by mistake."""
+    quoted = re.sub(r"""'[^']*'|"[^"]*\"""", lambda found: re.sub("://.*@", "://...@", found[0]), text)
+    return re.sub(r"://\S*@", "://...@", quoted)

@@ -7,6 +7,7 @@ none waits for another's libraries; it never does a component's work itself.
 import argparse
 import contextlib
 import errno
+import io
 import os
 import select
 import signal
@@ -79,6 +80,9 @@ def _discard(fd: int) -> None:
 
 
 def _run(argv: Sequence[str] | None) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal of an old encoding gets \u2026 and the like, and never a traceback.
+        sys.stdout.reconfigure(errors="backslashreplace")
     arguments = _parser().parse_args(argv)
     run: Run = arguments.run
     try:

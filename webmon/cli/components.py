@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from webmon.cli.options import COMPONENTS, add, env_file_of, load, moment, named, seconds
+from webmon.errors import UserError
 
 
 def add_to(commands: Any) -> None:
@@ -130,5 +131,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from webmon.doctor.run import run
 
     arguments.reads = arguments.component
+    if arguments.env_file and not arguments.component:
+        raise UserError("--env-file is of one component; right would be `webmon doctor COMPONENT --env-file FILE`")
     env_file = env_file_of(arguments) if arguments.component else None
     return run(arguments.component, env_file, their_clock=arguments.clock, as_json=arguments.json)

@@ -30,7 +30,10 @@ def add(commands: Any, name: str, run: Run, text: str, *, reads: str, more: str 
     """
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=f"{text} {more}")
     found = f"$_WORKSPACE_PATH/.env, else ./.env, else /etc/webmon/{reads}/.env"
-    parser.add_argument("--env-file", type=named, metavar="FILE", help=f"the settings (default: {found})")
+    # Without a default: that of a command would take the place of what was said before it.
+    parser.add_argument(
+        "--env-file", type=named, metavar="FILE", default=argparse.SUPPRESS, help=f"the settings (default: {found})"
+    )
     parser.set_defaults(run=run, reads=reads)
     return parser
 
@@ -65,7 +68,7 @@ def env_file_of(arguments: argparse.Namespace) -> Path | None:
     """Give the .env that the user names, else the one that is found, if any."""
     from webmon.env_file import find_env_file
 
-    chosen: Path | None = arguments.env_file
+    chosen: Path | None = getattr(arguments, "env_file", None)
     return chosen or find_env_file(arguments.reads)
 
 

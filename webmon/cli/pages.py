@@ -11,7 +11,7 @@ from webmon.errors import UserError
 
 OK = 0
 _LONGEST: Final = 1000
-"""Characters of a password."""
+"""Bytes of a password."""
 
 
 def add_to(commands: Any) -> None:
@@ -45,12 +45,17 @@ def _daemon(arguments: argparse.Namespace) -> int:
 def _password(arguments: argparse.Namespace) -> int:
     from webmon.page.access import line_for
 
-    if sys.stdin.isatty():
-        first, second = (getpass.getpass(f"{said} for {arguments.name}: ") for said in ("Password", "Once more"))
-        if first != second:
-            raise UserError("the two are not the same; nothing was made")
-    else:
-        first = sys.stdin.readline(_LONGEST).rstrip("\n")
+    try:
+        if sys.stdin.isatty():
+            first, second = (getpass.getpass(f"{said} for {arguments.name}: ") for said in ("Password", "Once more"))
+        else:
+            first = second = sys.stdin.buffer.readline(_LONGEST).decode().rstrip("\n")
+    except EOFError:
+        raise UserError("no password; nothing was made") from None
+    except UnicodeDecodeError:
+        raise UserError("the password is no UTF-8, or longer than 1000 bytes") from None
+    if first != second:
+        raise UserError("the two are not the same; nothing was made")
     if not first:
         raise UserError("an empty password; right would be a long one")
     try:

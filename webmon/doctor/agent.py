@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from webmon.check.kinds import icmp
+from webmon.check.target import Target
 from webmon.doctor import service
 from webmon.doctor.finding import Finding, failed, ok, warning
 from webmon.errors import UserError
@@ -14,6 +15,7 @@ from webmon.report.status import STALE_INTERVALS
 from webmon.settings import Monitoring
 from webmon.targets import commands as commands_file
 from webmon.targets import file as targets_file
+from webmon.targets.shard import mine
 
 _GRACE_SECS: Final = 30.0
 """How late an acknowledgement may be beyond what makes a vantage stale: the way to Kafka."""
@@ -38,9 +40,9 @@ def examine(monitoring: Monitoring, secrets: Mapping[str, str]) -> Iterator[Find
     except UserError as error:
         for line in error.lines:
             yield failed("targets", line)
-        intervals: list[float] = []
+        ours: tuple[Target, ...] | None = None
     else:
-        intervals = [target.interval for target in targets]
+        ours = mine(targets, monitoring.shard) if monitoring.shard is not None else targets
         yield ok("targets", f"{monitoring.targets_path} holds {len(targets)}, without a fault")
         if any(target.kind == "icmp" for target in targets):
             yield _icmp()
@@ -55,7 +57,10 @@ def examine(monitoring: Monitoring, secrets: Mapping[str, str]) -> Iterator[Find
     told, metrics = service.ask(monitoring.metrics_address, "MONITORING_METRICS_ADDRESS", "webmon-agent")
     yield told
     if metrics is not None:
-        yield from _newest(metrics, min(intervals, default=monitoring.retry_secs))
+        if ours == ():
+            yield ok("newest result", "none of the targets is this instance's")
+        else:
+            yield from _newest(metrics, min((target.interval for target in ours or ()), default=monitoring.retry_secs))
 
 
 def _icmp() -> Finding:
@@ -92,7 +97,9 @@ def _newest(metrics: str, interval: float) -> Iterator[Finding]:
     waiting = service.value(metrics, "webmon_outbox_results") or 0
     wait = f"{waiting:.0f} wait in the outbox"
     bound = STALE_INTERVALS * interval + _GRACE_SECS
-    if age is None or math.isnan(age):
+    if (age is None or math.isnan(age)) and not waiting and service.value(metrics, "webmon_slots_kept_total") == 0:
+        yield ok("newest result", "no check was due since the start")
+    elif age is None or math.isnan(age):
         yield failed("newest result", f"Kafka has acknowledged none since the start; {wait}")
     elif age > bound:
         late = f"Kafka acknowledged one {age:.0f} s ago, more than {bound:.0f} s"

@@ -36,7 +36,8 @@ SELECT has_function_privilege({roll_up_name} || '(timestamptz[], integer[], bool
 _GRACE_SECS: Final = 60.0
 """How old the newest result may be beyond what makes a vantage stale: the way through the topic."""
 _NEWEST: Final = """
-SELECT extract(epoch FROM now() - max(newest.time))::float8, min(c.interval_secs)
+SELECT extract(epoch FROM now() - max(newest.time))::float8,
+    bool_or(now() - newest.time <= make_interval(secs => %s * c.interval_secs + %s))
 FROM {series} AS s
 CROSS JOIN LATERAL (
     SELECT m.time, m.context_id FROM {metrics} AS m
@@ -71,9 +72,9 @@ def examine(
             yield _tls(cursor, settings)
             yield _log_in(settings, reads_only=not _writes(rights))
             yield _clock(cursor)
-            of_schema = _schema(cursor, tables)
+            of_schema = _schema(cursor, tables, is_of_init=rights is None)
             yield of_schema
-            if of_schema.level != "ok":
+            if of_schema.level == "FAILED":
                 return
             yield _hypertable(cursor, tables)
             if rights is not None:
@@ -132,17 +133,17 @@ def _clock(cursor: Cursor) -> Finding:
     return clock.examine(before, theirs, time.time(), whose="the database's")
 
 
-def _schema(cursor: Cursor, tables: Tables) -> Finding:
+def _schema(cursor: Cursor, tables: Tables, *, is_of_init: bool) -> Finding:
     version = current(cursor, tables)
     if version is None or version < SCHEMA_VERSION:
         return failed(
             "schema", f"is at version {version}, this webmon needs {SCHEMA_VERSION}: run `webmon init` of this release"
         )
     if version > SCHEMA_VERSION:
-        return failed(
-            "schema",
-            f"is at version {version}, newer than the {SCHEMA_VERSION} of this webmon: bring the newer release here",
-        )
+        # All but init work with a newer one: as while an upgrade goes on, or after a rollback.
+        is_wrong = failed if is_of_init else warning
+        told = f"is at version {version}, newer than the {SCHEMA_VERSION} of this webmon: bring the newer release here"
+        return is_wrong("schema", told)
     return ok("schema", f"{tables.metrics} is at version {version}")
 
 
@@ -244,10 +245,11 @@ def _bounds(cursor: Cursor, settings: Postgres) -> Finding:
 
 
 def _newest(cursor: Cursor, tables: Tables) -> Finding:
-    cursor.execute(tables.fill(_NEWEST))
-    age, interval = cursor.fetchone() or (None, None)
+    cursor.execute(tables.fill(_NEWEST), (STALE_INTERVALS, _GRACE_SECS))
+    age, is_fresh = cursor.fetchone() or (None, None)
     if age is None:
         return failed("newest result", "no result in the last two days: does an agent run, and a sink?")
-    if age > STALE_INTERVALS * interval + _GRACE_SECS:
+    # Each series by its own interval: what was taken out may have had a shorter one.
+    if not is_fresh:
         return failed("newest result", f"is {age:.0f} s old: see `webmon doctor` on the agents, then on the sinks")
     return ok("newest result", f"is {max(age, 0.0):.0f} s old")

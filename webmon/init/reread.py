@@ -5,7 +5,7 @@ topic's beginning: a sink that was behind stored messages long after they came, 
 which messages it has.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -36,6 +36,8 @@ class _Place(NamedTuple):
     """When Kafka got the message there, in seconds of the epoch; None at the end."""
     begin: int
     """The offset of the first message that Kafka still has."""
+    unread: int
+    """Messages before that which the group has not read yet."""
 
     def is_later_than(self, wanted: float) -> bool:
         """Tell whether messages of after that time may have been removed before this one."""
@@ -50,9 +52,12 @@ def run(settings: InitSettings, since: datetime | None) -> int:
         since: when Kafka got the first message that is read again; None for all that the topic has.
 
     Raises:
-        UserError: a sink runs, the topic is not there, or Kafka can't be asked or does not let us.
+        UserError: a sink runs, the topic is not there, the time is still to come, or Kafka can't be asked or does not
+            let us.
     """
     log.configure(settings.common.log_level)
+    if since is not None and since > datetime.now(UTC):
+        raise UserError(f"--since: {_utc(since.timestamp())} UTC is still to come; right would be a time that is past")
     kafka = settings.kafka
     try:
         reach.check_reachable(kafka)
@@ -71,7 +76,7 @@ def run(settings: InitSettings, since: datetime | None) -> int:
 
 
 def set_back(admin: Any, kafka: Kafka, since: datetime | None) -> list[str]:
-    """Commit for each partition where it is to be read from; give lines for people.
+    """Commit for each partition where it is to be read from, never behind where it is read to; give lines for people.
 
     Raises:
         UserError: the group has members, whose own places would win.
@@ -81,9 +86,10 @@ def set_back(admin: Any, kafka: Kafka, since: datetime | None) -> list[str]:
     if topic["error_code"]:
         raise kafka_errors.for_code(topic["error_code"])(kafka.topic)
     partitions = [TopicPartition(kafka.topic, one["partition_index"]) for one in topic["partitions"]]
-    places = _places(admin, partitions, since)
+    committed = admin.list_group_offsets({kafka.group: None})[kafka.group]
+    places = _places(admin, {one: committed[one].offset if one in committed else -1 for one in partitions}, since)
     answers = admin.alter_group_offsets(
-        kafka.group, {one: OffsetAndMetadata(place.offset, "", -1) for one, place in places.items()}
+        kafka.group, {one: OffsetAndMetadata(place.offset - place.unread, "", -1) for one, place in places.items()}
     )
     for error in answers.values():
         if error in _SOMEBODY_READS:
@@ -96,28 +102,35 @@ def set_back(admin: Any, kafka: Kafka, since: datetime | None) -> list[str]:
     return list(_told(kafka, list(places.values()), since))
 
 
-def _places(admin: Any, partitions: list[TopicPartition], since: datetime | None) -> dict[TopicPartition, _Place]:
+def _places(
+    admin: Any, committed: Mapping[TopicPartition, int], since: datetime | None
+) -> dict[TopicPartition, _Place]:
+    """Find where each partition is to be read from; `committed` is where the group is, less than 0: nowhere yet."""
+    partitions = list(committed)
     begins = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
     ends = admin.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
     # By the brokers' timestamps, which only grow; -1 where no message is so young.
     found = admin.list_partition_offsets(
         dict.fromkeys(partitions, 0 if since is None else int(since.timestamp() * 1000))
     )
-    return {
-        one: _Place(ends[one].offset, ends[one].offset, None, begins[one].offset)
-        if at.offset < 0
-        else _Place(at.offset, ends[one].offset, at.timestamp / 1000, begins[one].offset)
-        for one, at in found.items()
-    }
+    places = {}
+    for one, at in found.items():
+        begin, end = begins[one].offset, ends[one].offset
+        offset, when = (end, None) if at.offset < 0 else (at.offset, at.timestamp / 1000)
+        read_to = committed[one] if committed[one] >= 0 else offset
+        places[one] = _Place(offset, end, when, begin, unread=max(0, offset - max(begin, read_to)))
+    return places
 
 
 def _told(kafka: Kafka, places: Sequence[_Place], since: datetime | None) -> Iterator[str]:
     times = [place.time for place in places if place.time is not None]
-    if not times:
+    if times:
+        count, first = sum(place.end - place.offset for place in places), _utc(min(times))
+        yield f"changed  group {kafka.group}: {count} messages of {kafka.topic} are read again, from {first} UTC on"
+    else:
         yield f"changed  group {kafka.group}: {kafka.topic} has no message to read again"
-        return
-    count, first = sum(place.end - place.offset for place in places), _utc(min(times))
-    yield f"changed  group {kafka.group}: {count} messages of {kafka.topic} are read again, from {first} UTC on"
+    if unread := sum(place.unread for place in places):
+        yield f"{unread} messages that came before were not read yet, and will be"
     if since is not None and any(place.is_later_than(since.timestamp()) for place in places):
         yield (
             f"{kafka.topic} no longer has all that came since {_utc(since.timestamp())} UTC: what it has removed, and "

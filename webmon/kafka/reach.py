@@ -150,6 +150,8 @@ def _try_brokers(
             _check_broker(kafka, host, context, timeout)
         except (UserError, KafkaAwayError) as error:
             faults.append(error)
+        except UnicodeError:  # of IDNA, before anybody is asked
+            faults.append(UserError(f"Kafka at {place} (KAFKA_HOST, KAFKA_PORT): that is no host name"))
         else:
             reached.append(place)
             if len(reached) == enough:

@@ -38,7 +38,14 @@ def _wait(waiting: Sequence[Any]) -> None:
 class _Letter:
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]]
+    theirs: Sequence[tuple[str, bytes]]
+    """Headers of the message."""
+    ours: Sequence[tuple[str, bytes]]
+
+    @property
+    def headers(self) -> list[tuple[str, bytes]]:
+        """All of them."""
+        return [*self.theirs, *self.ours]
 
 
 def letter(record: Record, reason: str) -> _Letter:
@@ -54,16 +61,18 @@ def letter(record: Record, reason: str) -> _Letter:
         ours[CUT_FROM] = str(value.size)
         value = b""
     # kafka-python sends no header without a value; another client has some.
-    theirs = ((name, content or b"") for name, content in record.headers)
-    headers = [*theirs, *((name, value.encode("utf-8", "backslashreplace")) for name, value in ours.items())]
+    theirs = [(name, content or b"") for name, content in record.headers]
+    encoded = [(name, text.encode("utf-8", "backslashreplace")) for name, text in ours.items()]
     # kafka-python sends no message without both; another client of Kafka may have.
     nothing = record.key is None and value is None
-    return _Letter(record.key, b"" if nothing else value, headers)
+    return _Letter(record.key, b"" if nothing else value, theirs, encoded)
 
 
 def _cut(one: _Letter) -> _Letter:
+    """Leave a part of the value, and of the headers ours alone: theirs may be as large as the rest."""
     value = one.value or b""
-    return _Letter(None, value[:_CUT], [*one.headers, (CUT_FROM, str(len(value)).encode())])
+    ours = {CUT_FROM: str(len(value)).encode()} | {name: content[:_CUT] for name, content in one.ours}
+    return _Letter(None, value[:_CUT], (), sorted(ours.items(), key=lambda header: header[0] == CUT_FROM))
 
 
 class DeadLetters:

@@ -137,6 +137,7 @@ def shown(value: object) -> str:
         text = str(value) if isinstance(value, datetime.date) else repr(value)
     except ValueError:  # Python writes no whole number of more than 4300 digits
         text = "a huge number"
+    text = without_password(text)  # before it is cut, or what shows where it ends would be missing
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 

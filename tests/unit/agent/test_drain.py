@@ -1,6 +1,8 @@
 """`webmon drain`: what an outbox holds goes to Kafka, and the file goes only when it is empty."""
 
+import contextlib
 import re
+import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +14,7 @@ from tests.agent_process import AgentProcess
 from webmon import cli
 from webmon.agent import drain
 from webmon.agent.outbox import Outbox
+from webmon.agent.publisher import Publisher
 from webmon.settings import Kafka
 
 
@@ -98,3 +101,49 @@ def test_the_outbox_of_a_running_agent_and_none_at_all_are_refused(
     for name in ("gone", "x" * 300):
         assert cli.main(["drain", "--env-file", str(env_file), str(outbox.with_name(name))]) == 2
         assert "there is no such file" in capsys.readouterr().err
+
+
+def test_what_is_damaged_is_told_and_kept(
+    env_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "left.sqlite"
+    made = Outbox(path, 10_000_000)
+    for number in range(3000):
+        made.put(b"target", b"%d".ljust(500) % number)
+    made.close(5)
+    data = bytearray(path.read_bytes())
+    data[8192:400_000] = bytes(400_000 - 8192)
+    path.write_bytes(data)
+    monkeypatch.setattr(drain, "Publisher", Acknowledging)
+    assert cli.main(["drain", "--env-file", str(env_file), str(path)]) == 1
+    (aside,) = tmp_path.glob("left.sqlite.corrupt-*")
+    assert capsys.readouterr().out == f"{path}: is damaged; what could not be read of it is in {aside}\n"
+
+
+def test_a_file_that_is_no_outbox_is_left_as_it_is(
+    env_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, text = tmp_path / "grafana.db", tmp_path / "targets.yml"
+    with contextlib.closing(sqlite3.connect(other)) as db:
+        db.executescript("CREATE TABLE dashboards (id INTEGER); INSERT INTO dashboards VALUES (1)")
+    text.write_text("targets: [http://a/]\n" * 100)
+    for path in (other, text):
+        before = path.read_bytes()
+        assert cli.main(["drain", "--env-file", str(env_file), str(path)]) == 2
+        assert f"webmon: {path}: is no outbox, or is damaged; it was left as it is\n" in capsys.readouterr().err
+        assert path.read_bytes() == before
+    assert not list(tmp_path.glob("*.lock"))
+
+
+def test_an_interrupt_leaves_a_file_that_the_next_one_goes_on_with(
+    env_file: Path, outbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: Outbox, publisher: Publisher, __: float) -> int:
+        publisher.start()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(drain, "_empty", interrupted)
+    assert cli.main(["drain", "--env-file", str(env_file), str(outbox)]) == 130
+    again = Outbox(outbox, 1_000_000)
+    assert len(again) == 3
+    again.close(5)

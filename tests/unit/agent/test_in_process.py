@@ -16,11 +16,11 @@ from tests.waiting import wait_until
 from webmon import __version__, cli, settings
 from webmon.agent import run
 from webmon.agent.run import Agent
-from webmon.agent.shard import owner
 from webmon.check.result import decode
 from webmon.check.target import Target
 from webmon.settings import AgentSettings, HostPort
 from webmon.targets import commands
+from webmon.targets.shard import owner
 
 Started = Callable[..., Agent]
 

@@ -105,6 +105,11 @@ def test_how_many_wait_in_memory_is_true_after_some_of_them_were_sent(
     put(outbox, 1)
     wait_until(lambda: len(outbox.read(0, 9)) == 3)
     assert len(outbox) == 3
+    # Of what was put since, nothing can be in the file, and nothing need be remembered.
+    outbox.remove([outbox.read(0, 9)[-1].id])
+    put(outbox, 1)
+    wait_until(lambda: len(outbox.read(0, 9)) == 3 and len(outbox._gone) == 3)
+    assert len(outbox) == 3
 
 
 def test_a_stop_leaves_everything_on_disk_for_the_next_start(path: Path) -> None:

@@ -313,3 +313,15 @@ def test_that_every_canary_is_on_this_very_host_is_told(caplog: pytest.LogCaptur
         "every canary (127.0.0.2:9093, myself.example:9093) is on this very host, so none shows whether this vantage "
         "is connected: right would be hosts elsewhere in MONITORING_CANARIES (default: the brokers)"
     ]
+
+
+def test_what_answered_before_the_host_was_suspended_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CLOCK_BOOTTIME goes on meanwhile, and CLOCK_MONOTONIC does not: clock_gettime(2)."""
+    asleep = 0.0
+    clocks = {time.CLOCK_BOOTTIME: lambda: time.monotonic() + asleep}
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: clocks[clock]())
+    vantage = vantage_module.Vantage([DEAD], resolve_here, is_own=lambda _: False)
+    vantage.judge(make_result(Outcome.UP, "b", http_status=200, remote_ip="192.0.2.7"), "b")
+    assert vantage.judge(make_result(Outcome.CONNECT_ERROR, "a"), "a").outcome is Outcome.CONNECT_ERROR
+    asleep = 61.0
+    assert vantage.judge(make_result(Outcome.CONNECT_ERROR, "a"), "a").outcome is Outcome.AGENT_ERROR

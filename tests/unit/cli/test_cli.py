@@ -3,6 +3,7 @@
 import errno
 import importlib
 import inspect
+import io
 import os
 import subprocess
 import sys
@@ -43,6 +44,38 @@ def test_a_look_at_a_targets_file_loads_nothing_of_kafka_or_the_database(tmp_pat
     file.write_text("targets: [{name: a, url: http://a/}]\n")
     there = loaded("targets", "check", str(file))
     assert there & {"dotenv", "kafka", "prometheus_client", "psycopg2", "webmon.settings"} == set()
+
+
+def test_a_terminal_of_an_old_encoding_gets_no_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "ü密.txt"
+    file.write_text("http://a/\n")
+    out = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(out, encoding="ascii"))
+    assert cli.main(["targets", "check", str(file)]) == 0
+    assert b"\\xfc\\u5bc6.txt" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["alarms", "--env-file", "{}", "ack", "abc", "--by", "ann"],
+        ["alarms", "ack", "--env-file", "{}", "abc", "--by", "ann"],
+        ["alarms", "--env-file", "/nowhere/else", "ack", "--env-file", "{}", "abc", "--by", "ann"],
+        ["alarm", "--env-file", "{}", "test", "mail"],
+        ["status", "--env-file", "{}"],
+    ],
+)
+def test_the_settings_that_are_named_are_read_wherever_they_are_named(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = str(tmp_path / "gone.env")
+    assert cli.main([one.format(named) for one in arguments]) == 2
+    assert capsys.readouterr().err.startswith(f"webmon: {named}: No such file")
+
+
+def test_the_doctor_takes_settings_of_one_component_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor", "--env-file", "/nowhere"]) == 2
+    assert "right would be `webmon doctor COMPONENT --env-file FILE`" in capsys.readouterr().err
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from webmon.doctor import agent
 from webmon.doctor.finding import Finding
 from webmon.settings import HostPort, Monitoring
 from webmon.targets import commands
+from webmon.targets.shard import owner
 
 
 class Service(Collector):
@@ -116,6 +117,31 @@ def test_late_acknowledgements_fail_and_none_at_all_too(tmp_path: Path, service:
     assert examine(tmp_path, service)[-1].startswith("FAILED   newest result: Kafka acknowledged one 500 s ago")
     service.values["webmon_last_acknowledgement_age_seconds"] = float("nan")
     assert examine(tmp_path, service)[-1].startswith("FAILED   newest result: Kafka has acknowledged none")
+
+
+def test_an_agent_whose_checks_are_not_due_yet_is_ok(tmp_path: Path, service: Service) -> None:
+    service.values |= {"webmon_last_acknowledgement_age_seconds": float("nan"), "webmon_slots_kept_total": 0.0}
+    service.values["webmon_outbox_results"] = 0.0
+    assert examine(tmp_path, service)[-1] == "ok       newest result: no check was due since the start"
+    service.values["webmon_slots_kept_total"] = 1.0
+    assert examine(tmp_path, service)[-1].startswith("FAILED   newest result: Kafka has acknowledged none")
+
+
+def test_of_several_instances_each_is_judged_by_its_own_targets(tmp_path: Path, service: Service) -> None:
+    quick = "{name: quick, url: 'http://q/', interval: 10}"
+    names = [f"t{number}" for number in range(6)]
+    slow = ", ".join(f"{{name: {name}, url: 'http://{name}/', interval: 600}}" for name in names)
+    with_quick, other = (owner("quick", 2), 3 - owner("quick", 2))
+    service.values["webmon_last_acknowledgement_age_seconds"] = 150.0
+
+    def last(instance: int, targets: str) -> str:
+        (tmp_path / "targets.yml").write_text(f"targets: [{targets}]\n")
+        of_instance = {"MONITORING_TARGETS_PATH": "targets.yml", "MONITORING_SHARD": f"{instance}/2"}
+        return examine(tmp_path, service, **of_instance)[-1]
+
+    assert last(with_quick, f"{quick}, {slow}").startswith("FAILED   newest result")
+    assert last(other, f"{quick}, {slow}").startswith("ok       newest result: Kafka acknowledged one 150 s ago")
+    assert last(other, quick) == "ok       newest result: none of the targets is this instance's"
 
 
 def test_results_that_were_dropped_and_an_outbox_that_was_set_aside_are_warned_of(

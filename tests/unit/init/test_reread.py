@@ -1,18 +1,18 @@
 """How the sinks' place is set back; a real broker is in tests/integration/test_real_reread.py."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from kafka import TopicPartition
+from kafka import OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.admin import OffsetSpec
 
 from webmon.errors import UserError
-from webmon.init.reread import set_back
-from webmon.settings import Kafka
+from webmon.init.reread import run, set_back
+from webmon.settings import Common, InitSettings, Kafka
 
 KAFKA = Kafka.model_validate(
     {
@@ -39,6 +39,7 @@ class Cluster:
     def __init__(self, messages: Mapping[TopicPartition, list[int]], *, removed: int = 0) -> None:
         self.messages, self.removed = messages, removed
         self.answer: type[kafka_errors.KafkaError] = kafka_errors.NoError
+        self.read_to: dict[TopicPartition, int] = {}
         self.committed: dict[TopicPartition, int] = {}
 
     def describe_topics(self, names: list[str]) -> list[dict[str, Any]]:
@@ -56,6 +57,10 @@ class Cluster:
             return At(self.removed + len(times), -1)
         later = [place for place, time in enumerate(times) if time * 1000 >= what]
         return At(self.removed + later[0], times[later[0]] * 1000) if later else At(-1, -1)
+
+    def list_group_offsets(self, wanted: Mapping[str, None]) -> dict[str, dict[TopicPartition, OffsetAndMetadata]]:
+        assert list(wanted) == [KAFKA.group]
+        return {KAFKA.group: {one: OffsetAndMetadata(place, "", -1) for one, place in self.read_to.items()}}
 
     def alter_group_offsets(self, group: str, offsets: Mapping[TopicPartition, Any]) -> dict[TopicPartition, Any]:
         assert group == KAFKA.group
@@ -83,6 +88,31 @@ def test_since_a_time_what_came_before_is_left_and_a_partition_without_younger_o
     assert lines == [
         "changed  group webmon-sink: 2 messages of webmon-results are read again, from 1970-01-01 00:03:20 UTC on"
     ]
+
+
+def test_what_was_not_read_yet_is_passed_over_by_no_time() -> None:
+    cluster = Cluster({FIRST: [100, 200, 300, 400, 500], SECOND: [100, 150]}, removed=3)
+    cluster.read_to = {FIRST: 5, SECOND: 1}  # the latter is of what was removed since
+    lines = set_back(cluster, KAFKA, at(400))
+    assert cluster.committed == {FIRST: 5, SECOND: 3}
+    assert lines == [
+        "changed  group webmon-sink: 2 messages of webmon-results are read again, from 1970-01-01 00:06:40 UTC on",
+        "3 messages that came before were not read yet, and will be",
+    ]
+    lines = set_back(cluster, KAFKA, at(900))
+    assert cluster.committed == {FIRST: 5, SECOND: 3}
+    assert lines[0] == "changed  group webmon-sink: webmon-results has no message to read again"
+    cluster.read_to = {FIRST: 8, SECOND: -1}
+    set_back(cluster, KAFKA, at(200))
+    assert cluster.committed == {FIRST: 4, SECOND: 5}
+
+
+def test_a_time_that_is_still_to_come_is_refused_before_anything_is_asked() -> None:
+    settings = InitSettings.__new__(InitSettings)
+    object.__setattr__(settings, "common", Common.model_validate({}, context={"workspace": Path()}))
+    object.__setattr__(settings, "kafka", KAFKA)
+    with pytest.raises(UserError, match=r"--since: .* UTC is still to come; right would be a time that is past"):
+        run(settings, datetime.now(UTC) + timedelta(hours=1))
 
 
 def test_what_kafka_has_removed_of_the_time_is_told() -> None:

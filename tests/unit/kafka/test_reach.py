@@ -160,6 +160,16 @@ def test_an_unknown_name_is_the_users_to_mend(pki: Pki) -> None:
     assert "no host of that name" in str(error)
 
 
+def test_a_host_that_no_name_can_be_is_told_and_the_others_are_tried(pki: Pki) -> None:
+    none = f"{'a' * 64}.example.org"
+    with listening(closing) as port:
+        with pytest.raises((UserError, KafkaAwayError), match=f"Kafka at 127.0.0.1:{port} "):
+            check_reachable(pki.settings(port, f"{none},127.0.0.1"))
+        error = fault(pki.settings(port, none))
+    assert isinstance(error, UserError)
+    assert str(error) == f"Kafka at {none}:{port} (KAFKA_HOST, KAFKA_PORT): that is no host name"
+
+
 def test_all_brokers_are_told_when_none_is_there(pki: Pki) -> None:
     with listening(closing) as port:
         settings = pki.settings(port, "127.0.0.2,127.0.0.3")

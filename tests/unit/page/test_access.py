@@ -18,10 +18,14 @@ def asked(headers: dict[str, str]) -> HTTPConnection:
     return HTTPConnection({"type": "http", "headers": raw, "client": ("192.0.2.1", 1)})
 
 
+def type_in(monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(said)))
+
+
 def test_the_command_prints_a_line_that_lets_the_operator_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse\n"))
+    type_in(monkeypatch, b"correct horse\n")
     assert main(["page", "password", "kim"]) == 0
     path = tmp_path / "operators"
     path.write_text(capsys.readouterr().out)
@@ -35,15 +39,31 @@ def test_the_command_prints_a_line_that_lets_the_operator_in(
 def test_a_name_that_cannot_stand_in_the_file_is_told(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse\n"))
+    type_in(monkeypatch, b"correct horse\n")
     assert main(["page", "password", name]) == 2
     assert "right would be" in capsys.readouterr().err
 
 
 def test_an_empty_password_is_none(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    type_in(monkeypatch, b"\n")
     assert main(["page", "password", "kim"]) == 2
     assert "an empty password" in capsys.readouterr().err
+
+
+def test_a_password_that_cannot_be_read_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    type_in(monkeypatch, b"\xff\n")
+    assert main(["page", "password", "kim"]) == 2
+    assert capsys.readouterr().err == "webmon: the password is no UTF-8, or longer than 1000 bytes\n"
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+
+    def ended(_: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("getpass.getpass", ended)
+    assert main(["page", "password", "kim"]) == 2
+    assert capsys.readouterr().err == "webmon: no password; nothing was made\n"
 
 
 def test_a_password_that_was_right_is_computed_again_after_some_minutes(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from webmon.kafka.client import Withheld
-from webmon.sink.dead_letters import letter
+from webmon.sink.dead_letters import _cut, letter
 
 
 def test_a_letter_keeps_the_original_and_says_where_from_and_why() -> None:
@@ -29,6 +29,26 @@ def test_a_message_without_key_and_value_becomes_a_letter_that_can_be_sent() -> 
 def test_a_header_without_a_value_stops_no_letter() -> None:
     record = SimpleNamespace(topic="results", partition=3, offset=42, key=None, value=b"x", headers=[("x", None)])
     assert letter(record, "no").headers[0] == ("x", b"")
+
+
+def test_a_letter_that_is_cut_keeps_nothing_large_and_says_where_it_was() -> None:
+    headers = [("h", b"x" * 900_000), ("webmon-reason", b"a lie")]
+    record = SimpleNamespace(
+        topic="results", partition=3, offset=42, key=b"k" * 50_000, value=b"v" * 200_000, headers=headers
+    )
+    sent = _cut(letter(record, "too large"))
+    assert sum(len(content) for _, content in sent.headers) + len(sent.value or b"") + len(sent.key or b"") < 101_000
+    assert sent.headers == [
+        ("webmon-reason", b"too large"),
+        ("webmon-topic", b"results"),
+        ("webmon-partition", b"3"),
+        ("webmon-offset", b"42"),
+        ("webmon-cut-from", b"200000"),
+    ]
+    value = Withheld()
+    value.size = 40_960
+    record = SimpleNamespace(topic="results", partition=3, offset=42, key=None, value=value, headers=headers)
+    assert _cut(letter(record, "not read")).headers[-1] == ("webmon-cut-from", b"40960")
 
 
 def test_a_letter_of_what_was_not_read_says_that_its_bytes_were_not_kept() -> None:

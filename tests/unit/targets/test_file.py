@@ -22,6 +22,7 @@ from webmon import cli
 from webmon.check.pattern import PatternError, compile_pattern
 from webmon.check.target import Proxy, Target, Tls
 from webmon.errors import UserError
+from webmon.targets import file as file_module
 from webmon.targets import model as targets_model
 from webmon.targets.file import alarms, check_file, load
 
@@ -945,3 +946,28 @@ def test_what_an_alarm_may_not_be_is_told(tmp_path: Path) -> None:
         "7: target 'http://a/': alarm.agre is not known; right would be agree",
     ]
     assert not schema_takes(path.read_text())
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://joe:my secret@h.example.org/", f"https://joe:{'secret' * 60}@h.example.org/", "ftp://joe:secret@h/"],
+)
+@pytest.mark.parametrize("name", ["targets.txt", "targets.yml"])
+def test_a_password_in_a_url_is_not_told_however_wrong_it_is(url: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(f"{url}\n" if name.endswith("txt") else json.dumps({"targets": [{"name": "shop", "url": url}]}))
+    with pytest.raises(UserError) as caught:
+        load(path)
+    assert "secret" not in str(caught.value.lines)
+    assert "..." in str(caught.value.lines)
+
+
+def test_a_setting_of_tls_is_looked_at_once_however_many_targets_have_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[object] = []
+    monkeypatch.setattr(file_module, "tls_context", lambda **setting: looked.append(setting))
+    targets = [{"name": f"t{number}", "url": f"https://h{number}/"} for number in range(5)]
+    (tmp_path / "t.yml").write_text(json.dumps({"defaults": {"tls": {"ca": "ca.pem"}}, "targets": targets}))
+    assert len(load(tmp_path / "t.yml")) == 5
+    assert len(looked) == 1

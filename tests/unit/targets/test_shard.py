@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webmon.agent.shard import mine, owner
 from webmon.check.target import Target
 from webmon.settings import Shard
+from webmon.targets.shard import mine, owner
 
 names = st.text(min_size=1, max_size=20)
 counts = st.integers(1, 50)
