@@ -48,6 +48,20 @@ def test_results_that_cannot_be_sent_are_counted_and_the_agent_runs_on(more: Mor
         lab.on(HOST, f"ip route del unreachable {kafka}")
 
 
+def test_a_damaged_outbox_is_told_before_anything_is_stopped(more: More) -> None:
+    lab, aside = more.lab, "/var/lib/webmon-agent/outbox.sqlite.corrupt-20260101T000000Z"
+    agent = "systemctl show webmon-agent --property=MainPID --value"
+    before = lab.on(HOST, agent)
+    lab.on(HOST, f"runuser -u webmon-agent -- touch {aside}")
+    try:
+        status, out = more.play(PLAYBOOK, "--limit", HOST)
+        assert status != 0
+        assert aside in out
+        assert lab.on(HOST, agent) == before
+    finally:
+        lab.on(HOST, f"rm {aside}")
+
+
 def test_a_host_that_does_not_answer_is_kept_unless_it_is_said_to_be_gone(more: More) -> None:
     status, out = more.play(PLAYBOOK, "--limit", DOWN)
     assert status != 0

@@ -1,11 +1,12 @@
 """`webmon doctor` on a real broker and a real database: what is well is ok, and each fault is named."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 
 from tests.integration.stage import SINK_PASSWORD, Stage, principals, recent
 from tests.waiting import wait_until
+from webmon.sink.writer import Writer
 
 
 def doctor(stage: Stage, component: str, **changes: str | None) -> "tuple[int, list[str]]":
@@ -112,6 +113,30 @@ def test_a_reader_may_read_and_no_more(stage: Stage) -> None:
     # Nothing was ever checked, and that is what a person must hear.
     assert status == 1
     assert lines_of(lines, "newest result")[0].startswith("FAILED")
+
+
+def test_a_target_that_was_taken_out_makes_no_newest_result_late(stage: Stage) -> None:
+    now = datetime.now(UTC)
+    store = Writer(stage.settings("sink").postgres)
+    for target, interval, ago in (("gone", 10.0, 500), ("slow", 600.0, 400)):
+        time = now - timedelta(seconds=ago)
+        store.store([recent(target=target, interval=interval, time=time, scheduled_at=time)])
+    store.close()
+    _, lines = doctor(stage, "report")
+    assert lines_of(lines, "newest result")[0].startswith("ok       newest result: is 4")
+    stage.sql("UPDATE {t_contexts} SET interval_secs = 10")
+    _, lines = doctor(stage, "report")
+    assert lines_of(lines, "newest result")[0].startswith("FAILED   newest result: is 4")
+
+
+def test_a_schema_of_a_later_release_is_a_fault_for_init_alone(stage: Stage) -> None:
+    stage.sql("INSERT INTO {t_migrations} VALUES (9999, '9999_future.sql', 'x')")
+    _, lines = doctor(stage, "report")
+    assert lines_of(lines, "schema")[0].startswith("warning  schema: is at version 9999, newer than the ")
+    assert lines_of(lines, "hypertable")[0].startswith("ok")
+    status, lines = doctor(stage, "init")
+    assert status == 1
+    assert lines_of(lines, "schema")[0].startswith("FAILED   schema: is at version 9999")
 
 
 def test_a_judge_that_is_well_is_ok_in_every_line_and_sends_nothing(bare_stage: Stage) -> None:

@@ -307,6 +307,38 @@ def test_an_incident_that_goes_on_is_open_and_its_first_error_is_told(stage: Sta
     assert (row["vantages"], row["error"]) == ("a, b", "first words [2J")
 
 
+def test_an_incident_is_told_with_its_true_end_wherever_its_failures_lie(stage: Stage) -> None:
+    now = datetime.now(UTC)
+
+    def down(target: str, hours: Sequence[float], interval: float = 3600) -> list[CheckResult]:
+        return [check(target, "a", now - timedelta(hours=ago), DOWN, interval=interval) for ago in hours]
+
+    put(
+        stage,
+        [
+            # Checked each day: no failure need be in a span.
+            *down("daily", [20], 86400),
+            *down("lasts", range(72)),
+            *down("over", range(2, 72)),
+            check("over", "a", now - timedelta(hours=1), interval=3600),
+        ],
+    )
+
+    def asked(*span: str) -> dict[str, tuple[str, float, int]]:
+        found = json.loads(stage.answer("incidents", *span, "--json"))
+        ago = {one["target"]: (now - datetime.fromisoformat(one["last_failure"])).total_seconds() for one in found}
+        return {one["target"]: (one["state"], ago[one["target"]], round(one["seconds"] / 3600)) for one in found}
+
+    for _ in range(2):
+        assert asked("--since", "12h") == {
+            "daily": ("open", 20 * 3600, 20), "lasts": ("open", 0, 71), "over": ("ended", 2 * 3600, 70),
+        }  # fmt: skip
+        # What lasts on is open, whatever the end of the span.
+        until = (now - timedelta(hours=24)).isoformat()
+        assert asked("--since", "40h", "--until", until) == {"lasts": ("open", 0, 71), "over": ("ended", 2 * 3600, 70)}
+        roll_up(stage)
+
+
 def test_slowest_gives_percentiles_within_5_percent_and_the_slowest_first(stage: Stage) -> None:
     chance = random.Random(7)
     times = {

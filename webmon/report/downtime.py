@@ -50,7 +50,7 @@ def _read(session: Session, bad: Mapping[int, Sequence[datetime]]) -> list[Stret
         }
         runs += [Run(*row) for row in session.rows(sql.RUNS, asked)]
     runs.sort()
-    runs += _ups_not_read(session, runs, bad)
+    runs += _what_follows(session, runs, bad)
     runs += _downs_before(session, runs)
     return join(runs)
 
@@ -69,8 +69,8 @@ def _pieces(bad: Mapping[int, Sequence[datetime]]) -> Iterator[tuple[int, dateti
         yield series_id, begin, end
 
 
-def _ups_not_read(session: Session, runs: Sequence[Run], bad: Mapping[int, Sequence[datetime]]) -> list[Run]:
-    """Look for the end of each run that is still down where the hours that were read end; what follows is later."""
+def _what_follows(session: Session, runs: Sequence[Run], bad: Mapping[int, Sequence[datetime]]) -> Iterator[Run]:
+    """Look for the end of each run that is still down where the hours that were read end, and its last failure."""
     followers: dict[int, list[Run]] = {}
     for run in runs:
         followers.setdefault(run.series_id, []).append(run)
@@ -83,13 +83,17 @@ def _ups_not_read(session: Session, runs: Sequence[Run], bad: Mapping[int, Seque
             if run.is_down and after not in hours and not ends:
                 unended.append(run)
     if not unended:
-        return []
+        return
     asked = {
         "series": [run.series_id for run in unended],
         "times": [run.last for run in unended],
         "first": min(run.last for run in unended),
     }
-    return [Run(series_id, time, time, False, []) for series_id, time in session.rows(sql.UP_AFTER, asked)]
+    for series_id, up, down, place in session.rows(sql.AFTER, asked):
+        if up is not None:
+            yield Run(series_id, up, up, False, [])
+        if down is not None:
+            yield Run(series_id, down, down, True, [place])
 
 
 def _downs_before(session: Session, runs: Sequence[Run]) -> list[Run]:

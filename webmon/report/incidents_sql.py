@@ -34,16 +34,25 @@ GROUP BY series_id, since, run, is_down
 """
 """The rows of some stretches of time as runs of results that are all up or all down; an agent_error breaks none."""
 
-UP_AFTER: Final = """
-SELECT asked.id, m.time
+AFTER: Final = """
+SELECT asked.id, up.time, down.time, down.outcome
 FROM unnest(%(series)s::integer[], %(times)s::timestamptz[]) AS asked (id, time)
-CROSS JOIN LATERAL (
+LEFT JOIN LATERAL (
     SELECT time FROM {metrics} AS m
     WHERE m.series_id = asked.id AND m.time > asked.time AND m.time >= %(first)s AND m.outcome <= 2
     ORDER BY time LIMIT 1
-) AS m
+) AS up ON true
+LEFT JOIN LATERAL (
+    SELECT time, outcome FROM {metrics} AS m
+    WHERE m.series_id = asked.id AND m.time > asked.time AND m.time >= %(first)s
+        AND m.time < coalesce(up.time, 'infinity') AND m.outcome BETWEEN 3 AND 12
+    ORDER BY time DESC LIMIT 1
+) AS down ON true
 """
-"""The first result that is up after a time, of each series that is asked about."""
+"""The first result that is up after a time, and the last failure before that, of each series that is asked about."""
+
+LONGEST: Final = "SELECT max(interval_secs) FROM {contexts}"
+"""The longest interval of all checks."""
 
 DOWN_SINCE: Final = """
 SELECT asked.id, m.time, m.outcome

@@ -47,7 +47,7 @@ def join(runs: Iterable[Run]) -> list[Stretch]:
         if last is not None and (last.series_id != run.series_id or last.ended is not None):
             last = None
         if run.is_down and last is not None:
-            last.last_failure = run.last
+            last.last_failure = max(last.last_failure, run.last)
             last.outcomes |= set(run.outcomes)
         elif run.is_down:
             last = Stretch(run.series_id, run.first, run.last, set(run.outcomes))
