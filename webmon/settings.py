@@ -1104,7 +1104,9 @@ def check(env_file: Path, component: str | None, *, with_files: bool = True) -> 
         UserError: the file can't be read.
     """
     kinds = KINDS[component] if component else tuple(kind for kinds in KINDS.values() for kind in kinds)
-    source, faults = look(env_file, {}, readers=_readers(*kinds) if component else REPORT_READERS)
+    source, faults = look(env_file, {}, readers=_readers(*kinds))
+    if faults and component is None and not _groups(source, None) - {Common, Postgres}:
+        source, faults = look(env_file, {}, readers=REPORT_READERS)
     return faults + judge(source, component, with_files=with_files)
 
 
@@ -1112,17 +1114,21 @@ def judge(
     source: Source, component: str | None, *, with_files: bool, named: AbstractSet[str] = frozenset()
 ) -> list[str]:
     """Judge variables as `check` does; `named` are those that the component's lists take, as ${NAME}."""
-    kinds = KINDS[component] if component else tuple(kind for kinds in KINDS.values() for kind in kinds)
     faults: list[str] = []
-    # Of several kinds, too, each once and in order.
-    hints = dict.fromkeys(hint for kind in kinds for hint in get_type_hints(kind).values())
-    groups = dict.fromkeys(_group_of(hint) for hint in hints if not _is_left_out(hint, source))
-    if component is None:  # a file that sets nothing of a group is not of whoever reads that
-        groups = dict.fromkeys(group for group in groups if group.is_asked_for(source.values))
+    groups = _groups(source, component)
     made = [_load_group(group, source, faults, with_files=with_files, whole=component is not None) for group in groups]
     loaded = [group for group in made if group is not None]
     faults += unknown(source, named | _named_in_lists(loaded) if with_files else named)
     return faults
+
+
+def _groups(source: Source, component: str | None) -> AbstractSet[type[_Group]]:
+    """Give the groups that a component reads, in order; without one those of which the file sets anything."""
+    kinds = KINDS[component] if component else tuple(kind for kinds in KINDS.values() for kind in kinds)
+    # Of several kinds, too, each once.
+    hints = dict.fromkeys(hint for kind in kinds for hint in get_type_hints(kind).values())
+    groups = dict.fromkeys(_group_of(hint) for hint in hints if not _is_left_out(hint, source))
+    return dict.fromkeys(group for group in groups if component or group.is_asked_for(source.values)).keys()
 
 
 def _readers(*kinds: type) -> str | None:

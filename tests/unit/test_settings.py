@@ -872,6 +872,25 @@ def test_the_reports_settings_alone_may_be_read_by_the_group_that_root_gave_them
         assert ("or root's with mode 0640 and the group webmon-report" in told) == (kind is ReportSettings)
 
 
+@pytest.mark.parametrize(("text", "is_right"), [(POSTGRES, True), (POSTGRES + AGENT, False)])
+def test_a_check_without_a_component_takes_a_shared_file_of_the_report_alone(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, text: str, is_right: bool
+) -> None:
+    file, real = write(workspace, text, mode=0o640), os.fstat
+
+    def as_made(fd: int) -> os.stat_result:
+        found = list(real(fd))
+        found[stat.ST_UID], found[stat.ST_GID] = 0, STRANGER
+        return os.stat_result(found)
+
+    monkeypatch.setattr("os.fstat", as_made)
+    monkeypatch.setattr("webmon.env_file._group", lambda _: settings.REPORT_READERS)
+    told = settings.check(file, None, with_files=False)
+    assert told == (
+        [] if is_right else [f"{file}: others may read it (mode 0640); right would be 0600: chmod 600 {file}"]
+    )
+
+
 def test_who_is_not_of_that_group_is_told_of_it(others: Callable[..., Path]) -> None:
     roots = others(0, 0)
     roots.chmod(0o755)

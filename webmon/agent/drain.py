@@ -33,7 +33,7 @@ def run(settings: AgentSettings, path: Path | None, seconds: float) -> int:
     if not os.access(path, os.F_OK):
         raise UserError(f"{path}: there is no such file; right would be the outbox of an agent that does not run")
     if not is_outbox(path):
-        raise UserError(f"{path}: is no outbox, or is damaged; it was left as it is")
+        raise UserError(f"{path}: is no outbox, or is damaged, and was left as it is: move it away, or name another")
     outbox = Outbox(path, settings.monitoring.outbox_bytes)
     publisher = Publisher(settings.kafka, outbox, mac_key=settings.monitoring.mac_key)
     left = 1
@@ -44,7 +44,7 @@ def run(settings: AgentSettings, path: Path | None, seconds: float) -> int:
     finally:
         publisher.stop(_STOP_SECS)
         outbox.close(_STOP_SECS, remove_empty=not left)
-    # What stands in for a file that cannot be read is empty too.
+    left = max(left, len(outbox))  # the file may have come back at the close
     if left or not outbox.is_on_disk:
         why = publisher.away_cause or ("not done in time" if outbox.is_on_disk else "the file can't be read")
         when = f" (of {span[0]:{_MOMENT}} to {span[1]:{_MOMENT}} UTC)" if span else ""
@@ -62,6 +62,7 @@ def _empty(outbox: Outbox, publisher: Publisher, seconds: float) -> int:
     """Publish until nothing is left or the time is over; give how many results are left."""
     publisher.start()
     end = time.monotonic() + seconds
-    while len(outbox) and time.monotonic() < end:
+    # What stands in for a file that can't be used now is empty; it is tried again and again.
+    while (len(outbox) or not outbox.is_on_disk) and time.monotonic() < end:
         time.sleep(_LOOK_SECS)
     return len(outbox)

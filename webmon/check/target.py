@@ -180,5 +180,11 @@ def _of_basic(value: str) -> Iterator[str]:
 
 def without_password(text: str) -> str:
     """Take user and password out of the URLs in a text; in one that is quoted a blank may be in them, by mistake."""
-    quoted = re.sub(r"""'[^']*'|"[^"]*\"""", lambda found: re.sub("://.*@", "://...@", found[0]), text)
-    return re.sub(r"://\S*@", "://...@", quoted)
+    quoted = re.sub(r"""'[^']*'|"[^"]*\"""", _without_user, text)
+    return re.sub(r"\S+", _without_user, quoted)
+
+
+def _without_user(found: re.Match[str]) -> str:
+    begin, _, rest = found[0].partition("://")
+    _, at, end = rest.rpartition("@")
+    return f"{begin}://...@{end}" if at else found[0]

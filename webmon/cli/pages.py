@@ -49,11 +49,11 @@ def _password(arguments: argparse.Namespace) -> int:
         if sys.stdin.isatty():
             first, second = (getpass.getpass(f"{said} for {arguments.name}: ") for said in ("Password", "Once more"))
         else:
-            first = second = sys.stdin.buffer.readline(_LONGEST).decode().rstrip("\n")
+            first = second = _line()
     except EOFError:
         raise UserError("no password; nothing was made") from None
     except UnicodeDecodeError:
-        raise UserError("the password is no UTF-8, or longer than 1000 bytes") from None
+        raise UserError("the password is no UTF-8; right would be letters of UTF-8") from None
     if first != second:
         raise UserError("the two are not the same; nothing was made")
     if not first:
@@ -63,6 +63,14 @@ def _password(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise UserError(f"NAME: {error}") from error
     return OK
+
+
+def _line() -> str:
+    """Read the first line of what is piped in, without its end."""
+    said = sys.stdin.buffer.readline(_LONGEST + 2).rstrip(b"\r\n")
+    if len(said) > _LONGEST:
+        raise UserError(f"the password is longer than {_LONGEST} bytes")
+    return said.decode()
 
 
 def _check(arguments: argparse.Namespace) -> int:

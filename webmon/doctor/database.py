@@ -41,7 +41,7 @@ SELECT extract(epoch FROM now() - max(newest.time))::float8,
 FROM {series} AS s
 CROSS JOIN LATERAL (
     SELECT m.time, m.context_id FROM {metrics} AS m
-    WHERE m.series_id = s.id AND m.time > now() - INTERVAL '2 days' ORDER BY m.time DESC LIMIT 1
+    WHERE m.series_id = s.id AND m.time > now() - INTERVAL '3 days' ORDER BY m.time DESC LIMIT 1
 ) AS newest
 JOIN {contexts} AS c ON c.id = newest.context_id
 """
@@ -248,7 +248,7 @@ def _newest(cursor: Cursor, tables: Tables) -> Finding:
     cursor.execute(tables.fill(_NEWEST), (STALE_INTERVALS, _GRACE_SECS))
     age, is_fresh = cursor.fetchone() or (None, None)
     if age is None:
-        return failed("newest result", "no result in the last two days: does an agent run, and a sink?")
+        return failed("newest result", "no result in the last three days: does an agent run, and a sink?")
     # Each series by its own interval: what was taken out may have had a shorter one.
     if not is_fresh:
         return failed("newest result", f"is {age:.0f} s old: see `webmon doctor` on the agents, then on the sinks")

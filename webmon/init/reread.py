@@ -28,7 +28,7 @@ _SOMEBODY_READS: Final = (
 
 
 class _Place(NamedTuple):
-    """Where a partition is to be read from."""
+    """Where a partition is to be read again from."""
 
     offset: int
     end: int
@@ -76,7 +76,7 @@ def run(settings: InitSettings, since: datetime | None) -> int:
 
 
 def set_back(admin: Any, kafka: Kafka, since: datetime | None) -> list[str]:
-    """Commit for each partition where it is to be read from, never behind where it is read to; give lines for people.
+    """Commit for each partition where it is to be read from, never beyond where it is read to; give lines for people.
 
     Raises:
         UserError: the group has members, whose own places would win.
@@ -117,8 +117,8 @@ def _places(
     for one, at in found.items():
         begin, end = begins[one].offset, ends[one].offset
         offset, when = (end, None) if at.offset < 0 else (at.offset, at.timestamp / 1000)
-        read_to = committed[one] if committed[one] >= 0 else offset
-        places[one] = _Place(offset, end, when, begin, unread=max(0, offset - max(begin, read_to)))
+        # Where it never was it would begin with the first.
+        places[one] = _Place(offset, end, when, begin, unread=max(0, offset - max(begin, committed[one])))
     return places
 
 

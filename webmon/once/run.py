@@ -128,14 +128,17 @@ def forbidden_by(variables: Mapping[str, str]) -> Sequence[Network]:
 def commands_of(variables: Mapping[str, str]) -> Commands:
     """Give what may be run, as the file of MONITORING_COMMANDS_PATH has it."""
     path = variables.get("MONITORING_COMMANDS_PATH")
-    return commands_file.read(Path(variables.get(WORKSPACE, "")) / Path(path).expanduser() if path else None)
+    try:
+        return commands_file.read(Path(variables.get(WORKSPACE, "")) / Path(path).expanduser() if path else None)
+    except RuntimeError as error:  # ~ of a user whom this host does not know
+        raise UserError(f"MONITORING_COMMANDS_PATH is {path!r}; right would be a path of this host") from error
 
 
 def _of_url(url: str) -> Target:
     try:
         return Target(name=url, url=url, interval=DEFAULT_INTERVAL, timeout=DEFAULT_TIMEOUT)
     except ValueError as error:
-        raise UserError(f"{without_password(url)!r}: {error}") from error
+        raise UserError(f"{without_password(repr(url))}: {error}") from error
 
 
 def _with_command(target: Target, variables: Mapping[str, str]) -> Target:

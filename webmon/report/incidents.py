@@ -6,7 +6,7 @@ and goes are as many incidents. stretches.py says what one is, and downtime.py r
 
 import dataclasses
 from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -15,12 +15,10 @@ from webmon.render import Column, Form, as_duration, as_minute, show
 from webmon.report import downtime, incidents_sql, rolled_up
 from webmon.report.choice import Target, targets
 from webmon.report.span import Moment, Span, span
-from webmon.report.status import STALE_INTERVALS
+from webmon.report.status import STALE_INTERVALS, possible
 from webmon.report.stretches import Stretch
 from webmon.settings import ReportSettings
 from webmon.store.reader import Session, look
-
-_EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class State(StrEnum):
@@ -130,8 +128,8 @@ def read(
     ((longest,),) = session.rows(incidents_sql.LONGEST)
     # Between two checks that fail a target is down all the time: of one that is checked each day no failure need be
     # in the span.
-    before = timedelta(seconds=STALE_INTERVALS * (longest or 0))
-    whole = Span(max(asked.since, _EARLIEST + before) - before, asked.until).whole_hours(now)
+    before = timedelta(seconds=STALE_INTERVALS * possible(longest))
+    whole = Span(asked.since - before, asked.until).whole_hours(now)
     if kept_since is not None:
         whole = Span(min(max(whole.since, kept_since), whole.until), whole.until)
     stretches = downtime.read(session, whole, only=only, now=now)

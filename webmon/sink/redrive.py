@@ -116,10 +116,11 @@ def redrive(settings: LettersSettings, wanted: Sequence[Id] | None) -> bool:
         chosen = list(wanted) if wanted else [one for one, letter in letters.items() if letter.sent_back is None]
         kept = [one for one in chosen if letters[one].cut_from is not None]
         for one in kept:
-            print(
-                f"{_name(one)} not sent back: only the first {letters[one].size} of its {letters[one].cut_from} bytes "
-                "were kept"
-            )
+            size, whole_size = letters[one].size, letters[one].cut_from
+            lost = f"only the first {size} of its {whole_size} bytes were kept"
+            if size == whole_size:
+                lost = "its key and headers were too large to be kept"
+            print(f"{_name(one)} not sent back: {lost}")
         whole = set(chosen) - set(kept)
         refused = _send_back(consumer, ours, whole) if whole else 0
     print(f"{len(whole) - refused} sent back to {ours.topic}, {len(kept) + refused} not")
@@ -252,7 +253,8 @@ def _letter(record: Record) -> Letter | None:
     """Read an envelope; None where no sink wrote it."""
     # Ours stand last: a message may come with headers of the same names.
     said = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
-    partition, offset, cut_from = said.get(PARTITION, ""), said.get(OFFSET, ""), said.get(CUT_FROM)
+    partition, offset = said.get(PARTITION, ""), said.get(OFFSET, "")
+    cut_from = said[CUT_FROM] if _is_cut(record) else None
     if not (partition.isdecimal() and offset.isdecimal() and TOPIC in said and REASON in said):
         return None
     return Letter(
@@ -268,9 +270,13 @@ def _letter(record: Record) -> Letter | None:
     )
 
 
+def _is_cut(record: Record) -> bool:
+    return bool(record.headers) and record.headers[-1][0] == CUT_FROM
+
+
 def _original_headers(record: Record) -> list[tuple[str, bytes]]:
     """Give the headers that the message came with: ours stand behind them."""
-    ours = 5 if record.headers and record.headers[-1][0] == CUT_FROM else 4
+    ours = 5 if _is_cut(record) else 4
     return list(record.headers[:-ours])
 
 

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -15,6 +16,7 @@ from webmon import cli
 from webmon.agent import drain
 from webmon.agent.outbox import Outbox
 from webmon.agent.publisher import Publisher
+from webmon.agent.spool import Disk
 from webmon.settings import Kafka
 
 
@@ -86,7 +88,7 @@ def test_a_file_that_cannot_be_read_is_not_taken_for_an_empty_one(
 ) -> None:
     monkeypatch.setattr(drain, "Publisher", Acknowledging)
     monkeypatch.setattr(Outbox, "is_on_disk", property(lambda _: False))
-    assert cli.main(["drain", "--env-file", str(env_file), str(outbox)]) == 1
+    assert cli.main(["drain", "--env-file", str(env_file), "--timeout", "0.3", str(outbox)]) == 1
     assert "the file can't be read" in capsys.readouterr().out
     assert outbox.exists()
 
@@ -130,7 +132,10 @@ def test_a_file_that_is_no_outbox_is_left_as_it_is(
     for path in (other, text):
         before = path.read_bytes()
         assert cli.main(["drain", "--env-file", str(env_file), str(path)]) == 2
-        assert f"webmon: {path}: is no outbox, or is damaged; it was left as it is\n" in capsys.readouterr().err
+        assert (
+            f"webmon: {path}: is no outbox, or is damaged, and was left as it is: move it away, or name another\n"
+            in capsys.readouterr().err
+        )
         assert path.read_bytes() == before
     assert not list(tmp_path.glob("*.lock"))
 
@@ -146,4 +151,31 @@ def test_an_interrupt_leaves_a_file_that_the_next_one_goes_on_with(
     assert cli.main(["drain", "--env-file", str(env_file), str(outbox)]) == 130
     again = Outbox(outbox, 1_000_000)
     assert len(again) == 3
+    again.close(5)
+
+
+def test_a_disk_that_fails_for_a_moment_makes_nothing_sent(
+    env_file: Path, outbox: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class OfOne(Acknowledging):
+        """A publisher to which Kafka acknowledges the first alone."""
+
+        def start(self) -> None:
+            self._outbox.remove([self._outbox.read(0, 1)[0].id])
+
+    change, failed = Disk.change, threading.Event()
+
+    def fail_once(disk: Disk, *arguments: Any) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise sqlite3.OperationalError("database is locked")
+        change(disk, *arguments)
+
+    monkeypatch.setattr(drain, "Publisher", OfOne)
+    monkeypatch.setattr(Disk, "change", fail_once)
+    assert cli.main(["drain", "--env-file", str(env_file), "--timeout", "0.5", str(outbox)]) == 1
+    assert failed.is_set()
+    assert ": 2 of 3 results" in capsys.readouterr().out
+    again = Outbox(outbox, 1_000_000)
+    assert len(again) == 2
     again.close(5)

@@ -255,8 +255,9 @@ def test_a_timeout_that_is_none_is_refused(seconds: str, capsys: pytest.CaptureF
     assert "right would be a number of seconds above 0" in capsys.readouterr().err
 
 
-def test_a_password_in_the_url_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["check", "http://joe:s3cret@a/"]) == 2
+@pytest.mark.parametrize("url", ["http://joe:s3cret@a/", "http://joe:my s3cret@a/"])
+def test_a_password_in_the_url_is_not_repeated(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", url]) == 2
     assert "s3cret" not in capsys.readouterr().err
 
 

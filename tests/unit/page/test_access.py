@@ -25,7 +25,7 @@ def type_in(monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
 def test_the_command_prints_a_line_that_lets_the_operator_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    type_in(monkeypatch, b"correct horse\n")
+    type_in(monkeypatch, b"correct horse\r\n")
     assert main(["page", "password", "kim"]) == 0
     path = tmp_path / "operators"
     path.write_text(capsys.readouterr().out)
@@ -55,7 +55,10 @@ def test_a_password_that_cannot_be_read_is_told(
 ) -> None:
     type_in(monkeypatch, b"\xff\n")
     assert main(["page", "password", "kim"]) == 2
-    assert capsys.readouterr().err == "webmon: the password is no UTF-8, or longer than 1000 bytes\n"
+    assert capsys.readouterr().err == "webmon: the password is no UTF-8; right would be letters of UTF-8\n"
+    type_in(monkeypatch, b"x" * 1001)
+    assert main(["page", "password", "kim"]) == 2
+    assert capsys.readouterr().err == "webmon: the password is longer than 1000 bytes\n"
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
 
     def ended(_: str) -> str:
