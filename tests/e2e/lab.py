@@ -40,6 +40,14 @@ class Lab:
         """Where the lab keeps its keys and secrets on this machine."""
         return Path(os.environ.get("LAB_ROOT", "/var/lib/webmon-lab")) / "labs" / self.name
 
+    def log_in(self, host: str, command: str) -> "subprocess.CompletedProcess[str]":
+        """Run a shell command by SSH, whatever its exit status, on a host that is about to go or to come.
+
+        A process that entered from outside would keep it from going: systemd-shutdown stops all that is in there for a
+        moment, nsenter stops with what it began, and then nobody reaps that.
+        """
+        return self._call([str(ROOT / "tests/lab/lab"), "ssh", host, command])
+
     def try_on(self, host: str, command: str, typed: str = "") -> "subprocess.CompletedProcess[str]":
         """Run a shell command on a host as root, whatever its exit status; `typed` is its standard input."""
         return self._call([str(ROOT / "tests/lab/lab"), *_inside(host, command)], typed)

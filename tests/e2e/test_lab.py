@@ -194,12 +194,11 @@ def reboot(lab: Lab, host: str) -> None:
     """Reboot a host from inside and wait until it is back."""
     begin_of_init = "cut -d' ' -f22 /proc/1/stat"
     before = lab.on(host, begin_of_init)
-    lab.try_on(host, "systemctl reboot")
+    lab.log_in(host, "systemctl reboot")
 
     def back() -> bool:
-        done = lab.try_on(host, begin_of_init)
-        # Of one that is just going it may give nothing.
-        return done.returncode == 0 and done.stdout.strip() not in ("", before.strip())
+        done = lab.log_in(host, begin_of_init)
+        return done.returncode == 0 and done.stdout not in ("", before)
 
     wait_until(back, f"{host} back after its reboot", 90)
     lab.do("wait", host)
