@@ -1103,8 +1103,7 @@ def check(env_file: Path, component: str | None, *, with_files: bool = True) -> 
     Raises:
         UserError: the file can't be read.
     """
-    kinds = KINDS[component] if component else tuple(kind for kinds in KINDS.values() for kind in kinds)
-    source, faults = look(env_file, {}, readers=_readers(*kinds))
+    source, faults = look(env_file, {}, readers=_readers(*_kinds(component)))
     if faults and component is None and not _groups(source, None) - {Common, Postgres}:
         source, faults = look(env_file, {}, readers=REPORT_READERS)
     return faults + judge(source, component, with_files=with_files)
@@ -1122,11 +1121,14 @@ def judge(
     return faults
 
 
+def _kinds(component: str | None) -> tuple[type, ...]:
+    return KINDS[component] if component else tuple(kind for kinds in KINDS.values() for kind in kinds)
+
+
 def _groups(source: Source, component: str | None) -> AbstractSet[type[_Group]]:
     """Give the groups that a component reads, in order; without one those of which the file sets anything."""
-    kinds = KINDS[component] if component else tuple(kind for kinds in KINDS.values() for kind in kinds)
     # Of several kinds, too, each once.
-    hints = dict.fromkeys(hint for kind in kinds for hint in get_type_hints(kind).values())
+    hints = dict.fromkeys(hint for kind in _kinds(component) for hint in get_type_hints(kind).values())
     groups = dict.fromkeys(_group_of(hint) for hint in hints if not _is_left_out(hint, source))
     return dict.fromkeys(group for group in groups if component or group.is_asked_for(source.values)).keys()
 

@@ -834,6 +834,19 @@ def test_a_command_warns_of_a_misspelt_variable_in_one_line(
     )
 
 
+def give(monkeypatch: pytest.MonkeyPatch, owner: int, group: str) -> None:
+    """Let files that are open belong to these."""
+    real = os.fstat
+
+    def as_made(fd: int) -> os.stat_result:
+        found = list(real(fd))
+        found[stat.ST_UID], found[stat.ST_GID] = owner, STRANGER
+        return os.stat_result(found)
+
+    monkeypatch.setattr("os.fstat", as_made)
+    monkeypatch.setattr("webmon.env_file._group", lambda _: group)
+
+
 @pytest.mark.parametrize(
     ("made", "kind", "taken"),
     [
@@ -854,16 +867,8 @@ def test_the_reports_settings_alone_may_be_read_by_the_group_that_root_gave_them
 ) -> None:
     owner, group, mode = made
     file = write(workspace, POSTGRES, mode=mode)
-    real = os.fstat
-
-    def as_made(fd: int) -> os.stat_result:
-        found = list(real(fd))
-        found[stat.ST_UID], found[stat.ST_GID] = owner, STRANGER
-        return os.stat_result(found)
-
-    monkeypatch.setattr("os.fstat", as_made)
+    give(monkeypatch, owner, group)
     monkeypatch.setattr("webmon.env_file._is_trusted", lambda *_, **__: True)
-    monkeypatch.setattr("webmon.env_file._group", lambda _: group)
     if taken:
         load(kind, file)
     else:
@@ -876,15 +881,8 @@ def test_the_reports_settings_alone_may_be_read_by_the_group_that_root_gave_them
 def test_a_check_without_a_component_takes_a_shared_file_of_the_report_alone(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, text: str, is_right: bool
 ) -> None:
-    file, real = write(workspace, text, mode=0o640), os.fstat
-
-    def as_made(fd: int) -> os.stat_result:
-        found = list(real(fd))
-        found[stat.ST_UID], found[stat.ST_GID] = 0, STRANGER
-        return os.stat_result(found)
-
-    monkeypatch.setattr("os.fstat", as_made)
-    monkeypatch.setattr("webmon.env_file._group", lambda _: settings.REPORT_READERS)
+    file = write(workspace, text, mode=0o640)
+    give(monkeypatch, 0, settings.REPORT_READERS)
     told = settings.check(file, None, with_files=False)
     assert told == (
         [] if is_right else [f"{file}: others may read it (mode 0640); right would be 0600: chmod 600 {file}"]

@@ -71,8 +71,9 @@ def letter(record: Record, reason: str) -> _Letter:
 def _cut(one: _Letter) -> _Letter:
     """Leave a part of the value, and of the headers ours alone: theirs may be as large as the rest."""
     value = one.value or b""
-    ours = {CUT_FROM: str(len(value)).encode()} | {name: content[:_CUT] for name, content in one.ours}
-    return _Letter(None, value[:_CUT], (), sorted(ours.items(), key=lambda header: header[0] == CUT_FROM))
+    ours = {name: content[:_CUT] for name, content in one.ours}
+    ours.setdefault(CUT_FROM, str(len(value)).encode())
+    return _Letter(None, value[:_CUT], (), list(ours.items()))
 
 
 class DeadLetters:

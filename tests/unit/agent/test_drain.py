@@ -59,6 +59,14 @@ def outbox(tmp_path: Path) -> Path:
     return path
 
 
+def waiting(path: Path) -> int:
+    """Count what whoever opens an outbox next finds in it."""
+    opened = Outbox(path, 1_000_000)
+    count = len(opened)
+    opened.close(5)
+    return count
+
+
 def test_all_is_sent_and_the_empty_file_goes(
     env_file: Path, outbox: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,9 +86,7 @@ def test_what_kafka_does_not_acknowledge_stays_and_the_cause_is_told(
     assert found, out
     oldest, newest = (datetime.fromisoformat(f"{moment}+00:00") for moment in found.groups())
     assert datetime.now(UTC) - timedelta(minutes=1) < oldest <= newest <= datetime.now(UTC)
-    left = Outbox(outbox, 1_000_000)
-    assert len(left) == 3
-    left.close(5)
+    assert waiting(outbox) == 3
 
 
 def test_a_file_that_cannot_be_read_is_not_taken_for_an_empty_one(
@@ -149,9 +155,7 @@ def test_an_interrupt_leaves_a_file_that_the_next_one_goes_on_with(
 
     monkeypatch.setattr(drain, "_empty", interrupted)
     assert cli.main(["drain", "--env-file", str(env_file), str(outbox)]) == 130
-    again = Outbox(outbox, 1_000_000)
-    assert len(again) == 3
-    again.close(5)
+    assert waiting(outbox) == 3
 
 
 def test_a_disk_that_fails_for_a_moment_makes_nothing_sent(
@@ -176,6 +180,4 @@ def test_a_disk_that_fails_for_a_moment_makes_nothing_sent(
     assert cli.main(["drain", "--env-file", str(env_file), "--timeout", "0.5", str(outbox)]) == 1
     assert failed.is_set()
     assert ": 2 of 3 results" in capsys.readouterr().out
-    again = Outbox(outbox, 1_000_000)
-    assert len(again) == 2
-    again.close(5)
+    assert waiting(outbox) == 2
